@@ -104,6 +104,14 @@ async def test_what_a_check_tells_is_what_an_engine_tells(
         await web.rm(force=True)
 
 
+async def test_a_container_that_its_image_starts_is_checked_too(place: Place) -> None:
+    async with gateway(place) as client:
+        web = await client.spawn({"Image": "busybox:1", "Cmd": ["sleep", "100"], **check("true")}, name="web")
+        await web.start()
+        await until(client, web, "healthy")
+        await web.rm(force=True)
+
+
 async def test_without_a_check_there_is_no_health(place: Place) -> None:
     async with gateway(place) as client:
         web = await make(client, "web", FOREVER, Healthcheck={"Test": ["NONE"]})

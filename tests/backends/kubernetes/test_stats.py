@@ -85,7 +85,7 @@ async def test_without_tools_stats_are_those_of_the_metrics_server(
             if "metrics.k8s.io" not in path:
                 return await ask(api, path, *args)
             usage = {"cpu": "1500000000n", "memory": "2048Ki"}
-            return {"containers": [{"name": "side", "usage": {}}, {"name": "main", "usage": usage}]}
+            return {"containers": [{"name": "side", "usage": {"cpu": "1"}}, {"name": "main", "usage": usage}]}
 
         monkeypatch.setattr(Api, "get", measured)
         async with web.watch("stats", stream=False) as told:

@@ -99,9 +99,9 @@ class _Files:
     def machine(self) -> dict[str, Any]:
         """Return what is the same for both versions: the machine's processors, and the traffic."""
         rows = [line.split() for line in self.of("/proc/stat")]
-        whole = next((row[1 : _BUSY + 1] for row in rows if row and row[0] == "cpu"), [])
+        whole = [_number(each) for row in rows if row and row[0] == "cpu" for each in row[1 : _BUSY + 1]]
         return {
-            "machine": sum(map(_number, whole)) * _TICK,
+            "machine": sum(whole) * _TICK,
             "cpus": len([row for row in rows if row and row[0] != "cpu"]),
             "networks": dict(_interface(line) for line in self.of(_TRAFFIC) if ":" in line and not _is_own(line)),
         }
