@@ -25,7 +25,8 @@ from .cluster import Cluster
 from .container import Pod, PodContainer
 from .pods import binds
 from .pods.record import Record
-from .pods.volumes import Volume, volumes
+from .pods.volume import Volume
+from .pods.volumes import volumes
 from .streams.remote import RemoteCommand
 from .uploading import upload
 
@@ -117,7 +118,7 @@ def _entries(volume: Volume, limit: int) -> Iterator[tuple[str, tarfile.TarInfo]
     with tarfile.TarFile(os.devnull, "w") as tar:
         for path in _paths(root):
             inside = os.path.relpath(path, root)
-            name = binds.place(volume.name) + ("" if inside == "." else f"/{inside}")
+            name = binds.place(volume) if inside == "." else f"{binds.place(volume)}/{inside}"
             entry = _entry(tar, path, name, volume.bind)
             left -= entry.size
             if left < 0:

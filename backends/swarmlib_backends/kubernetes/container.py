@@ -75,6 +75,13 @@ class PodContainer(Configured):
         """Its address while it runs; "" for none."""
         return str(dict_of((self.pod or {}).get("status")).get("podIP") or "") if self.running else ""
 
+    @property
+    def published_address(self) -> str:
+        """The address of its published ports, where its record does not say it; "" for none (yet)."""
+        if self.record.via == "pod":
+            return self.address
+        return str(dict_of((self.pod or {}).get("status")).get("hostIP") or "")
+
     def update(self, record: Record, pod: Pod | None) -> State:
         """Take what the cluster has now, and wake those who wait; returns the state before."""
         before = self.state

@@ -73,12 +73,16 @@ class Lifecycle:
         waits = container.pod is not None and status.run_of(container.pod) == run
         async with self.networking.starting(container) as ports:
             health = initial(container.record, self.cluster.options)
-            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports, health))
+            await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
             if waits:
                 await tools.check_run(self.cluster, container, OPEN_GATE, "start")
             else:
                 await self.cluster.make_pod(container, run=run, gate=False)
             await self._begun(container)
+
+    def _started(self, record: Record, run: int, ports: PortMap, health: Health | None) -> Record:
+        begun = replace(record, wanted="running", run=run, started=self.now(), paused=False, error="", last=None)
+        return replace(begun, ports=ports, via=self.cluster.options.ports, health=health)
 
     async def gated(self, container: PodContainer) -> None:
         """Make the Pod of one that has not been started, and wait until it is at its gate.
@@ -217,8 +221,3 @@ class Lifecycle:
     async def remove(self, container: PodContainer, *, volumes: bool) -> None:
         """See `enginekit.Lifecycle`. Anonymous volumes are parts of the Pod, and go with it."""
         await self.cluster.remove(container)
-
-
-def _started(record: Record, run: int, now: float, ports: PortMap, health: Health | None) -> Record:
-    begun = replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None)
-    return replace(begun, ports=ports, health=health)

@@ -23,9 +23,9 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
     """Answers what is asked of volumes, and tells what happens to them."""
 
     def __init__(self, cluster: Cluster, volumes: Volumes, events: Events, now: Callable[[], float]) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._volumes = volumes
-        self._events = events
+        self.events = events
         self._now = now
         volumes.listeners.append(self._changed)
         cluster.mirror.listeners.append(self._container_changed)
@@ -38,7 +38,7 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
     def use(self) -> kit.Use:
         """See `VolumeOperations`."""
         found: dict[str, list[str]] = {}
-        for each in self._cluster.mirror.containers:
+        for each in self.cluster.mirror.containers:
             for name in named_volumes(each.record):
                 found.setdefault(name, []).append(each.id)
         return found
@@ -65,7 +65,7 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
         return await self._volumes.make(made, self._claim(name, options))
 
     def _claim(self, name: str, options: Mapping[str, str]) -> Claim:
-        return claim(name, options, self._cluster.options.claim)
+        return claim(name, options, self.cluster.options.claim)
 
     async def remove(self, volume: Volume) -> None:
         """See `VolumeOperations`."""
@@ -87,7 +87,7 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
 
     def tell(self, action: str, name: str, attributes: Mapping[str, str]) -> None:
         """See `VolumeOperations`."""
-        self._events.tell_object("volume", action, name, attributes)
+        self.events.tell_object("volume", action, name, attributes)
 
     def _changed(self, volume: Volume, removed: bool) -> None:
         self.tell("destroy" if removed else "create", volume.name, {"driver": kit.DRIVER})
@@ -97,14 +97,18 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
         if before is None:
             return
         runs = container.running and not container.removed.is_set()
-        unseen = before.status == "created" and container.status == "exited"  # its end came together with its start
+        ended = container.status == "exited" and before.status != "exited"
+        passed = ended and not before.running  # its end came together with its start
+        if passed or (runs and not before.running):
+            self._tell_mounts(container, mounted=True)
+        if passed or (before.running and not runs):
+            self._tell_mounts(container, mounted=False)
+
+    def _tell_mounts(self, container: PodContainer, *, mounted: bool) -> None:
         for mount in mounts(container.record):
             if mount.type == "volume" and not mount.anonymous:
                 about = {"container": container.id, "driver": kit.DRIVER}
-                if unseen or (runs and not before.running):
-                    self.tell("mount", mount.name, _place(mount) | about)
-                if unseen or (before.running and not runs):
-                    self.tell("unmount", mount.name, about)
+                self.tell("mount" if mounted else "unmount", mount.name, (_place(mount) if mounted else {}) | about)
 
 
 def _place(mount: Mount) -> dict[str, str]:

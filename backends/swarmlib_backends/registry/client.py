@@ -57,7 +57,6 @@ class Found:
     config: dict[str, Any]
     about: dict[str, Any] = field(repr=False)
     size: int = 0
-    layers: Sequence[str] = ()
 
 
 class Signature(NamedTuple):
@@ -146,13 +145,23 @@ class Registries:
         described = str(dict_of(manifest.get("config")).get("digest") or "")
         about = _object(await _blob(asked, described), asked.reference)
         layers = [dict_of(each) for each in list_of(manifest.get("layers"))]
+        config = config_of(about, asked.reference)
         try:
-            config = cast("dict[str, Any]", _CONFIG(_known(about)))
-            return Found(
-                named, config, about, sum(int(each["size"]) for each in layers), [str(e["digest"]) for e in layers]
-            )
-        except (Wrong, KeyError, TypeError, ValueError) as exc:
-            raise BadAnswer(f"the registry gave a malformed configuration of {asked.reference}: {exc}") from exc
+            return Found(named, config, about, sum(int(each["size"]) for each in layers))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise BadAnswer(f"the registry gave a malformed manifest of {asked.reference}: {exc}") from exc
+
+
+def config_of(about: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    """Return the `Config` of an engine's inspection, out of an image's whole configuration file.
+
+    Raises:
+        BadAnswer: it is malformed; names the image.
+    """
+    try:
+        return cast("dict[str, Any]", _CONFIG(_known(about)))
+    except Wrong as exc:
+        raise BadAnswer(f"the configuration of {reference} is malformed: {exc}") from exc
 
 
 async def _blob(asked: _Asked, digest: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from . import shim, tars
 from .options import PodOptions
+from .volume import Volume
 
 WAITS: Final = "swarm-binds"
 """The name of the init container."""
@@ -20,14 +21,14 @@ UNPACK: Final = (shim.BUSYBOX, "sh", "-c", f"({tars.UNPACK}) && : >{_COPIED}", "
 """The command that makes the copies, of a tar with their places (`place`)."""
 
 
-def place(volume: str) -> str:
-    """Return the path in the tar of the copy that a volume, by its name, gets."""
-    return f"{volume}/{INSIDE}"
+def place(volume: Volume) -> str:
+    """Return the path of a bind's copy in the tar."""
+    return f"{volume.name}/{INSIDE}"
 
 
-def waiting_container(volumes: Sequence[str], options: PodOptions) -> list[dict[str, Any]]:
-    """Return the init container that waits for the copies that some volumes get, if there are any."""
-    mounts = [{"name": name, "mountPath": f"{_FOLDER}/{name}"} for name in volumes]
+def waiting_container(made: Sequence[Volume], options: PodOptions) -> list[dict[str, Any]]:
+    """Return the init container that waits for the copies, if there are any."""
+    mounts = [{"name": each.name, "mountPath": f"{_FOLDER}/{each.name}"} for each in made if each.bind]
     if not mounts:
         return []
     return [

@@ -30,6 +30,8 @@ RUN: Final = f"{PREFIX}run"
 """The annotation of a Pod that tells which run of its container it is."""
 MAIN: Final = "main"
 """The name of the container in a Pod that is Docker's."""
+STDERR: Final = "stderr"
+"""The name of the container beside it that writes what it writes to stderr (`--logs capture`)."""
 
 _SHORT: Final = 32
 """How many digits of an id are in names and labels: 64 don't fit into a label's 63 characters."""
@@ -80,6 +82,16 @@ def network_name(name: str) -> str:
     It is part of a search domain, of which several must fit into the 256 characters that C libraries read.
     """
     return f"n-{hashed(name)[:_IN_DOMAIN]}"
+
+
+def ports_name(id: str) -> str:
+    """Return the name of the Service that publishes a container's ports at the nodes."""
+    return f"p-{short(id)}"
+
+
+def image_name(name: str) -> str:
+    """Return the name of the ConfigMap that says where an image with a name of its own is."""
+    return f"i-{hashed(name)}"
 
 
 def volume_name(name: str) -> str:

@@ -10,6 +10,7 @@ from .claims import Claim
 
 Tools: TypeAlias = Literal["auto", "always", "never"]
 Binds: TypeAlias = Literal["refuse", "copy"]
+Publishing: TypeAlias = Literal["forward", "pod", "node"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class PodOptions:
         service_account: whose token containers get; "" for none.
         pull_secrets: names of Secrets with credentials for registries.
         domain: the cluster's own domain.
+        ports: how published ports are reached: the gateway forwards connections to them, they are the Pod's own, or
+            the nodes listen for them.
+        capture: whether a second container in each Pod keeps stderr apart in the logs.
+        isolate: whether a Pod lets in only those that share a network with it.
     """
 
     namespace: str = "default"
@@ -42,3 +47,6 @@ class PodOptions:
     service_account: str = ""
     pull_secrets: Sequence[str] = ()
     domain: str = "cluster.local"
+    ports: Publishing = "forward"
+    capture: bool = False
+    isolate: bool = False

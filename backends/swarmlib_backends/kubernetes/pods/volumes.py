@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from ...dockerapi.nullable import dict_of
@@ -16,6 +16,7 @@ from . import binds, names, shim
 from .fields import refused
 from .options import PodOptions
 from .record import Record
+from .volume import Volume
 
 _FILL: Final = "swarm-fill"
 _SHM: Final = "/dev/shm"
@@ -33,21 +34,6 @@ _COPY: Final = f"""while [ $# -gt 0 ]; do
   shift 2
 done"""
 """A new disk has a folder lost+found, and is empty all the same."""
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A volume of a Pod, and where its container mounts it.
-
-    fill: whether it gets what the image has there. bind: the folder or file of the gateway's machine that is copied
-    into it; "" for none.
-    """
-
-    name: str
-    source: dict[str, Any]
-    mount: dict[str, Any]
-    fill: bool = False
-    bind: str = ""
 
 
 def mounts(record: Record) -> list[Mount]:
