@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from swarmlib import BadAnswer, Request, SwarmError
+from swarmlib.errors import ungrouped
 from swarmlib.supervision import supervised
 
 from ..enginekit.operations import answers, ref_of
@@ -24,6 +25,7 @@ from .streams.remote import RemoteCommand
 _LARGEST: Final = 1024 * 1024
 """The most bytes of a sample."""
 _SECOND: Final = 1.0
+_RUNS: Final = ("running", "paused")
 
 
 @dataclass(eq=False)
@@ -74,27 +76,30 @@ class Stats:
     async def _stats(self, request: Request) -> None:
         container, asked = self.cluster.mirror.containers.find(ref_of(request)), Asked.of(request)
         while not container.removed.is_set():
-            if container.status in ("running", "paused"):
+            if container.status in _RUNS:
                 async with self._feed(container) as feed:
                     first = await feed.next()
                     await asked.ack()
-                    await self._send(container, asked, feed, first)
+                    sent = await self._send(container, asked, feed, first)
             else:
                 await asked.ack()
-                await request.reply.set(shown(container.id, container.name, Sample(), Sample()))
+                sent = await _reply(container, asked, Sample(), Sample())
                 with trio.move_on_after(_SECOND):
-                    await container.until(lambda each: each.running)
-            if not asked.streams:
+                    await container.until(lambda each: each.status in _RUNS)
+            if sent and not asked.streams:
                 return
 
-    async def _send(self, container: PodContainer, asked: Asked, feed: _Feed, first: Sample | None) -> None:
-        """Send what a run uses, to its end or once; the first sample tells nothing of how fast it is used."""
+    async def _send(self, container: PodContainer, asked: Asked, feed: _Feed, first: Sample | None) -> bool:
+        """Send what a run uses, to its end or once; the first sample tells nothing of how fast it is used.
+
+        Return whether something was sent.
+        """
+        sent = False
         before, now = (Sample(), first) if asked.at_once else (first, await feed.next())
-        while before is not None and now is not None:
-            await asked.request.reply.set(shown(container.id, container.name, before, now))
-            if not asked.streams:
-                return
-            before, now = now, await feed.next()
+        while before is not None and now is not None and (asked.streams or not sent):
+            sent = await _reply(container, asked, before, now)
+            before, now = now, await feed.next() if asked.streams else None
+        return sent
 
     @asynccontextmanager
     async def _feed(self, container: PodContainer) -> AsyncGenerator[_Feed]:
@@ -115,11 +120,22 @@ class Stats:
                     del self._feeds[container.id]
 
     async def _sample(self, container: PodContainer, feed: _Feed) -> None:
-        """Give a feed its samples, until nobody looks or the run ends."""
-        error: SwarmError | None = None
+        """Give a feed its samples until nobody looks, or the container is paused, goes on or ends.
+
+        With the container, its command is paused too: another one takes its place.
+        """
+        error, status = None, container.status
+
+        async def leave() -> None:
+            await container.until(lambda each: each.status != status)
+            feed.scope.cancel()
+
         try:
-            with feed.scope:
-                await self._read(container, feed)
+            with feed.scope, ungrouped():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(leave)
+                    await self._read(container, feed)
+                    feed.scope.cancel()
         except SwarmError as exc:
             error = exc if container.running else None
         finally:
@@ -140,3 +156,8 @@ class Stats:
                     feed.give(usage.read(blocks[-1], self.now()))
                 if len(buffer) > _LARGEST:
                     raise BadAnswer("the Pod tells too much of what it uses")
+
+
+async def _reply(container: PodContainer, asked: Asked, before: Sample, now: Sample) -> bool:
+    await asked.request.reply.set(shown(container.id, container.name, before, now))
+    return True

@@ -48,6 +48,7 @@ async def test_a_container_is_healthy_for_every_gateway_and_then_it_is_not(place
             assert (found["Log"][-1]["ExitCode"], found["Log"][-1]["Output"]) == (0, "looked\n")
             (listed,) = await one.ls(filters={"health": "healthy"})
             assert listed["Status"].endswith("(healthy)")
+            await web.exec(["touch", "/sick"])
             assert (await anext(events)).action == "health_status: unhealthy"
             assert (await health(same))["Status"] == "unhealthy"
         await web.rm(force=True)

@@ -69,6 +69,22 @@ async def test_a_container_that_does_not_run_uses_nothing_and_its_stats_go_on_wh
                 assert [each["memory_stats"] async for each in told][1:] == []
 
 
+async def test_a_paused_container_has_stats_and_so_has_one_that_goes_on(place: Place) -> None:
+    async with gateway(place) as client:
+        web = await make(client, "web", FOREVER)
+        await web.start()
+        async with web.watch("stats") as told:
+            await anext(told)
+            await client.set("containers", "web", "pause")
+            with trio.fail_after(10):
+                paused = [await anext(told) for _ in range(3)]
+            await client.set("containers", "web", "unpause")
+            with trio.fail_after(10):
+                after = [await anext(told) for _ in range(3)]
+            assert all(each["memory_stats"] for each in [*paused, *after])
+        await web.rm(force=True)
+
+
 async def test_without_tools_stats_are_those_of_the_metrics_server(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
