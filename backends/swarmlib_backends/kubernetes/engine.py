@@ -45,6 +45,7 @@ from .pods.claims import Claim
 from .pods.options import PodOptions
 from .ports import Ports
 from .publishers import NodePorts, PodPorts, Publisher
+from .stats import Stats
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
@@ -83,7 +84,7 @@ class Engine(EngineServer):
             of_volumes = VolumeOperations(cluster, volumes, events, clock.now)
             async with _of_images(options, cluster, events, clock, nursery) as (images, of_images):
                 of_containers = _of_containers(options, clock, networking, images, of_volumes, nursery)
-                of_system = (events, System(cluster, networking, images, clock.now))
+                of_system = (events, System(cluster, networking, images, of_volumes, clock.now))
                 self._mirror.listeners.append(happenings.tell_removal)
                 self.operations = operations_of(self, *of_containers, of_volumes, *of_images, *of_system)
                 for each in (self._mirror, self._networks, volumes):
@@ -120,6 +121,7 @@ def _of_containers(
         Execs(cluster, events, clock.now, nursery),
         Archive(cluster, lifecycle, nursery),
         Top(cluster, events),
+        Stats(cluster, nursery, clock.now),
     )
 
 
