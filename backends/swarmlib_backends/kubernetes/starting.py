@@ -20,7 +20,7 @@ _NO_CONTAINER: Final = frozenset(
 def has_begun(pod: Pod) -> bool:
     """Return whether Docker's container of a Pod runs, or has ended."""
     state = dict_of(status.main_status(pod).get("state"))
-    return "running" in state or "terminated" in state or status.phase(pod) in ("Failed", "Succeeded")
+    return "running" in state or "terminated" in state or status.is_over(pod)
 
 
 def has_node(pod: Pod) -> bool:
