@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -130,7 +131,7 @@ class Ports:
             why = f"Bind for {host}:{port} failed: port is already allocated"
         else:
             where = f"tcp6 [{host}]" if ":" in host else f"tcp4 {host}"
-            why = f"Error starting userland proxy: listen {where}:{port}: bind: {str(exc.strerror).lower()}"
+            why = f"Error starting userland proxy: listen {where}:{port}: bind: {os.strerror(exc.errno or 0).lower()}"
         endpoint = hashlib.sha256(container.id.encode()).hexdigest()
         head = f"driver failed programming external connectivity on endpoint {container.name} ({endpoint})"
         return refusal(500, f"{head}: {why}")
