@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -18,11 +18,33 @@ from .streams.remote import RemoteCommand, RemoteProcess, remote_command
 _NUMBERS: Final = {"stdout": 1, "stderr": 2}
 
 
+class AttachedProcess(Protocol):
+    """A process in a Pod; its methods are those of `RemoteProcess`."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, once that is known."""
+
+    async def receive(self) -> tuple[str, bytes] | None:
+        """Return the next output, with the stream that it is of; None at the end."""
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes to stdin."""
+
+    async def end_input(self) -> None:
+        """End stdin."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the terminal."""
+
+
 @asynccontextmanager
-async def remote(cluster: Cluster, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[RemoteProcess]:
+async def remote(
+    cluster: Cluster, container: PodContainer, command: RemoteCommand, *, ended: trio.Event | None = None
+) -> AsyncGenerator[RemoteProcess]:
     """Attach to the process of a container, or run another one, for the time of the context.
 
-    It ends when the Pod does, and the container does not remove itself before.
+    It ends when the Pod does, or when `ended` is set, and the container does not remove itself before.
 
     Raises:
         SwarmError: the cluster's error.
@@ -33,7 +55,7 @@ async def remote(cluster: Cluster, container: PodContainer, command: RemoteComma
         pod_name(container),
         command,
         dialects=cluster.dialects,
-        ended=container.pod_ended,
+        ended=container.pod_ended if ended is None else ended,
     )
     with container.kept():
         async with opened as process:
@@ -52,7 +74,7 @@ class RemoteStdio:
     closed: is set when the client has gone, so that the connection can be closed.
     """
 
-    process: RemoteProcess
+    process: AttachedProcess
     closed: trio.Event
     now: Callable[[], float]
     on_end: Callable[[int | None], None] = lambda _: None

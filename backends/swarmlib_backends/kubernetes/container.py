@@ -13,7 +13,7 @@ import trio
 from ..dockerapi.nullable import dict_of
 from ..enginekit.container import Configured
 from .pods import status
-from .pods.record import Ended, Record
+from .pods.record import Ended, Health, Record
 from .pods.status import State
 
 Pod: TypeAlias = dict[str, Any]
@@ -38,6 +38,8 @@ class PodContainer(Configured):
     """Set when the processes of its Pod, if it has one, have ended or are gone; each run of them has its own."""
     removed: trio.Event = field(default_factory=trio.Event)
     _changed: trio.Event = field(default_factory=trio.Event)
+    _checked: tuple[int, Health] | None = None
+    """The last checks of its health, and the run that they are of."""
     _seen: Ended | None = None
     """The end of the run whose Pod is gone: as it was seen, or as the deletion of a Pod that ran."""
 
@@ -73,6 +75,13 @@ class PodContainer(Configured):
         """Its address while it runs; "" for none."""
         return str(dict_of((self.pod or {}).get("status")).get("podIP") or "") if self.running else ""
 
+    @property
+    def published_address(self) -> str:
+        """The address of its published ports, where its record does not say it; "" for none (yet)."""
+        if self.record.via == "pod":
+            return self.address
+        return str(dict_of((self.pod or {}).get("status")).get("hostIP") or "")
+
     def update(self, record: Record, pod: Pod | None) -> State:
         """Take what the cluster has now, and wake those who wait; returns the state before."""
         before = self.state
@@ -80,7 +89,7 @@ class PodContainer(Configured):
             self._seen = _end_of(record, before)
         self._end_processes(self.pod, pod)
         self.record, self.pod, self.config = record, pod, record.config
-        self.state = status.state(self._known_record(), pod)
+        self.state = self._with_checks(status.state(self._known_record(), pod))
         self.wake()
         if before.running and not self.state.running:
             self.exited.set()
@@ -101,6 +110,18 @@ class PodContainer(Configured):
         if seen is None or self.record.last is not None or seen.run != self.record.run:
             return self.record
         return replace(self.record, last=seen)
+
+    def note_health(self, found: Health) -> None:
+        """Note the last checks of this run. What the status is, the record says."""
+        self._checked = self.record.run, found
+        self.state = self._with_checks(self.state)
+
+    def _with_checks(self, state: State) -> State:
+        """Return a state with the checks of this run that are known."""
+        known, checked = state.health, self._checked
+        if known is None or checked is None or checked[0] != self.record.run or known.latest >= checked[1].latest:
+            return state
+        return replace(state, health=replace(checked[1], status=known.status))
 
     def wake(self) -> None:
         """Have all that wait for a change look again."""

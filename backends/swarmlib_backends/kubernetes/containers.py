@@ -16,7 +16,6 @@ from swarmlib.client.multiplexed import lines
 
 from ..dockerapi import platforms
 from ..dockerapi.detachkeys import Typed, keys
-from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import (
     ContainerAttach,
     ContainerCreate,
@@ -29,11 +28,13 @@ from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
+from ..enginekit.health import plan_of
 from ..enginekit.operations import FOLLOW, answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from . import views
-from .attach import RemoteStdio, remote
+from .attach import AttachedProcess, RemoteStdio, remote
+from .captured import attached
 from .cluster import Cluster
 from .container import PodContainer
 from .holding import held
@@ -41,14 +42,19 @@ from .images.images import Images, Known
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
 from .listing import listed
-from .logs import open_logs, send_logs
+from .log_lines import Wanted, log_lines
+from .log_parts import parts_of
+from .logged import LoggedStdio
+from .logs import check_kept, open_logs, send_logs
 from .networking import Networking
 from .pods import names
 from .pods.creation import new
 from .pods.fields import refused
+from .pods.health import command, plan
+from .pods.options import PodOptions
 from .pods.record import Image, Record
-from .pods.volumes import mounts
-from .streams.remote import RemoteCommand, RemoteProcess
+from .streams.remote import RemoteCommand
+from .volume_operations import VolumeOperations
 
 _BOTH: Final = {"stream": "1", "stdout": "1", "stderr": "1"}
 
@@ -57,15 +63,22 @@ class Containers(ContainerOperations[PodContainer]):
     """Answers what is asked of containers."""
 
     def __init__(
-        self, cluster: Cluster, lifecycle: Lifecycle, networking: Networking, images: Images, nursery: trio.Nursery
+        self,
+        cluster: Cluster,
+        lifecycle: Lifecycle,
+        networking: Networking,
+        images: Images,
+        volumes: VolumeOperations,
+        nursery: trio.Nursery,
     ) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
         self._cluster = cluster
         self._life = lifecycle
         self._networking = networking
         self._images = images
+        self._volumes = volumes
         self._nursery = nursery
-        self._terminals: dict[str, list[RemoteProcess]] = {}
+        self._terminals: dict[str, list[AttachedProcess]] = {}
         """The connections by which clients are attached, by the ids of the containers."""
 
     async def list_containers(self, request: Request) -> list[Any]:
@@ -91,7 +104,9 @@ class Containers(ContainerOperations[PodContainer]):
         image = None if known is None else _image(known, secret)
         name_of = self._networking.networks.name_of
         record = new(name, body, image, self._cluster.options, self.now(), name_of)
-        _check_done_here(record)
+        _check_health(record, self._cluster.options)
+        await self._life.binds.check(record)
+        await self._volumes.make_for(record)
         made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
@@ -157,13 +172,14 @@ class Containers(ContainerOperations[PodContainer]):
 
     async def _stream(self, container: PodContainer, asked: ContainerAttach) -> trio.abc.Stream:
         """Attach a client to the process of a container. Raises `SwarmError`."""
-        if asked.logs:
-            raise Unsupported("attach with logs is not supported in a cluster: use the logs themselves")
         tty, stdin = container.tty, bool(asked.stdin and container.config.get("OpenStdin"))
-        command = RemoteCommand("attach", names.MAIN, stdin=stdin, stderr=not tty, tty=tty)
-        closed = trio.Event()
-        process = await held(self._nursery, self._terminal(container, command), closed)
-        remote_stdio = RemoteStdio(process, closed, self.now)
+        remote_stdio: RemoteStdio | LoggedStdio
+        if asked.logs and container.status != "created":
+            stdin = stdin and asked.stream and container.running
+            remote_stdio = await self._logged(container, follow=asked.stream, stdin=stdin)
+        else:
+            command, closed = RemoteCommand("attach", names.MAIN, stdin=stdin, stderr=not tty, tty=tty), trio.Event()
+            remote_stdio = RemoteStdio(await self._attached(container, command, closed), closed, self.now)
         typed = Typed(keys(asked.detach_keys)) if tty else None
         once, on_detach = bool(container.config.get("StdinOnce")), partial(self._detached, container)
         streams = chosen_streams(asked)
@@ -171,10 +187,29 @@ class Containers(ContainerOperations[PodContainer]):
             remote_stdio, remote_stdio, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach
         )
 
+    async def _logged(self, container: PodContainer, *, follow: bool, stdin: bool) -> LoggedStdio:
+        """Return what a container has written, and what it writes, if that is followed; and its stdin."""
+        check_kept(container)
+        wanted, closed = Wanted(follow=follow and container.running), trio.Event()
+        parts = await parts_of(self._cluster, container)
+        lines = await held(self._nursery, log_lines(self._cluster, container, parts, wanted), closed)
+        stdio = LoggedStdio(lines, closed)
+        if stdin:
+            command = RemoteCommand("attach", names.MAIN, stdin=True, stdout=False, stderr=False, tty=container.tty)
+            try:
+                stdio.process = await self._attached(container, command, closed)
+            except BaseException:
+                closed.set()
+                raise
+        return stdio
+
+    async def _attached(self, container: PodContainer, command: RemoteCommand, closed: trio.Event) -> AttachedProcess:
+        return await held(self._nursery, self._terminal(container, command), closed)
+
     @asynccontextmanager
-    async def _terminal(self, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[RemoteProcess]:
+    async def _terminal(self, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[AttachedProcess]:
         """Attach to a process, whose terminal can be resized for the time of the context."""
-        async with remote(self._cluster, container, command) as process:
+        async with attached(self._cluster, container, command) as process:
             terminals = self._terminals.setdefault(container.id, [])
             terminals.append(process)
             try:
@@ -203,16 +238,14 @@ class Containers(ContainerOperations[PodContainer]):
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
 
 
-def _check_done_here(record: Record) -> None:
-    """Refuse what a Pod could have, and no gateway does for it. Raises `Unsupported`."""
-    volume = next((each for each in mounts(record) if each.type == "volume" and not each.anonymous), None)
-    if volume is not None:
-        why = "named volumes are not made in a cluster; an anonymous one is empty and goes with the container"
-        raise refused((f"the volume {volume.name!r:.80}", why))
-    if list_of(dict_of(record.body.get("Healthcheck")).get("Test")) not in ([], ["NONE"]):
-        raise refused(("Healthcheck", "no gateway runs health checks in a cluster"))
+def _check_health(record: Record, options: PodOptions) -> None:
+    """Refuse a health check that can't be made; that of an image is left out then. Raises `Unsupported`."""
+    if options.tools == "never" and plan_of(record.body) is not None:
+        raise refused(("Healthcheck", "swarmlib's tools make the checks, which --tools never forbids"))
+    if (found := plan(record, options)) is not None:
+        command(record, found, options)
 
 
 def _image(known: Known, secret: Mapping[str, Any] | None) -> Image:
     """Return what the record of a container keeps of its image. secret: that which pulls it, if it needs one."""
-    return Image("", known.found.digest, known.found.config, secret["metadata"]["name"] if secret else "")
+    return Image(known.reference, known.shown_id, known.found.config, secret["metadata"]["name"] if secret else "")

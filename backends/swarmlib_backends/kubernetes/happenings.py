@@ -67,6 +67,7 @@ class Happenings:
             self.events.tell_container(container, "pause")
         if before.status == "paused" and after.status == "running":
             self.events.tell_container(container, "unpause")
+        self._tell_health(container, before)
         if after.restarts > before.restarts:
             self.events.tell_container(container, "die", exitCode=str(after.exit_code))
             self.events.tell_container(container, "start")
@@ -77,6 +78,11 @@ class Happenings:
         elif after.status == "created" and before.running:
             self.events.tell_container(container, "die", exitCode=str(after.exit_code))
             self._start_soon(container, self._note_failure)
+
+    def _tell_health(self, container: PodContainer, before: State) -> None:
+        known, now = before.health, container.state.health
+        if container.running and known and now and now.status not in (known.status, "starting"):
+            self.events.tell_container(container, f"health_status: {now.status}")
 
     def _told_end(self, container: PodContainer, before: State | None) -> None:
         if before is not None and before.running:

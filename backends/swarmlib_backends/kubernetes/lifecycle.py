@@ -19,13 +19,15 @@ from swarmlib import CLEANUP_SECONDS, SwarmError, TimedOut, Unsupported
 from ..dockerapi.status import refusal
 from ..enginekit.events import Events
 from ..enginekit.refusals import check_running
-from . import starting, tools
+from . import binds, starting, tools
+from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
 from .networking import Networking
 from .pods import status
+from .pods.health import initial
 from .pods.publishing import PortMap
-from .pods.record import Record
+from .pods.record import Health, Record
 from .pods.shim import BUSYBOX, FOLDER, OPEN_GATE
 
 _OVER: Final[dict[str, Any]] = {"spec": {"activeDeadlineSeconds": 1}}
@@ -47,6 +49,7 @@ class Lifecycle:
     networking: Networking
     events: Events
     now: Callable[[], float]
+    binds: Binds
     start_seconds: float
     """How long a Pod may wait for a node that has room for it."""
 
@@ -69,12 +72,17 @@ class Lifecycle:
         run = container.record.run + 1
         waits = container.pod is not None and status.run_of(container.pod) == run
         async with self.networking.starting(container) as ports:
-            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports))
+            health = initial(container.record, self.cluster.options)
+            await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
             if waits:
                 await tools.check_run(self.cluster, container, OPEN_GATE, "start")
             else:
                 await self.cluster.make_pod(container, run=run, gate=False)
             await self._begun(container)
+
+    def _started(self, record: Record, run: int, ports: PortMap, health: Health | None) -> Record:
+        begun = replace(record, wanted="running", run=run, started=self.now(), paused=False, error="", last=None)
+        return replace(begun, ports=ports, via=self.cluster.options.ports, health=health)
 
     async def gated(self, container: PodContainer) -> None:
         """Make the Pod of one that has not been started, and wait until it is at its gate.
@@ -97,9 +105,14 @@ class Lifecycle:
         Raises:
             SwarmError: it can't, in an engine's words. TimedOut: no node has had room for it for `start_seconds`.
         """
+        copied = False
         with trio.move_on_after(self.start_seconds) as patience:
             while not container.removed.is_set():
                 pod = container.pod or {}
+                if binds.wait(pod) and not copied:
+                    await self.binds.copy(container)
+                    copied = True
+                    continue
                 if (error := starting.refusal(container, pod)) is not None:
                     raise error
                 if starting.has_begun(pod):
@@ -208,7 +221,3 @@ class Lifecycle:
     async def remove(self, container: PodContainer, *, volumes: bool) -> None:
         """See `enginekit.Lifecycle`. Anonymous volumes are parts of the Pod, and go with it."""
         await self.cluster.remove(container)
-
-
-def _started(record: Record, run: int, now: float, ports: PortMap) -> Record:
-    return replace(record, wanted="running", run=run, started=now, paused=False, error="", last=None, ports=ports)

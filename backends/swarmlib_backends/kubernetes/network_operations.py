@@ -176,7 +176,7 @@ class NetworkOperations:
 
     async def _change(self, container: PodContainer, change: Callable[[Record], Record]) -> None:
         await self.cluster.change(container, change)
-        await self.networking.endpoints.published(container)
+        await self.networking.moved(container)
 
     def _members(self, network: Network) -> list[PodContainer]:
         """Return the running containers in a network."""

@@ -29,6 +29,7 @@ SUBRESOURCES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 _SHORT: Final[Mapping[str, Sequence[str]]] = {
     "configmaps": ["cm"],
     "events": ["ev"],
+    "networkpolicies": ["netpol"],
     "namespaces": ["ns"],
     "nodes": ["no"],
     "persistentvolumeclaims": ["pvc"],
@@ -68,6 +69,7 @@ class Release:
             resources.NAMESPACES,
             resources.NODES,
             SERVICE_ACCOUNTS,
+            resources.NETWORK_POLICIES,
             replace(resources.ENDPOINT_SLICES, version=self.slices),
             resources.ACCESS_REVIEWS,
         ]

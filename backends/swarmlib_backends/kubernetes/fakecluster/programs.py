@@ -11,15 +11,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+import trio
+
 from swarmlib import SwarmError
 
 from ...simulator.files import Files, Node, file, tar, untar
-from ...simulator.process import Program, Run, contained
+from ...simulator.process import Program, Run, Sink, contained
 from ...simulator.programs import PROGRAMS
 from ...simulator.pulled import OWN, program_in
 from ...simulator.users import user_of
+from ..pods.health import SCRIPT
 from ..pods.shim import FOLDER
+from .checks import check_health
 
+_ERRORS: Final = f"{FOLDER}/stderr"
+_ERRORS_ENDED: Final = f"{FOLDER}/stderr.ended"
 _GATE_SECONDS: Final = 0.02
 _MAX_TAR: Final = 256 * 1024 * 1024
 _LINKS: Final = 8
@@ -73,9 +79,11 @@ async def _busybox(run: Run) -> int:
 
 
 async def _sh(run: Run) -> int:
-    """Return the shell; the script that starts the containers of Pods is known here."""
+    """Run the shell; the scripts that start the containers of Pods, and check their health, are known here."""
     if list(run.args[1:2]) == [f"{FOLDER}/shim"]:
         return await _Shim(replace(run, args=run.args[1:])).become()
+    if list(run.args[1:3]) == ["-c", SCRIPT]:
+        return await check_health(run, list(run.args[4:]))
     return await PROGRAMS["sh"](run)
 
 
@@ -85,11 +93,23 @@ class _Shim:
     def __init__(self, run: Run) -> None:
         self._run, self._words = run, list(run.args[1:])
         self._env, self._folder, self._count, self._beside = dict(run.env), run.folder, 0, False
+        self._captures = False
 
     async def become(self) -> int:
         """Take the options, and become the command; returns its exit code."""
+        try:
+            return await self._become()
+        finally:
+            if self._captures:
+                self._run.files.put(_ERRORS_ENDED, file(b"", self._run.process.clock.now()))
+
+    async def _become(self) -> int:
         while self._words and (flag := self._words.pop(0)) != "--":
             match flag:
+                case "-c":
+                    self._capture()
+                case "-r":
+                    return await self._relay(again=self._words != ["once"])
                 case "-g":
                     await self._gate()
                 case "-x":
@@ -112,6 +132,28 @@ class _Shim:
     async def _gate(self) -> None:
         while self._run.files.get(f"{FOLDER}/go") is None:
             await self._run.sleep(_GATE_SECONDS)
+
+    async def _relay(self, *, again: bool) -> int:
+        """Write what comes to the file of errors, until the process that writes it has ended."""
+        run, known = self._run, 0
+        while True:
+            is_over = run.files.get(_ERRORS_ENDED) is not None
+            data = _data(run.files.get(_ERRORS))
+            await run.say(data[known:])
+            known = len(data)
+            if is_over and not again:
+                return 0
+            await run.sleep(_GATE_SECONDS)
+
+    def _capture(self) -> None:
+        """Have stderr written to the file of errors, which stands for a FIFO."""
+        files, clock = self._run.files, self._run.process.clock
+
+        async def add(data: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            files.put(_ERRORS, file(_data(files.get(_ERRORS)) + data, clock.now()))
+
+        self._run, self._captures = replace(self._run, stderr=Sink(add)), True
 
     async def _command(self) -> int:
         run, words = self._run, self._words[: len(self._words) - self._count]
@@ -138,6 +180,10 @@ class _Shim:
         now = self._run.process.clock.now()
         self._run.files.put("/dev/termination-log", file(f"{problem}\n".encode(), now))
         return code
+
+
+def _data(node: Node | None) -> bytes:
+    return b"" if node is None else node.data
 
 
 async def _tar(run: Run) -> int:
@@ -182,6 +228,12 @@ def _tar_options(run: Run) -> tuple[str, str, list[str]]:
     return letters, folder, names
 
 
+async def _mkfifo(run: Run) -> int:
+    """`mkfifo -m MODE NAME`: a plain file, which stands for one where the shim reads and writes it."""
+    run.files.put(run.path(run.args[-1]), file(b"", run.process.clock.now()))
+    return 0
+
+
 async def _ps(run: Run) -> int:
     """`ps [-o COLUMN,...]`: the processes of the container, or of the Pod if it shares them."""
     asked = run.args[2].split(",") if run.args[1:2] == ["-o"] and len(run.args) > 2 else ["pid", "user", "args"]
@@ -216,6 +268,7 @@ _ALL: Final[Mapping[str, Program]] = {
         "sh": _sh,
         "ash": _sh,
         "tar": _tar,
+        "mkfifo": _mkfifo,
         "mv": _mv,
         "ps": _ps,
     }.items()

@@ -43,7 +43,7 @@ def new(
     record = Record(
         names.new_id(), name, now, cleaned or dict(body), image, ruled=cleaned is not None, networks=networks
     )
-    bindings(record)
+    bindings(record, options.ports)
     pod(record, options, run=1)
     record.config_map()
     return record

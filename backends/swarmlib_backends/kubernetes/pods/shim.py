@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from . import names
 from .fields import refused
 from .options import PodOptions
 
@@ -45,6 +46,8 @@ def doubled(words: Sequence[str]) -> list[str]:
 def init_container(options: PodOptions) -> dict[str, Any]:
     """Return the init container that brings the tools."""
     script = f'/bin/busybox cp /bin/busybox {BUSYBOX} && /bin/busybox echo "$1" >{FOLDER}/shim'
+    if options.capture:
+        script += f" && /bin/busybox mkfifo -m 666 {FOLDER}/stderr"
     return {
         "name": VOLUME,
         "image": options.tools_image,
@@ -54,16 +57,32 @@ def init_container(options: PodOptions) -> dict[str, Any]:
     }
 
 
-def command(words: Sequence[str], env: Sequence[str], *, gate: bool, options: PodOptions) -> list[str]:
+def stderr_container(options: PodOptions, *, again: bool) -> dict[str, Any]:
+    """Return the container that writes what Docker's own writes to stderr.
+
+    again: whether that one may be restarted.
+    """
+    return {
+        "name": names.STDERR,
+        "image": options.tools_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": [BUSYBOX, "sh", f"{FOLDER}/shim", "-r", *([] if again else ["once"])],
+        "volumeMounts": [MOUNT],
+    }
+
+
+def command(words: Sequence[str], env: Sequence[str], *, gate: bool, capture: bool, options: PodOptions) -> list[str]:
     """Return the command of a container that is started by the shim.
 
     words: of its own command. env: its environment, with the image's. gate: whether it waits until it is told to go.
+    capture: whether its stderr is written by the container beside it.
 
     Raises:
         Unsupported: the command and the environment can't be had together.
     """
     made, behind = _environment(words, env, options)
-    flags = [*(["-k"] if options.keep else []), *(["-g"] if gate and not options.keep else [])]
+    asked = (("-c", capture), ("-k", options.keep), ("-g", gate and not options.keep))
+    flags = [flag for flag, is_asked in asked if is_asked]
     return [BUSYBOX, "sh", f"{FOLDER}/shim", *flags, *made, "--", *words, *behind]
 
 

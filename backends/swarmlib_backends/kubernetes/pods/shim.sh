@@ -1,15 +1,20 @@
 # The first process of a container in a Pod. busybox's ash runs it, from a volume, so that any image will do.
 #
-#   sh shim [-k] [-g] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
+#   sh shim [-c] [-k] [-g] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
+#   -c         write stderr to /.swarm/stderr, which the container `stderr` reads; it stands first
 #   -k         keep the container when the command ends: write its exit code to /.swarm/code, and run it again at the
-#              next go; it stands first
+#              next go; it stands before the other ones
 #   -g         wait at the gate until /.swarm/go exists: whoever makes that file also writes a line to /.swarm/gate
 #   -x         the command runs beside the container's: the first line of its output is its process id, or why it can't run
 #   -w FOLDER  where the command works
 #   -s USER    who runs the command: NAME or UID, with or without :GROUP; it gets no groups besides
 #   -u NAME    a variable that the command does not get
 #   -e COUNT   how many variables follow the command: those that a shell can't hold, such as discovery.type
+#
+#   sh shim -r [once]
+#
+#   -r         be the process of the container `stderr`: write all that comes to /.swarm/stderr, once or again and again
 #
 # /.swarm/pid holds the process that signals are for. Applets never run in place of the image's own programs: the
 # command is looked up here, and run by its path.
@@ -36,6 +41,16 @@ wait_for_go() {
   exec 9<>/.swarm/gate # before the look at the file, so that a line written after it is not lost
   until [ -e /.swarm/go ]; do read -r swarm_line <&9; done
   exec 9>&-
+}
+
+relay() {
+  swarm_over=$1
+  trap 'swarm_over=once; : <>/.swarm/stderr' TERM # which ends the wait for a writer, but no reading from one
+  while :; do
+    "$swarm_box" cat /.swarm/stderr &
+    while kill -0 $! 2>/dev/null; do wait $!; done
+    [ -z "$swarm_over" ] || exit 0
+  done
 }
 
 # Set swarm_path to the program of a name, or report why there is none, in the words of a container runtime.
@@ -131,6 +146,13 @@ run() {
   exec "$@"
 }
 
+case $1 in
+  -r) relay "$2" ;;
+  -c)
+    shift
+    exec 2>/.swarm/stderr
+    ;;
+esac
 if [ "$1" = -k ]; then
   shift
   keep "$@"
