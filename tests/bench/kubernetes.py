@@ -21,6 +21,7 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from swarmlib_backends.kubernetes.pods.pod import pod
@@ -30,6 +31,8 @@ from tests.support.cluster import Cluster, end, fresh_namespace, shared
 from tests.support.engines import Swarmd, docker, swarmd, wait_until
 from tests.support.kubernetes.processes import running
 
+Ways: TypeAlias = dict[str, Sequence[str]]
+"""The commands that do the same, by the program whose way it is."""
 _AT_ONCE = 200
 _BODY = json.dumps({"Image": "127.0.0.1:1/busybox", "Entrypoint": ["sleep"], "Cmd": ["1000"]}).encode()
 
@@ -57,23 +60,17 @@ def runs(cluster: Cluster, gateway: Swarmd, image: str) -> dict[str, Callable[[]
     return {"kubectl": kubectl, "swarmd": partial(seconds, "docker", "-H", gateway.host, "run", "--rm", image, "true")}
 
 
-def streams(
-    cluster: Cluster, gateway: Swarmd, image: str, mib: int, folder: Path
-) -> dict[str, dict[str, Sequence[str]]]:
+def streams(cluster: Cluster, gateway: Swarmd, image: str, mib: int, folder: Path) -> dict[str, Ways]:
     """The commands by what they carry: those of kubectl, and those through swarmd; all with a container that has it."""
-    line = "x" * 127
-    fill = f"dd if=/dev/zero of=/big bs=1M count={mib} 2>/dev/null; yes {line} | head -c {mib << 20}; touch /done; exec sleep 3600"
-    docker(gateway.host, "run", "-d", "--name", "box", image, "sh", "-c", fill, check=True)
+    files = f"dd if=/dev/zero of=/big bs=1M count={mib} 2>/dev/null"
+    text = f"yes {'x' * 127} | head -c {mib << 20}"
+    program = f"{files}; {text}; touch /done; exec sleep 3600"
+    docker(gateway.host, "run", "-d", "--name", "box", image, "sh", "-c", program, check=True)
     there = ("exec", "box", "ls", "/done")
     wait_until(lambda: docker(gateway.host, *there).returncode == 0, "the files", seconds=300)
-    listed = subprocess.run(
-        ["kubectl", "--kubeconfig", cluster.kubeconfig, "get", "pods", "-o", "name"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    name = listed.stdout.split()[0].partition("/")[2]
     kubectl = ("kubectl", "--kubeconfig", str(cluster.kubeconfig))
+    listed = subprocess.run([*kubectl, "get", "pods", "-o", "name"], capture_output=True, text=True, check=True)
+    name = listed.stdout.split()[0].partition("/")[2]
     ours = ("docker", "-H", gateway.host)
     zeros = ("dd", "if=/dev/zero", "bs=1M", f"count={mib}")
     return {
@@ -140,19 +137,22 @@ def resident(gateway: Swarmd) -> float:
 
 def on_fake_cluster(containers: int) -> None:
     """Measure what many containers take."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as kubeconfig:
-        with swarmd(f"kubernetes --kubeconfig {kubeconfig}") as gateway:
-            ask(gateway, "GET", "/containers/json?all=1")
-            before = resident(gateway)
-            create = partial(ask, gateway, "POST", "/containers/create", _BODY)
-            began = time.perf_counter()
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                list(pool.map(lambda _: create(), range(_AT_ONCE)))
-            at_once = time.perf_counter() - began
-            with ThreadPoolExecutor(10) as pool:
-                list(pool.map(lambda _: create(), range(containers - _AT_ONCE)))
-            memory = resident(gateway) - before
-            listed = median([ask(gateway, "GET", "/containers/json?all=1") for _ in range(20)])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder)) as kubeconfig,
+        swarmd(f"kubernetes --kubeconfig {kubeconfig}") as gateway,
+    ):
+        ask(gateway, "GET", "/containers/json?all=1")
+        before = resident(gateway)
+        create = partial(ask, gateway, "POST", "/containers/create", _BODY)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda _: create(), range(_AT_ONCE)))
+        at_once = time.perf_counter() - began
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(lambda _: create(), range(containers - _AT_ONCE)))
+        memory = resident(gateway) - before
+        listed = median([ask(gateway, "GET", "/containers/json?all=1") for _ in range(20)])
     rows = [
         (f"ps of {containers} containers, ms", f"{listed * 1000:.1f}", "below 20"),
         (f"{_AT_ONCE} creations at once, s", f"{at_once:.2f}", ""),
