@@ -1,7 +1,10 @@
-"""Programs that use docker-py and aiodocker, as they are written for an engine, on a real cluster."""
+"""Programs that use docker-py, aiodocker and testcontainers, as they are written for an engine, on a real cluster."""
 
 import asyncio
 import io
+import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -91,3 +94,32 @@ def test_aiodocker_runs_a_container_talks_to_it_and_sees_its_events(gateway: Swa
             await made.delete()
 
     asyncio.run(use())
+
+
+_TESTCONTAINERS = """
+import sys
+from urllib.request import urlopen
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+image, serve = sys.argv[1], "sh -c 'mkdir /www; echo page >/www/i; echo ready; exec httpd -f -h /www -p 80'"
+ask = "sh -c 'until wget -q -O - http://web/i; do sleep 0.2; done; exec sleep 100'"
+with Network() as network:
+    web = DockerContainer(image).with_command(serve).with_exposed_ports(80).with_env("A", "b")
+    web.with_network(network).with_network_aliases("web").waiting_for(LogMessageWaitStrategy("ready"))
+    client = DockerContainer(image).with_command(ask).with_network(network)
+    with web, client.waiting_for(LogMessageWaitStrategy("page")):
+        address = f"http://{web.get_container_host_ip()}:{web.get_exposed_port(80)}/i"
+        print(urlopen(address, timeout=30).read().decode(), web.exec(["sh", "-c", "echo $A"]).output.decode())
+"""
+
+
+def test_testcontainers_starts_containers_in_a_network_and_waits_for_them(gateway: Swarmd, image: str) -> None:
+    # It reads its settings when it is imported; and its reaper wants the engine's socket.
+    settings = {"TESTCONTAINERS_RYUK_DISABLED": "true", "TESTCONTAINERS_CONNECTION_MODE": "docker_host"}
+    environment = {**os.environ, "DOCKER_HOST": gateway.host, **settings}
+    command = [sys.executable, "-c", _TESTCONTAINERS, image]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["page", "b"]
