@@ -16,6 +16,7 @@ from ..enginekit.clock import Clock
 from ..enginekit.events import Events
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
+from ..enginekit.swarmless import Swarmless
 from ..registry.client import Registries
 from ..registry.credentials import stored
 from ..registry.operations import ImageOperations
@@ -84,7 +85,8 @@ class Engine(EngineServer):
             of_volumes = VolumeOperations(cluster, volumes, events, clock.now)
             async with _of_images(options, cluster, events, clock, nursery) as (images, of_images):
                 of_containers = _of_containers(options, clock, networking, images, of_volumes, nursery)
-                of_system = (events, System(cluster, networking, images, of_volumes, clock.now))
+                system = System(cluster, networking, images, of_volumes, clock.now)
+                of_system = (events, system, Swarmless(self.name))
                 self._mirror.listeners.append(happenings.tell_removal)
                 self.operations = operations_of(self, *of_containers, of_volumes, *of_images, *of_system)
                 for each in (self._mirror, self._networks, volumes):

@@ -69,7 +69,7 @@ class System:
             "MemTotal": int(found.memory or 0),
             "Images": len(self.images.known()),
             "SystemTime": stamp(self.now()),
-            "LoggingDriver": "kubernetes",
+            "LoggingDriver": views.LOG_DRIVER,
             "Swarm": _NO_SWARM,
             "Warnings": []
             if nodes is not None
