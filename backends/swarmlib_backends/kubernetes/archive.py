@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import posixpath
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,7 +26,9 @@ from .lifecycle import Lifecycle
 from .pods import names
 from .pods.shim import BUSYBOX
 from .pods.status import phase
+from .pods.tars import UNPACK
 from .streams.remote import RemoteCommand, RemoteProcess
+from .uploading import upload
 
 _MOST_ERRORS: Final = 4096
 """Bytes of a tar's complaints that are kept."""
@@ -38,15 +39,6 @@ echo "$found"
 [ ! -L "$1" ] || {BUSYBOX} readlink -f -- "$1" || {BUSYBOX} readlink -- "$1"
 """
 _PACK: Final = f'cd -- "$1" && exec {BUSYBOX} tar -cf - -- "$2"'
-_UNPACK: Final = f"""
-cd -- "$1" || exit
-shift
-{BUSYBOX} tar -xf - --numeric-owner "$@"
-code=$?
-{BUSYBOX} cat >/dev/null
-exit "$code"
-"""
-"""All of the input is read, also what follows a tar's end: a cluster may lose how a process ended that does not."""
 _EXPORT: Final = f"""
 deep=$({BUSYBOX} awk '$2 ~ "^/[^/]+/." && $2 !~ "^/(proc|sys|dev|[.]swarm)/" {{print $2}}' /proc/mounts)
 for each in $deep; do
@@ -120,15 +112,11 @@ class Archive:
         head = await _head(request.upload)
         packed = [flag for magic, flag in _COMPRESSED.items() if head.startswith(magic)]
         own = ["-o"] if asked.copy_uidgid and container.config.get("User") else []
-        words = (BUSYBOX, "sh", "-c", _UNPACK, "sh", folder, *packed, *own)
+        words = (BUSYBOX, "sh", "-c", UNPACK, "sh", folder, *packed, *own)
         command = RemoteCommand("exec", names.MAIN, words, stdin=True)
-        async with remote(self.cluster, container, command) as process, trio.open_nursery() as sending:
-            sending.start_soon(_upload, head, request.upload, process)
-            errors = b""
-            while (received := await process.receive()) is not None:
-                errors = (errors + received[1])[-_MOST_ERRORS:]
-            sending.cancel_scope.cancel()
-        if process.exit_code != 0:
+        async with request.upload:
+            code, errors = await upload(self.cluster, container, command, _pieces(head, request.upload))
+        if code != 0:
             raise _unpack_error(errors)
         self.lifecycle.events.tell_container(container, "extract-to-dir")
 
@@ -206,14 +194,11 @@ async def _head(upload: trio.abc.ReceiveStream) -> bytes:
     return head
 
 
-async def _upload(head: bytes, upload: trio.abc.ReceiveStream, process: RemoteProcess) -> None:
-    """Send an upload, of which `head` was read, to a process; to its end or to that of the process."""
-    async with upload:
-        with suppress(trio.BrokenResourceError):
-            await process.send(head)
-            async for piece in upload:
-                await process.send(piece)
-            await process.end_input()
+async def _pieces(head: bytes, upload: trio.abc.ReceiveStream) -> AsyncGenerator[bytes]:
+    """Yield an upload, of which `head` was read."""
+    yield head
+    async for piece in upload:
+        yield bytes(piece)
 
 
 def _unpack_error(errors: bytes) -> SwarmError:

@@ -5,24 +5,31 @@ from __future__ import annotations
 import secrets
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
 import trio
 
 from swarmlib import Request, Unsupported
+from swarmlib.client.multiplexed import lines
 
 from ..dockerapi import platforms
 from ..dockerapi.detachkeys import Typed, keys
-from ..dockerapi.nullable import dict_of, list_of
-from ..dockerapi.operations import ContainerAttach, ContainerCreate, ContainerInspect, ContainerList, ContainerResize
+from ..dockerapi.operations import (
+    ContainerAttach,
+    ContainerCreate,
+    ContainerInspect,
+    ContainerList,
+    ContainerLogs,
+    ContainerResize,
+)
 from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
-from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
-from ..enginekit.operations import answers, body_of
+from ..enginekit.health import plan_of
+from ..enginekit.operations import FOLLOW, answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from . import views
@@ -34,36 +41,42 @@ from .holding import held
 from .images.images import Images, Known
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
+from .listing import listed
 from .log_lines import Wanted, log_lines
 from .log_parts import parts_of
 from .logged import LoggedStdio
-from .logs import check_kept, send_logs
+from .logs import check_kept, open_logs, send_logs
 from .networking import Networking
 from .pods import names
 from .pods.creation import new
 from .pods.fields import refused
+from .pods.health import command, plan
+from .pods.options import PodOptions
 from .pods.record import Image, Record
-from .pods.volumes import mounts
 from .streams.remote import RemoteCommand
+from .volume_operations import VolumeOperations
 
-_FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
-    **FILTERS,
-    "ancestor": one_of(lambda each, value: value in (each.config.get("Image"), views.image_id(each))),
-    "exited": by_exit,
-}
+_BOTH: Final = {"stream": "1", "stdout": "1", "stderr": "1"}
 
 
 class Containers(ContainerOperations[PodContainer]):
     """Answers what is asked of containers."""
 
     def __init__(
-        self, cluster: Cluster, lifecycle: Lifecycle, networking: Networking, images: Images, nursery: trio.Nursery
+        self,
+        cluster: Cluster,
+        lifecycle: Lifecycle,
+        networking: Networking,
+        images: Images,
+        volumes: VolumeOperations,
+        nursery: trio.Nursery,
     ) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
         self._cluster = cluster
         self._life = lifecycle
         self._networking = networking
         self._images = images
+        self._volumes = volumes
         self._nursery = nursery
         self._terminals: dict[str, list[AttachedProcess]] = {}
         """The connections by which clients are attached, by the ids of the containers."""
@@ -75,7 +88,7 @@ class Containers(ContainerOperations[PodContainer]):
         now = self.now()
         return [
             views.summary(each, now, self._networking.shown(each))
-            for each in chosen(reversed(self.store), request, _FILTERS)
+            for each in listed(self._cluster.mirror, self._networking, request)
         ]
 
     async def create(self, request: Request) -> dict[str, Any]:
@@ -91,7 +104,9 @@ class Containers(ContainerOperations[PodContainer]):
         image = None if known is None else _image(known, secret)
         name_of = self._networking.networks.name_of
         record = new(name, body, image, self._cluster.options, self.now(), name_of)
-        _check_done_here(record)
+        _check_health(record, self._cluster.options)
+        await self._life.binds.check(record)
+        await self._volumes.make_for(record)
         made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
@@ -126,6 +141,24 @@ class Containers(ContainerOperations[PodContainer]):
     @answers("ContainerLogs")
     async def _logs(self, request: Request) -> None:
         await send_logs(self._cluster, self._nursery, self.find(request), request)
+
+    @answers(FOLLOW)
+    async def _follow(self, request: Request) -> None:
+        """Answer with a container's output as `log` replies, and its state when it ends."""
+        container, reply = self.find(request), request.reply
+        async with await self._output(container) as stream, aclosing(lines(stream, tty=container.tty)) as found:
+            await reply.ack()
+            async for line in found:
+                await reply.log(line.data, details={"stream": line.stream})
+        await container.until(lambda each: not each.running)
+        await reply.set(self.state(container))
+
+    async def _output(self, container: PodContainer) -> trio.abc.ReceiveStream:
+        """Open the stream of all that a container writes, from its first start on. Raises `SwarmError`."""
+        if container.status == "created":
+            await self._life.gated(container)
+            return await self._stream(container, ContainerAttach.read(_BOTH))
+        return await open_logs(self._cluster, self._nursery, container, ContainerLogs.read(_BOTH | {"follow": "1"}))
 
     @answers("ContainerAttach")
     async def _attach(self, request: Request) -> None:
@@ -205,14 +238,12 @@ class Containers(ContainerOperations[PodContainer]):
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
 
 
-def _check_done_here(record: Record) -> None:
-    """Refuse what a Pod could have, and no gateway does for it. Raises `Unsupported`."""
-    volume = next((each for each in mounts(record) if each.type == "volume" and not each.anonymous), None)
-    if volume is not None:
-        why = "named volumes are not made in a cluster; an anonymous one is empty and goes with the container"
-        raise refused((f"the volume {volume.name!r:.80}", why))
-    if list_of(dict_of(record.body.get("Healthcheck")).get("Test")) not in ([], ["NONE"]):
-        raise refused(("Healthcheck", "no gateway runs health checks in a cluster"))
+def _check_health(record: Record, options: PodOptions) -> None:
+    """Refuse a health check that can't be made; that of an image is left out then. Raises `Unsupported`."""
+    if options.tools == "never" and plan_of(record.body) is not None:
+        raise refused(("Healthcheck", "swarmlib's tools make the checks, which --tools never forbids"))
+    if (found := plan(record, options)) is not None:
+        command(record, found, options)
 
 
 def _image(known: Known, secret: Mapping[str, Any] | None) -> Image:

@@ -11,28 +11,29 @@ from typing import Any
 import trio
 
 from swarmlib import Chain, Denied, Request, Sender
-from swarmlib.supervision import supervised
 
 from ..enginekit.clock import Clock
 from ..enginekit.events import Events
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
+from ..registry.client import Registries
+from ..registry.credentials import stored
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
+from .binds import Binds
 from .cluster import Cluster
 from .containers import Containers
 from .endpoints import Endpoints
 from .execs import Execs
 from .happenings import Happenings
+from .health import HealthChecks
 from .images.builder import Builder
 from .images.building import Building
 from .images.built import BuiltImages
-from .images.credentials import of_gateway
 from .images.images import Images
 from .images.naming import Naming
 from .images.operations import ImageOperations
-from .images.registry import Registries
 from .lifecycle import Lifecycle
 from .mirror import Mirror
 from .network_operations import NetworkOperations
@@ -40,12 +41,15 @@ from .networking import Networking
 from .networks import Networks
 from .options import KubernetesOptions
 from .pods import template
+from .pods.claims import Claim
 from .pods.options import PodOptions
 from .ports import Ports
 from .publishers import NodePorts, PodPorts, Publisher
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
+from .volume_operations import VolumeOperations
+from .volumes import Volumes
 from .walls import Walls
 from .yaml_files import read_yaml
 
@@ -66,41 +70,29 @@ class Engine(EngineServer):
         """Hold the connections to the cluster, and the watches."""
         options, clock = self.options, Clock()
         access = read_access(options.kubeconfig, options.context, options.namespace)
-        async with (
-            Api.open(access) as api,
-            Registries.open(options.insecure_registry) as registries,
-            _building(options) as building,
-            trio.open_nursery() as nursery,
-        ):
+        async with Api.open(access) as api, trio.open_nursery() as nursery:
             self._mirror = Mirror(api, access.namespace)
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
-            Happenings(cluster, events, nursery, clock.now, self.name)
-            self._networks = Networks(api, access.namespace)
+            happenings = Happenings(cluster, events, nursery, clock.now, self.name)
+            HealthChecks(cluster, nursery)
+            self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), _publisher(cluster, nursery)
             walls = Walls(cluster, nursery) if options.isolate else None
             networking = Networking(self._networks, endpoints, ports, walls)
-            lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
-            built = BuiltImages(cluster, clock.now)
-            images = Images(registries, built, clock.now)
-            builder = await _builder(building, options.registry, registries, built)
-            if builder is not None:
-                images.settled = builder.settled
-            containers = Containers(cluster, lifecycle, networking, images, nursery)
-            execs = Execs(cluster, events, clock.now, nursery)
-            archive = Archive(cluster, lifecycle, nursery)
-            networks = NetworkOperations(cluster, networking, events, clock.now)
-            own = (containers, networks, execs, archive, Top(cluster, events))
-            builds = Building(builder, images, events, nursery)
-            of_images = (ImageOperations(images, events), Naming(images, events), builds)
-            self.operations = operations_of(self, *own, events, System(cluster), *of_images)
-            nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
-            nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
-            try:
-                yield
-            finally:
-                ports.close()
-                nursery.cancel_scope.cancel()
+            of_volumes = VolumeOperations(cluster, volumes, events, clock.now)
+            async with _of_images(options, cluster, events, clock, nursery) as (images, of_images):
+                of_containers = _of_containers(options, clock, networking, images, of_volumes, nursery)
+                of_system = (events, System(cluster, networking, images, clock.now))
+                self._mirror.listeners.append(happenings.tell_removal)
+                self.operations = operations_of(self, *of_containers, of_volumes, *of_images, *of_system)
+                for each in (self._mirror, self._networks, volumes):
+                    nursery.start_soon(each.run)
+                try:
+                    yield
+                finally:
+                    ports.close()
+                    nursery.cancel_scope.cancel()
 
     async def answer(self, request: Request) -> Any:
         """See `EngineServer`. Nothing is answered before all that the cluster has is known."""
@@ -110,22 +102,55 @@ class Engine(EngineServer):
         return await super().answer(request)
 
 
+def _of_containers(
+    options: KubernetesOptions,
+    clock: Clock,
+    networking: Networking,
+    images: Images,
+    volumes: VolumeOperations,
+    nursery: trio.Nursery,
+) -> tuple[object, ...]:
+    """Return what answers what is asked of containers, and of their networks and processes."""
+    cluster, events = volumes.cluster, volumes.events
+    binds = Binds(cluster, options.binds_size)
+    lifecycle = Lifecycle(cluster, networking, events, clock.now, binds, options.start_timeout)
+    return (
+        Containers(cluster, lifecycle, networking, images, volumes, nursery),
+        NetworkOperations(cluster, networking, events, clock.now),
+        Execs(cluster, events, clock.now, nursery),
+        Archive(cluster, lifecycle, nursery),
+        Top(cluster, events),
+    )
+
+
 @asynccontextmanager
-async def _building(options: KubernetesOptions) -> AsyncGenerator[Sender | None]:
+async def _of_images(
+    options: KubernetesOptions, cluster: Cluster, events: Events, clock: Clock, nursery: trio.Nursery
+) -> AsyncGenerator[tuple[Images, tuple[object, ...]]]:
+    """Hold the connections to registries and to the builder; give the images, and what answers what is asked of them.
+
+    Raises:
+        SwarmError: the chain of the builder can't be opened. Unavailable: as `stored`.
+    """
+    built = BuiltImages(cluster, clock.now)
+    async with Registries.open(options.insecure_registry) as registries, _builds(options) as sender:
+        images, builder = Images(registries, built, clock.now), None
+        if sender is not None:
+            credentials = await stored(options.registry.partition("/")[0])
+            builder = Builder(sender, options.registry, credentials, registries, built)
+            images.settled = builder.settled
+        builds = Building(builder, images, events, nursery)
+        yield images, (ImageOperations(images, events), Naming(images, events), builds)
+
+
+@asynccontextmanager
+async def _builds(options: KubernetesOptions) -> AsyncGenerator[Sender | None]:
     """Open the chain that builds; None if there is none. Raises `SwarmError`: it can't be opened."""
     if options.builder is None:
         yield None
         return
     async with Chain.read(options.builder).open() as sender:
         yield sender
-
-
-async def _builder(sender: Sender | None, registry: str, registries: Registries, built: BuiltImages) -> Builder | None:
-    """Return the builder that a channel leads to. Raises `Unavailable`: as `of_gateway`."""
-    if sender is None:
-        return None
-    credentials = await trio.to_thread.run_sync(of_gateway, registry.partition("/")[0])
-    return Builder(sender, registry, credentials, registries, built)
 
 
 def _publisher(cluster: Cluster, nursery: trio.Nursery) -> Publisher:
@@ -151,6 +176,8 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         service_account=options.service_account,
         pull_secrets=options.pull_secret,
         domain=options.cluster_domain,
+        binds=options.binds,
+        claim=Claim(options.volume_size, options.storage_class, options.access_mode),
         ports=options.ports,
         capture=options.logs == "capture",
         isolate=options.isolate,

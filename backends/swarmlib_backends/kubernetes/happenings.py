@@ -46,7 +46,6 @@ class Happenings:
         known = self.cluster.mirror.complete
         if container.removed.is_set():
             self._told_end(container, before)
-            self.events.tell_container(container, "destroy")
         elif before is None:
             if known:
                 self.events.tell_container(container, "create")
@@ -54,6 +53,11 @@ class Happenings:
                 self._look_after(container)
         else:
             self._moved(container, before)
+
+    def tell_removal(self, container: PodContainer, before: State | None) -> None:
+        """Listen to the mirror as the last, so that all that goes before a removal is told before it."""
+        if container.removed.is_set():
+            self.events.tell_container(container, "destroy")
 
     def _moved(self, container: PodContainer, before: State) -> None:
         after = container.state
@@ -63,6 +67,7 @@ class Happenings:
             self.events.tell_container(container, "pause")
         if before.status == "paused" and after.status == "running":
             self.events.tell_container(container, "unpause")
+        self._tell_health(container, before)
         if after.restarts > before.restarts:
             self.events.tell_container(container, "die", exitCode=str(after.exit_code))
             self.events.tell_container(container, "start")
@@ -70,6 +75,14 @@ class Happenings:
             if not before.running:  # its end came together with its start
                 self.events.tell_container(container, "start")
             self._exited(container)
+        elif after.status == "created" and before.running:
+            self.events.tell_container(container, "die", exitCode=str(after.exit_code))
+            self._start_soon(container, self._note_failure)
+
+    def _tell_health(self, container: PodContainer, before: State) -> None:
+        known, now = before.health, container.state.health
+        if container.running and known and now and now.status not in (known.status, "starting"):
+            self.events.tell_container(container, f"health_status: {now.status}")
 
     def _told_end(self, container: PodContainer, before: State | None) -> None:
         if before is not None and before.running:
@@ -100,6 +113,17 @@ class Happenings:
             else:
                 end = _end_of(container)
                 await self.cluster.change(container, lambda each: _with_end(each, end))
+        except NotFound:
+            pass  # it was removed meanwhile
+
+    async def _note_failure(self, container: PodContainer) -> None:
+        """Write down that a start has failed which seemed to succeed; or remove what removes itself."""
+        try:
+            if container.host.get("AutoRemove"):
+                await self._remove_itself(container)
+            else:
+                error = container.state.error
+                await self.cluster.change(container, lambda each: replace(each, wanted="created", error=error))
         except NotFound:
             pass  # it was removed meanwhile
 

@@ -11,7 +11,7 @@ from typing import Any
 from .container import PodContainer
 from .endpoints import Endpoints
 from .networks import Networks
-from .pods.connections import aliases, connections
+from .pods.connections import aliases, connections, given
 from .pods.publishing import PortMap
 from .publishers import Publisher
 from .walls import Walls
@@ -55,13 +55,13 @@ class Networking:
         return {name: self._connection(container, name) for name in connections(container.record)}
 
     def _connection(self, container: PodContainer, network: str) -> dict[str, Any]:
-        found = container.address
+        found, begun = container.address, container.record.run > 0
         old, new = (found, "") if ":" not in found else ("", found)
         return {
             "IPAMConfig": None,
             "Links": None,
-            "Aliases": aliases(container.record, network),
-            "NetworkID": self.id_of(network),
+            "Aliases": aliases(container.record, network) if begun else given(container.record, network),
+            "NetworkID": self.id_of(network) if begun else "",
             "EndpointID": endpoint_id(container, network),
             "Gateway": "",
             "IPAddress": old,

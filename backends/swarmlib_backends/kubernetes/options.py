@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from swarmlib import Invalid, Stages, SwarmError, option
-from swarmlib.quantities import Duration
+from swarmlib.quantities import Duration, Size
 
 from ..dockerapi.references import is_registry, normal
+from .pods.claims import AccessMode
 
 
 @dataclass
@@ -36,6 +37,16 @@ class KubernetesOptions:
     insecure_registry: list[str] = option(
         "registry that is spoken to without TLS, besides those on this machine", default=[], metavar="HOST[:PORT]"
     )
+    storage_class: str = option(
+        "storage class of named volumes (default: the cluster's default)", default="", metavar="NAME"
+    )
+    volume_size: Size = option("size of a named volume, unless it is created with the option size", default=2**30)
+    access_mode: AccessMode = option("how the nodes of a cluster may mount a named volume", default="ReadWriteOnce")
+    binds: Literal["refuse", "copy"] = option(
+        "whether folders of this machine (-v) are copied into the Pod before the start; changes don't come back",
+        default="refuse",
+    )
+    binds_size: Size = option("the most bytes of a folder that is copied", default=256 * 2**20)
     logs: Literal["node", "capture"] = option(
         "logs as the nodes keep them, or with stdout and stderr apart by a second container in each Pod", default="node"
     )

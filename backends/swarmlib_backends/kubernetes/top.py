@@ -13,7 +13,7 @@ from ..enginekit.operations import answers, ref_of
 from ..enginekit.refusals import check_not_restarting, check_running
 from . import tools
 from .cluster import Cluster
-from .pods.shim import BUSYBOX, is_of_stderr
+from .pods.shim import BUSYBOX
 
 _TITLES: Final = ("UID", "PID", "PPID", "TTY", "CMD")
 """What an engine's `ps -ef` shows, as far as the tools know it."""
@@ -41,7 +41,7 @@ class Top:
         if any(len(row) != len(_TITLES) for row in rows):
             raise BadAnswer(f"the processes of {container.name} can't be read: {output!r:.200}")
         self.events.tell_container(container, "top")
-        found = [row for row in rows if row[1] != _PAUSE and row[4] != " ".join(_PS) and not is_of_stderr(row[4])]
+        found = [row for row in rows if row[1] != _PAUSE and not row[4].startswith(f"{BUSYBOX} ")]  # not our own
         return {"Titles": list(_TITLES), "Processes": found}
 
     @answers("ContainerUpdate")

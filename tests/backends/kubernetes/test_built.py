@@ -8,8 +8,8 @@ import pytest
 from swarmlib import BadAnswer, SwarmError, Verb, connect
 from swarmlib_backends.kubernetes.api.resources import CONFIG_MAPS
 from swarmlib_backends.kubernetes.images.built import BuiltImage, read
-from swarmlib_backends.kubernetes.images.registry import Found
 from swarmlib_backends.kubernetes.pods import names
+from swarmlib_backends.registry.client import Found
 from tests.backends.kubernetes.conftest import Place
 
 DIGEST, ID = (f"sha256:{digit * 64}" for digit in "ab")

@@ -15,16 +15,18 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
-import httpcore
 import httpx
 import orjson
 import trio
 
 from swarmlib import UNSENT, BadAnswer, Invalid, SwarmError, TimedOut, Unavailable
 
+from ...http.handshakes import closing_unfinished
 from ...http.one_piece import OnePiece
+from ...http.received import Body, why
+from ...http.upgraded import NetworkStream
 from .access import Access
-from .connections import Body, Connections, why
+from .connections import Connections
 from .credentials import Headers, Shown
 from .errors import error_of
 
@@ -57,12 +59,8 @@ class _Call:
     params: Params = ()
     content: bytes = b""
     headers: Headers = ()
-    upgrades: bool = False
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it may be repeated after it was sent: a GET has no effect, unless it starts a command (exec)."""
-        return self.method == "GET" and not self.upgrades
+    repeatable: bool = False
+    """Whether it may be repeated after it was sent, as it has no effect."""
 
     @property
     def name(self) -> str:
@@ -76,7 +74,7 @@ class Upgraded:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.stream: trio.abc.Stream = _NetworkStream(response)
+        self.stream: trio.abc.Stream = NetworkStream(response, "the cluster")
 
 
 class Api:
@@ -102,7 +100,7 @@ class Api:
         Raises:
             SwarmError: the apiserver's error; Unavailable if it can't be reached, TimedOut after `DEADLINE_SECONDS`.
         """
-        return await self._json(_Call("GET", path, params))
+        return await self._json(_Call("GET", path, params, repeatable=True))
 
     async def post(self, path: str, body: Any, params: Params = ()) -> Any:
         """Create an object, and return it as it was created. Raises what `get` does."""
@@ -134,22 +132,23 @@ class Api:
         Raises:
             SwarmError: as for `get`. The stream raises trio.BrokenResourceError if it breaks off.
         """
-        async with self._opened(_Call("GET", path, params)) as (_, body):
+        async with self._opened(_Call("GET", path, params, repeatable=True)) as (_, body):
             yield body
 
     @asynccontextmanager
     async def upgrade(
-        self, method: str, path: str, params: Params = (), headers: Headers = ()
+        self, method: str, path: str, params: Params = (), headers: Headers = (), *, repeatable: bool = False
     ) -> AsyncGenerator[Upgraded]:
         """Upgrade a connection; it is closed at the end of the context.
 
         headers: those of the wanted protocol, `Connection` and `Upgrade` among them.
+        repeatable: whether the upgrade itself has no effect, and may be tried again if its answer does not come.
 
         Raises:
             SwarmError: as for `get`; the apiserver's error, with its `code`, if it refuses.
             BadAnswer: it answers with another success than 101.
         """
-        async with self._opened(_Call(method, path, params, headers=headers, upgrades=True)) as (response, _):
+        async with self._opened(_Call(method, path, params, headers=headers, repeatable=repeatable)) as (response, _):
             if response.status_code != _SWITCHING:
                 raise BadAnswer(f"the cluster answered {response.status_code} where 101 was expected: {method} {path}")
             yield Upgraded(response)
@@ -195,10 +194,11 @@ class Api:
         credentials = self.access.credentials
         shown = await credentials.shown()
         async with self._connections.transport(shown) as transport:
-            request = self._request(call, shown)
-            with _unreached(call, self.access.server):
-                response = await transport.handle_async_request(request)
-            async with Body(response) as body:
+            async with closing_unfinished() as extensions:
+                request = self._request(call, shown, extensions)
+                with _unreached(call, self.access.server):
+                    response = await transport.handle_async_request(request)
+            async with Body(response, "the cluster") as body:
                 if response.status_code != _SWITCHING and not 200 <= response.status_code < 300:
                     said = await _whole(body, _MAX_ERROR)
                     error = error_of(response.status_code, said, response.headers.get("Retry-After", ""))
@@ -207,7 +207,7 @@ class Api:
                     raise error
                 yield response, body
 
-    def _request(self, call: _Call, shown: Shown) -> httpx.Request:
+    def _request(self, call: _Call, shown: Shown, extensions: Mapping[str, Any]) -> httpx.Request:
         headers = [
             ("User-Agent", "swarmlib"),
             ("Accept", f"{_JSON}, */*"),
@@ -221,7 +221,7 @@ class Api:
             params=httpx.QueryParams([*(call.params.items() if isinstance(call.params, Mapping) else call.params)]),
             headers=headers,
             content=call.content,
-            extensions={"timeout": {"connect": CONNECT_SECONDS}},
+            extensions={**extensions, "timeout": {"connect": CONNECT_SECONDS}},
         )
         made.stream = OnePiece(call.content)
         return made
@@ -273,39 +273,3 @@ def _unreached(call: _Call, server: str) -> Generator[None]:
         raise Unavailable(f"can't connect to {server}: {why(exc)}", details={UNSENT: True}) from exc
     except httpx.HTTPError as exc:
         raise Unavailable(f"the connection to {server} broke: {why(exc)}: {call.name}") from exc
-
-
-class _NetworkStream(trio.abc.Stream):
-    """The stream of an upgraded connection, with trio's errors."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self._network: Any = response.extensions["network_stream"]
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """See `trio.abc.ReceiveStream`."""
-        with self._errors():
-            data: bytes = await self._network.read(max_bytes or 64 * 1024)
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See `trio.abc.SendStream`."""
-        with self._errors():
-            await self._network.write(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """See `trio.abc.SendStream`; httpx does not tell, so this returns at once."""
-        await trio.lowlevel.checkpoint()
-
-    async def aclose(self) -> None:
-        """See `trio.abc.AsyncResource`."""
-        await self._network.aclose()
-
-    @staticmethod
-    @contextmanager
-    def _errors() -> Generator[None]:
-        try:
-            yield
-        except (httpcore.NetworkError, httpcore.TimeoutException) as exc:
-            closed = isinstance(exc.__cause__, trio.ClosedResourceError)
-            kind = trio.ClosedResourceError if closed else trio.BrokenResourceError
-            raise kind(f"the connection to the cluster broke: {why(exc)}") from exc

@@ -25,6 +25,7 @@ from .resources import (
     NODES,
     POD_METRICS,
     PODS,
+    QUOTAS,
     SECRETS,
     SERVICES,
     Resource,
@@ -70,6 +71,7 @@ ROLE: Final = (
     Right(NETWORK_POLICIES, ("create", "list", "update", "delete"), "networks that are walls (--isolate)"),
     Right(CLAIMS, ("create", "list", "watch", "delete"), "named volumes"),
     Right(SECRETS, ("create", "list", "delete"), "images of registries that need credentials"),
+    Right(QUOTAS, ("list",), "what the namespace may use, in info"),
 )
 """In the namespace."""
 CLUSTER_ROLE: Final = (

@@ -64,6 +64,7 @@ class Release:
             resources.SERVICES,
             resources.SECRETS,
             resources.CLAIMS,
+            resources.QUOTAS,
             resources.EVENTS,
             resources.NAMESPACES,
             resources.NODES,

@@ -20,7 +20,9 @@ from ...simulator.process import Program, Run, Sink, contained
 from ...simulator.programs import PROGRAMS
 from ...simulator.pulled import OWN, program_in
 from ...simulator.users import user_of
+from ..pods.health import SCRIPT
 from ..pods.shim import FOLDER
+from .checks import check_health
 
 _ERRORS: Final = f"{FOLDER}/stderr"
 _ERRORS_ENDED: Final = f"{FOLDER}/stderr.ended"
@@ -77,9 +79,11 @@ async def _busybox(run: Run) -> int:
 
 
 async def _sh(run: Run) -> int:
-    """Return the shell; the script that starts the containers of Pods is known here."""
+    """Run the shell; the scripts that start the containers of Pods, and check their health, are known here."""
     if list(run.args[1:2]) == [f"{FOLDER}/shim"]:
         return await _Shim(replace(run, args=run.args[1:])).become()
+    if list(run.args[1:3]) == ["-c", SCRIPT]:
+        return await check_health(run, list(run.args[4:]))
     return await PROGRAMS["sh"](run)
 
 

@@ -17,9 +17,9 @@ from swarmlib.asking import ask, call, next_reply
 from ...calls import forward
 from ...dockerapi.nullable import dict_of
 from ...dockerapi.references import is_digest, normal, repository
+from ...registry.client import Registries
+from ...registry.credentials import Credentials
 from .built import BuiltImage, BuiltImages
-from .credentials import Credentials
-from .registry import Registries
 
 _UNNAMED: Final = "unnamed"
 """The repository of images that were built without a name; the id of each is its tag."""

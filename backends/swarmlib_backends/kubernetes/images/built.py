@@ -20,12 +20,12 @@ from ...dockerapi import strictjson
 from ...dockerapi.nullable import dict_of
 from ...dockerapi.references import is_digest, normal, repository
 from ...dockerapi.schema import Wrong
+from ...registry.client import Found, config_of
 from ..api.errors import reason_of
 from ..api.resources import CONFIG_MAPS
 from ..cluster import Cluster
 from ..following import Body
 from ..pods import names
-from .registry import Found, config_of
 
 _log = logging.getLogger(__name__)
 KIND: Final = "image"

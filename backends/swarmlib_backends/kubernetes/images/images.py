@@ -14,9 +14,9 @@ from swarmlib import BadAnswer, Denied, NotFound, SwarmError, TimedOut, Unavaila
 
 from ...dockerapi.platforms import HERE, Platform
 from ...dockerapi.references import full, is_digest, normal, repository
+from ...registry.client import Found, Registries
+from ...registry.credentials import Credentials
 from .built import BuiltImage, BuiltImages
-from .credentials import Credentials
-from .registry import Found, Registries
 
 _FRESH_SECONDS: Final = 60.0
 _KEPT: Final = 1000

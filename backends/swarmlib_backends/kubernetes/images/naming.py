@@ -9,7 +9,7 @@ from ...dockerapi.references import looked_for, tagged
 from ...dockerapi.status import refusal
 from ...enginekit.events import Events
 from ...enginekit.operations import answers, ref_of
-from .credentials import Credentials
+from ...registry.credentials import Credentials
 from .images import Images
 
 _SHORT = 12

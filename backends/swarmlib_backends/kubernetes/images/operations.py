@@ -19,7 +19,7 @@ from ...enginekit.configs import NO_CONFIG
 from ...enginekit.events import Events
 from ...enginekit.filters import checked, labels_wanted
 from ...enginekit.operations import answers, ref_of
-from .credentials import Credentials
+from ...registry.credentials import Credentials
 from .images import Images, Known
 
 _CREDENTIALS: Final = "x-registry-auth"
@@ -86,7 +86,7 @@ class ImageOperations:
         patterns = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
         await self._images.settled()
         return [
-            _summary(each)
+            summary(each)
             for each in reversed(self._images.known())
             if not (dangling and each.name)
             and labels_wanted(dict_of(each.found.config.get("Labels")), wanted)
@@ -112,7 +112,8 @@ def _tags(known: Known) -> list[str]:
     return [] if not known.name or "@" in known.name else [known.name]
 
 
-def _summary(known: Known) -> dict[str, Any]:
+def summary(known: Known) -> dict[str, Any]:
+    """Return an image as lists show it."""
     found = known.found
     return {
         "Containers": -1,

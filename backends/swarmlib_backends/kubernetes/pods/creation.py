@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...balance.placement import request
+from ...dockerapi.nullable import dict_of
+from ...enginekit.networks import PREDEFINED
 from . import names
 from .connections import wanted_connections
 from .options import PodOptions
@@ -35,6 +37,7 @@ def new(
         Unsupported: a Pod can't have what is asked for; the error names it. SwarmError: a value is wrong.
         TooLarge: it is more than the cluster's objects can hold.
     """
+    body = _without_idle_links(body)
     _, cleaned = request.read(name, body)
     networks = wanted_connections(body, network_name)
     record = Record(
@@ -44,3 +47,15 @@ def new(
     pod(record, options, run=1)
     record.config_map()
     return record
+
+
+def _without_idle_links(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the body of a creation without links if they say nothing: those of a host, in a network that was made.
+
+    Source: moby's daemon/daemon_unix.go, `registerLinks`; Compose sends such links.
+    """
+    host = dict_of(body.get("HostConfig"))
+    mode = str(host.get("NetworkMode") or "default")
+    if not host.get("Links") or mode == "default" or mode in PREDEFINED:
+        return body
+    return {**body, "HostConfig": {**host, "Links": None}}

@@ -99,9 +99,9 @@ def volume_name(name: str) -> str:
     return f"v-{hashed(name)}"
 
 
-def anonymous_volume(id: str, target: str) -> str:
-    """Return the name of the volume that a container has at a path without naming one: 64 hexadecimal digits."""
-    return hashlib.sha256(f"{id}:{target}".encode("utf-8", "surrogatepass")).hexdigest()
+def volume_label(name: str) -> str:
+    """Return the label of the Pods that mount a named volume."""
+    return f"{PREFIX}volume-{hashed(name)}"
 
 
 def hashed(name: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from .claims import Claim
+
 Tools: TypeAlias = Literal["auto", "always", "never"]
 Binds: TypeAlias = Literal["refuse", "copy"]
 Publishing: TypeAlias = Literal["forward", "pod", "node"]
@@ -22,6 +24,7 @@ class PodOptions:
         tools_image: an image with a static busybox at /bin/busybox.
         keep: whether a container outlives its command, with its files.
         requests: the part of a limit that is requested from the scheduler, from 0 to 1.
+        claim: what is claimed for a named volume, unless its own options say otherwise.
         binds: whether folders of the gateway's machine are copied in where they would be mounted, or refused.
         template: a Pod whose fields are the defaults of all Pods.
         service_account: whose token containers get; "" for none.
@@ -38,6 +41,7 @@ class PodOptions:
     tools_image: str = "busybox"
     keep: bool = False
     requests: float = 1.0
+    claim: Claim = field(default_factory=Claim)
     binds: Binds = "refuse"
     template: Mapping[str, Any] = field(default_factory=dict[str, Any])
     service_account: str = ""

@@ -10,12 +10,12 @@ from typing import Any, Final, TypeAlias
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
 from ...enginekit.bodies import check_config, check_restarts
-from . import fields, names, networking, placement, security, shim, template, volumes, walls
+from . import binds, fields, names, networking, placement, security, shim, template, volumes, walls
 from .fields import refused
 from .options import PodOptions
 from .record import Record
 from .resources import resources
-from .volumes import Volume
+from .volume import Volume
 
 Object: TypeAlias = dict[str, Any]
 
@@ -57,8 +57,9 @@ def pod(record: Record, options: PodOptions, *, run: int, gate: bool = False) ->
 
 
 def _labels(record: Record, options: PodOptions) -> dict[str, str]:
+    of_volumes = {names.volume_label(name): "" for name in volumes.named_volumes(record)}
     isolating = walls.labels(record) if options.isolate else {}
-    return names.fitting_labels(record.labels) | names.own_labels(POD, record.id) | isolating
+    return names.fitting_labels(record.labels) | of_volumes | names.own_labels(POD, record.id) | isolating
 
 
 def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Object:
@@ -70,7 +71,7 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
         "automountServiceAccountToken": bool(options.service_account),
         "enableServiceLinks": False,
         **networking.of_pod(record, options),
-        **placement.placed(record),
+        **placement.placed(record, _near(record, options)),
     }
     if host.get("PidMode") == "host":
         made["hostPID"] = True
@@ -86,11 +87,18 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
     if secrets := [*options.pull_secrets, *own]:
         made["imagePullSecrets"] = [{"name": name} for name in secrets]
     if tools:
-        made["initContainers"] = [shim.init_container(options), *volumes.fill_container(record, mounted)]
+        waits = binds.waiting_container(mounted, options)
+        made["initContainers"] = [shim.init_container(options), *waits, *volumes.fill_container(record, mounted)]
     of_tools: list[Object] = [{"name": shim.VOLUME, "emptyDir": {}}] if tools else []
     if found := [*of_tools, *({"name": each.name, **each.source} for each in mounted)]:
         made["volumes"] = found
     return made
+
+
+def _near(record: Record, options: PodOptions) -> list[str]:
+    """Return the labels of the Pods with which a container shares a volume that only one node at a time can mount."""
+    shared = volumes.named_volumes(record) if options.claim.access_mode == "ReadWriteOnce" else []
+    return [names.volume_label(name) for name in shared]
 
 
 def _restart_policy(record: Record, options: PodOptions) -> str:

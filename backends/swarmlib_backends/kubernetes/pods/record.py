@@ -70,6 +70,11 @@ class Health:
     failing: int = 0
     log: tuple[Probe, ...] = ()
 
+    @property
+    def latest(self) -> float:
+        """When the last check began, in seconds since the epoch; 0 for none."""
+        return self.log[-1].start if self.log else 0.0
+
 
 @dataclass(frozen=True)
 class Record(Configured):

@@ -71,11 +71,6 @@ def stderr_container(options: PodOptions, *, again: bool) -> dict[str, Any]:
     }
 
 
-def is_of_stderr(command: str) -> bool:
-    """Return whether a command, as `ps` shows it, is one of the container that writes stderr."""
-    return command.startswith((f"{BUSYBOX} sh {FOLDER}/shim -r", f"{BUSYBOX} cat {FOLDER}/stderr"))
-
-
 def command(words: Sequence[str], env: Sequence[str], *, gate: bool, capture: bool, options: PodOptions) -> list[str]:
     """Return the command of a container that is started by the shim.
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import orjson
-from docker.auth import load_config
-from docker.errors import DockerException
+import trio
 
 from swarmlib import Invalid, Unavailable
 
@@ -60,17 +59,24 @@ class Credentials:
         return cls(known["username"], known["password"], known["identitytoken"], known["registrytoken"])
 
 
-def of_gateway(host: str) -> Credentials:
-    """Return the credentials for a registry that `docker login` has left on this machine; nobody's for none.
+async def stored(registry: str) -> Credentials:
+    """Return what `docker login` has stored of a registry for the user of this process, or nobody's.
 
     Raises:
-        Unavailable: a credential helper fails.
+        Unavailable: a helper that keeps passwords fails.
     """
+    return await trio.to_thread.run_sync(_stored, registry, abandon_on_cancel=True)
+
+
+def _stored(registry: str) -> Credentials:
+    from docker import auth, errors  # imported when used: it takes long
+
+    configured = cast("Any", auth).load_config()
     try:
-        found: dict[str, Any] = load_config().resolve_authconfig(host) or {}
-    except DockerException as exc:
-        raise Unavailable(f"can't get the credentials for the registry {host}: {exc}") from exc
-    known = {name.lower(): str(text or "") for name, text in found.items()}  # credential helpers write them otherwise
+        found: dict[str, Any] = configured.resolve_authconfig(registry) or {}
+    except errors.DockerException as exc:
+        raise Unavailable(f"the credentials for {registry} can't be read: {exc}") from exc
+    known = {name.lower(): str(value or "") for name, value in found.items()}  # helpers' names begin with capitals
     return Credentials(known.get("username", ""), known.get("password", ""), known.get("identitytoken", ""))
 
 
