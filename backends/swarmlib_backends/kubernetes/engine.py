@@ -17,7 +17,7 @@ from ..enginekit.events import Events
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
 from ..registry.client import Registries
-from ..registry.credentials import stored
+from ..registry.stored import stored
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
