@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ class Lines:
         self._follows = False
 
     @asynccontextmanager
-    async def reading(self, wanted: Wanted, *, follow: bool) -> AsyncIterator[None]:
+    async def reading(self, wanted: Wanted, *, follow: bool) -> AsyncGenerator[None]:
         self._follows = follow
         yield
 

@@ -1,6 +1,6 @@
 """Logs in fake clusters: stdout and stderr apart by the cluster or by a second container, merged by their times."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import pairwise
@@ -24,7 +24,7 @@ SHOWN = [("stdout", b"o1\n"), ("stderr", b"e1\n"), ("stdout", b"o2\n"), ("stderr
 
 
 @asynccontextmanager
-async def gateway(place: Place, options: str) -> AsyncIterator[Client]:
+async def gateway(place: Place, options: str) -> AsyncGenerator[Client]:
     async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1 {options}") as opened:
         yield opened
 
@@ -101,16 +101,18 @@ async def test_a_client_that_follows_gets_every_line_once(place: Place, options:
         attached = (await client.call(Verb.CONNECT, ("containers", "talks"), params={"stream": "1", "stdin": "1"})).ack
         assert isinstance(attached.stream, trio.abc.HalfCloseableStream)
         await client.call(Verb.START, ("containers", "talks"))
-        found = list[tuple[str, bytes]]()
+        found, late = list[tuple[str, bytes]](), list[tuple[str, bytes]]()
 
-        async def follow() -> None:
-            found.extend(await logs(client, follow="1", tail="3"))
+        async def follow(into: list[tuple[str, bytes]], tail: str) -> None:
+            into.extend(await logs(client, follow="1", tail=tail))
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(follow)
+        async with attached.stream, trio.open_nursery() as nursery:
+            nursery.start_soon(follow, found, "3")
             while len(await logs(client)) < 6:
                 await trio.lowlevel.checkpoint()
+            nursery.start_soon(follow, late, "0")
             await attached.stream.send_eof()
+        assert b"".join(data for _, data in late).strip(b"eo456\n") == b""
         lines = [(name, line) for name, data in found for line in data.splitlines()]
         assert len(lines) == len(set(lines))
         for stream, letter in (("stdout", b"o"), ("stderr", b"e")):
