@@ -19,7 +19,8 @@ apart = pytest.mark.parametrize(
     ids=["by the cluster", "by a container", "by a container in a new cluster"],
     indirect=["place"],
 )
-PROGRAM = "echo o1; sleep 0.2; echo e1 >&2; sleep 0.2; echo o2; sleep 0.2; printf 'e2, no end' >&2"
+PROGRAM = "echo o1; sleep 0.5; echo e1 >&2; sleep 0.5; echo o2; sleep 0.5; printf 'e2, no end' >&2"
+# Between lines there is more time than they take to arrive on a machine that is busy.
 SHOWN = [("stdout", b"o1\n"), ("stderr", b"e1\n"), ("stdout", b"o2\n"), ("stderr", b"e2, no end")]
 
 
@@ -66,31 +67,29 @@ async def test_the_streams_are_apart_and_in_the_order_of_their_times(place: Plac
             found = await logs(client, **{"stdout": "0", "stderr": "0", stream: "1"})
             assert b"".join(data for _, data in found) == b"".join(data for name, data in SHOWN if name == stream)
             assert {name for name, _ in found} == {stream}
+        await check_tails(client)
+        await check_times(client)
 
 
-@apart
-async def test_a_tail_counts_the_lines_of_both_streams(place: Place, options: str) -> None:
-    async with gateway(place, options) as client:
-        await run(client, PROGRAM)
-        assert await logs(client, tail="2") == SHOWN[2:]
-        assert await logs(client, tail="2", stderr="0") == SHOWN[2:3]
-        assert await logs(client, tail="0") == []
-        assert await logs(client, tail="9") == SHOWN
+async def check_tails(client: Client) -> None:
+    """A tail counts the lines of both streams."""
+    assert await logs(client, tail="2") == SHOWN[2:]
+    assert await logs(client, tail="2", stderr="0") == SHOWN[2:3]
+    assert await logs(client, tail="0") == []
+    assert await logs(client, tail="9") == SHOWN
 
 
-@apart
-async def test_lines_have_their_times_and_are_found_by_them(place: Place, options: str) -> None:
-    async with gateway(place, options) as client:
-        await run(client, PROGRAM)
-        stamped = await logs(client, timestamps="1")
-        assert [(name, line.partition(b" ")[2]) for name, line in stamped] == SHOWN
-        shown = [line.partition(b" ")[0].decode() for _, line in stamped]
-        assert shown == sorted(shown)
-        times = [datetime.fromisoformat(each).timestamp() for each in shown]
-        first, _, third = (f"{(before + after) / 2:.6f}" for before, after in pairwise(times))
-        assert await logs(client, since=first) == SHOWN[1:]
-        assert await logs(client, until=third) == SHOWN[:3]
-        assert await logs(client, since=first, until=third, tail="1") == SHOWN[2:3]
+async def check_times(client: Client) -> None:
+    """Lines are shown with their times, and found by them."""
+    stamped = await logs(client, timestamps="1")
+    assert [(name, line.partition(b" ")[2]) for name, line in stamped] == SHOWN
+    shown = [line.partition(b" ")[0].decode() for _, line in stamped]
+    assert shown == sorted(shown)
+    times = [datetime.fromisoformat(each).timestamp() for each in shown]
+    first, _, third = (f"{(before + after) / 2:.6f}" for before, after in pairwise(times))
+    assert await logs(client, since=first) == SHOWN[1:]
+    assert await logs(client, until=third) == SHOWN[:3]
+    assert await logs(client, since=first, until=third, tail="1") == SHOWN[2:3]
 
 
 @apart
