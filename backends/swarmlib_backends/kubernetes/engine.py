@@ -18,8 +18,8 @@ from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
 from ..enginekit.swarmless import Swarmless
 from ..registry.client import Registries
-from ..registry.credentials import stored
 from ..registry.operations import ImageOperations
+from ..registry.stored import stored
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
