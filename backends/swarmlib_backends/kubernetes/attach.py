@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -10,12 +11,17 @@ from typing import Final
 
 import trio
 
+from swarmlib import Unavailable
+
 from ..enginekit.output import Piece
 from .cluster import Cluster, pod_name
 from .container import PodContainer
-from .streams.remote import RemoteCommand, RemoteProcess, remote_command
+from .pods import names, runs
+from .streams.remote import GRACE_SECONDS, RemoteCommand, RemoteProcess, remote_command
 
 _NUMBERS: Final = {"stdout": 1, "stderr": 2}
+KEPT_GRACE_SECONDS: Final = 0.5
+"""The same as `GRACE_SECONDS` for a container that is kept, whose process ends while its Pod and its streams go on."""
 
 
 @asynccontextmanager
@@ -27,17 +33,37 @@ async def remote(cluster: Cluster, container: PodContainer, command: RemoteComma
     Raises:
         SwarmError: the cluster's error.
     """
+    by_run = container.record.keep and command.kind == "attach"
     opened = remote_command(
         cluster.api,
         cluster.namespace,
         pod_name(container),
         command,
         dialects=cluster.dialects,
-        ended=container.pod_ended,
+        ended=container.exited if by_run else container.pod_ended,
+        grace=KEPT_GRACE_SECONDS if by_run else GRACE_SECONDS,
     )
     with container.kept():
         async with opened as process:
             yield process
+
+
+async def wait_attached(cluster: Cluster, container: PodContainer, process: RemoteProcess) -> None:
+    """Wait until an attach with stdin to a container at its gate has come into effect, which a cluster does not tell.
+
+    The gate waits for a word that comes through the attach itself.
+
+    Raises:
+        Unavailable: it has not come into effect in time. SwarmError: the cluster's error.
+    """
+    word = secrets.token_hex(8)
+    command = RemoteCommand("exec", names.MAIN, runs.attached(word))
+    async with remote(cluster, container, command) as asking:
+        while (received := await asking.receive()) is not None:
+            if received[0] == "stdout":
+                await process.send(f"{word}\n".encode())
+    if asking.exit_code != 0 and not container.running:
+        raise Unavailable(f"the cluster did not attach to {container.name} in time")
 
 
 def piece_of(received: tuple[str, bytes], at: float) -> Piece:

@@ -128,6 +128,10 @@ class Cluster:
         """Change the Pod of a container. Raises `SwarmError`: the cluster's error."""
         await self.api.patch(PODS.path(self.namespace, pod_name(container)), patch)
 
+    async def end_pod(self, container: PodContainer) -> None:
+        """End the Pod of a container: the cluster sends TERM, waits as long as the Pod allows, and restarts nothing."""
+        await self.patch_pod(container, {"spec": {"activeDeadlineSeconds": 1}})
+
     async def delete_pod(self, container: PodContainer) -> None:
         """Delete the Pod of a container at once, if it has one."""
         if container.pod is not None:

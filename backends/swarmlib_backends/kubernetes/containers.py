@@ -26,7 +26,7 @@ from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from . import views
-from .attach import RemoteStdio, remote
+from .attach import RemoteStdio, remote, wait_attached
 from .cluster import Cluster
 from .container import PodContainer
 from .holding import held
@@ -137,10 +137,16 @@ class Containers(ContainerOperations[PodContainer]):
         """Attach a client to the process of a container. Raises `SwarmError`."""
         if asked.logs:
             raise Unsupported("attach with logs is not supported in a cluster: use the logs themselves")
-        tty, stdin = container.tty, bool(asked.stdin and container.config.get("OpenStdin"))
-        command = RemoteCommand("attach", names.MAIN, stdin=stdin, stderr=not tty, tty=tty)
+        tty, opened = container.tty, bool(container.config.get("OpenStdin"))
+        stdin = opened and asked.stdin
+        if stdin and not tty and _input_has_ended(container):
+            raise Unsupported(f"the input of {container.name} has ended with its first run, and can't be opened again")
+        waits = container.at_gate and (stdin or not opened)
+        command = RemoteCommand("attach", names.MAIN, stdin=stdin or waits, stderr=not tty, tty=tty)
         closed = trio.Event()
         process = await held(self._nursery, self._terminal(container, command), closed)
+        if waits:
+            await self._wait_attached(container, process, closed)
         remote_stdio = RemoteStdio(process, closed, self.now)
         typed = Typed(keys(asked.detach_keys)) if tty else None
         once, on_detach = bool(container.config.get("StdinOnce")), partial(self._detached, container)
@@ -148,6 +154,13 @@ class Containers(ContainerOperations[PodContainer]):
         return Stdio(
             remote_stdio, remote_stdio, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach
         )
+
+    async def _wait_attached(self, container: PodContainer, process: RemoteProcess, closed: trio.Event) -> None:
+        try:
+            await wait_attached(self._cluster, container, process)
+        except BaseException:
+            closed.set()
+            raise
 
     @asynccontextmanager
     async def _terminal(self, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[RemoteProcess]:
@@ -179,6 +192,12 @@ class Containers(ContainerOperations[PodContainer]):
             async with remote(self._cluster, container, command) as process:
                 await process.resize(rows, columns)
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
+
+
+def _input_has_ended(container: PodContainer) -> bool:
+    """Return whether the cluster has closed the input of a container: it does so once, at the end of an attach."""
+    first = 1 if container.running else 0
+    return container.record.keep and bool(container.config.get("StdinOnce")) and container.record.run > first
 
 
 def _check_done_here(record: Record) -> None:

@@ -28,6 +28,7 @@ from .happenings import Happenings
 from .images.images import Images
 from .images.operations import ImageOperations
 from .images.registry import Registries
+from .keeping import Keeper
 from .lifecycle import Lifecycle
 from .mirror import Mirror
 from .network_operations import NetworkOperations
@@ -68,6 +69,7 @@ class Engine(EngineServer):
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
+            Keeper(cluster, nursery, clock.now, self.name)
             self._networks = Networks(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
             networking = Networking(self._networks, endpoints, ports)
@@ -104,6 +106,7 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         namespace=namespace,
         tools=options.tools,
         tools_image=options.tools_image,
+        keep=options.keep,
         requests=options.requests,
         template=given,
         service_account=options.service_account,

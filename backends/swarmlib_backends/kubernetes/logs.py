@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,11 +17,13 @@ import trio
 from swarmlib import BadAnswer, Request, TooLarge
 from swarmlib.bytes_stream import BytesStream
 from swarmlib.client.multiplexed import framed
+from swarmlib.errors import ungrouped
 
 from ..dockerapi.operations import ContainerLogs
 from ..dockerapi.status import refusal
 from ..enginekit.stdio import chosen_streams, stream_headers
 from .api.resources import PODS
+from .attach import KEPT_GRACE_SECONDS
 from .cluster import Cluster, pod_name
 from .container import PodContainer
 from .holding import held
@@ -62,7 +65,34 @@ async def _source(
     path = PODS.path(cluster.namespace, pod_name(container), "log")
     with container.kept():
         async with cluster.api.stream(path, _params(container, asked)) as stream:
-            yield stream
+            kept = container.record.keep and container.running
+            yield _UntilSilent(stream, container.exited) if kept else stream
+
+
+@dataclass(frozen=True)
+class _UntilSilent(trio.abc.ReceiveStream):
+    """Logs of a run that goes on: they end when it has ended, and nothing has come for some time."""
+
+    source: trio.abc.ReceiveStream
+    ended: trio.Event
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return the next piece, whole; b"" at the end."""
+        data = b""
+        with trio.CancelScope() as waiting, ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._limit, waiting)
+                data = bytes(await self.source.receive_some())
+                nursery.cancel_scope.cancel()
+        return data
+
+    async def _limit(self, waiting: trio.CancelScope) -> None:
+        await self.ended.wait()
+        waiting.deadline = trio.current_time() + KEPT_GRACE_SECONDS
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self.source.aclose()
 
 
 def _params(container: PodContainer, asked: ContainerLogs) -> dict[str, str]:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import trio
+
 from swarmlib import BadAnswer, TooLarge, Unsupported
+from swarmlib.errors import ungrouped
 
 from .attach import remote
 from .cluster import Cluster
@@ -51,6 +54,22 @@ async def run(cluster: Cluster, container: PodContainer, words: Sequence[str], w
             if size > _LARGEST:
                 raise TooLarge(f"{what}: the answer of the container is longer than {_LARGEST} bytes")
         return Ran(process.exit_code, b"".join(written["stdout"]), b"".join(written["stderr"]))
+
+
+async def run_or_end(cluster: Cluster, container: PodContainer, words: Sequence[str], what: str) -> Ran:
+    """Run a command as `run` does, at most until the Pod's processes have ended: then its exit code is None."""
+    ran = Ran(None, b"", b"")
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancelling, container.pod_ended, nursery.cancel_scope)
+            ran = await run(cluster, container, words, what)
+            nursery.cancel_scope.cancel()
+    return ran
+
+
+async def _cancelling(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 async def check_run(cluster: Cluster, container: PodContainer, words: Sequence[str], what: str) -> bytes:

@@ -13,14 +13,13 @@ from typing import Final
 
 from swarmlib import SwarmError
 
-from ...simulator.files import Files, Node, file, tar, untar
+from ...simulator.files import Files, Node, tar, untar
 from ...simulator.process import Program, Run, contained
 from ...simulator.programs import PROGRAMS
 from ...simulator.pulled import OWN, program_in
-from ...simulator.users import user_of
 from ..pods.shim import FOLDER
+from .pod_tools import Runs, Shim
 
-_GATE_SECONDS: Final = 0.02
 _MAX_TAR: Final = 256 * 1024 * 1024
 _LINKS: Final = 8
 _COLUMNS: Final = {"args": "COMMAND", "pid": "PID  ", "ppid": "PPID ", "tty": "TT    ", "user": "USER    "}
@@ -58,12 +57,6 @@ def _followed(files: Files, path: str) -> Node | None:
     return node
 
 
-def missing(name: str) -> str:
-    """Return what a container runtime says of a program that isn't there."""
-    problem = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
-    return f'"{name}": {problem}'
-
-
 async def _busybox(run: Run) -> int:
     """`busybox APPLET ARGUMENT...`."""
     applet = _ALL.get(run.args[1]) if len(run.args) > 1 else None
@@ -73,71 +66,15 @@ async def _busybox(run: Run) -> int:
 
 
 async def _sh(run: Run) -> int:
-    """Return the shell; the script that starts the containers of Pods is known here."""
-    if list(run.args[1:2]) == [f"{FOLDER}/shim"]:
-        return await _Shim(replace(run, args=run.args[1:])).become()
+    """Return the shell; the scripts of swarmlib's tools are known here."""
+    match list(run.args[1:3]):
+        case [script, _] if script == f"{FOLDER}/shim":
+            return await Shim(run, run.args[2:], find_program).become()
+        case [script, mode] if script == f"{FOLDER}/runs":
+            return await Runs(run, find_program).answer(mode, *run.args[3:])
+        case _:
+            pass
     return await PROGRAMS["sh"](run)
-
-
-class _Shim:
-    """What the script `shim` does for a command: see there for the options, of which `-k` is unknown here."""
-
-    def __init__(self, run: Run) -> None:
-        self._run, self._words = run, list(run.args[1:])
-        self._env, self._folder, self._count, self._beside = dict(run.env), run.folder, 0, False
-
-    async def become(self) -> int:
-        """Take the options, and become the command; returns its exit code."""
-        while self._words and (flag := self._words.pop(0)) != "--":
-            match flag:
-                case "-g":
-                    await self._gate()
-                case "-x":
-                    self._beside = True
-                case "-w":
-                    self._folder = self._words.pop(0)
-                case "-s":
-                    try:
-                        self._run.process.user = user_of(self._run.files, self._words.pop(0), ())
-                    except SwarmError as exc:
-                        return await self._report(126, exc.message)
-                case "-u":
-                    self._env.pop(self._words.pop(0), None)
-                case "-e":
-                    self._count = int(self._words.pop(0))
-                case _:
-                    return await self._run.fail(f"shim: the fake cluster doesn't know {flag}", 2)
-        return await self._command()
-
-    async def _gate(self) -> None:
-        while self._run.files.get(f"{FOLDER}/go") is None:
-            await self._run.sleep(_GATE_SECONDS)
-
-    async def _command(self) -> int:
-        run, words = self._run, self._words[: len(self._words) - self._count]
-        env = self._env | dict(entry.split("=", 1) for entry in self._words[len(words) :])
-        folder = run.files.get(self._folder)
-        if folder is None or not folder.is_folder:
-            problem = f'chdir to cwd ("{self._folder}") set in config.json failed: no such file or directory: unknown'
-            return await self._report(126, problem)
-        program = find_program(run.files, words[0], env)
-        if program is None:
-            return await self._report(127, f"exec: {missing(words[0])}: unknown")
-        if self._beside:
-            await run.say(f"{run.process.pid}\n")
-        else:
-            run.files.put(f"{FOLDER}/pid", file(f"{run.process.pid}\n".encode(), run.process.clock.now()))
-        run.process.command = words
-        return await contained(program)(replace(run, args=words, env=env, folder=self._folder))
-
-    async def _report(self, code: int, problem: str) -> int:
-        if self._beside:
-            said = f"OCI runtime exec failed: exec failed: unable to start container process: {problem}\n"
-            await self._run.say(said)
-            return 126
-        now = self._run.process.clock.now()
-        self._run.files.put("/dev/termination-log", file(f"{problem}\n".encode(), now))
-        return code
 
 
 async def _tar(run: Run) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...balance.placement import request
+from ...dockerapi.nullable import dict_of
 from . import names
 from .connections import wanted_connections
 from .options import PodOptions
@@ -37,9 +38,9 @@ def new(
     """
     _, cleaned = request.read(name, body)
     networks = wanted_connections(body, network_name)
-    record = Record(
-        names.new_id(), name, now, cleaned or dict(body), image, ruled=cleaned is not None, networks=networks
-    )
+    keep = options.keep and not dict_of(body.get("HostConfig")).get("AutoRemove")
+    ruled = cleaned is not None
+    record = Record(names.new_id(), name, now, cleaned or dict(body), image, ruled=ruled, networks=networks, keep=keep)
     bindings(record)
     pod(record, options, run=1)
     record.config_map()

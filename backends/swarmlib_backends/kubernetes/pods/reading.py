@@ -154,8 +154,9 @@ _OF_RECORD: Final[Mapping[str, Reader]] = {
         make=Ended,
     ),
     "ruled": _FLAG,
+    "keep": _FLAG,
     "health": _object({"status": _one_of(_STATUSES), "failing": _count, "log": _list(_PROBE)}, make=Health),
     "networks": schema.reader({"*": "#EndpointSettings"}),
     "ports": schema.reader({"*": ["#PortBinding"]}),
 }
-_RECORD: Final = _object(_OF_RECORD, "image", "last", "health", "networks", "ports", "ruled")
+_RECORD: Final = _object(_OF_RECORD, "image", "last", "health", "networks", "ports", "ruled", "keep")

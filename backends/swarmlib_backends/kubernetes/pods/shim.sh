@@ -1,42 +1,18 @@
 # The first process of a container in a Pod. busybox's ash runs it, from a volume, so that any image will do.
 #
-#   sh shim [-k] [-g] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
+#   sh shim [-n] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
-#   -k         keep the container when the command ends: write its exit code to /.swarm/code, and run it again at the
-#              next go; it stands first
-#   -g         wait at the gate until /.swarm/go exists: whoever makes that file also writes a line to /.swarm/gate
+#   -n         the command gets no input
 #   -x         the command runs beside the container's: the first line of its output is its process id, or why it can't run
 #   -w FOLDER  where the command works
 #   -s USER    who runs the command: NAME or UID, with or without :GROUP; it gets no groups besides
 #   -u NAME    a variable that the command does not get
 #   -e COUNT   how many variables follow the command: those that a shell can't hold, such as discovery.type
 #
-# /.swarm/pid holds the process that signals are for. Applets never run in place of the image's own programs: the
-# command is looked up here, and run by its path.
+# /.swarm/pid holds the process that signals are for; runs.sh tells of the other files there. Applets never run in place
+# of the image's own programs: the command is looked up here, and run by its path.
 set -f
 swarm_box=/.swarm/busybox
-
-keep() {
-  trap 'exit "$swarm_code"' TERM # at once while it waits, or else when the command has ended
-  trap : HUP INT QUIT            # what a terminal sends is for the command alone
-  swarm_code=0
-  while :; do
-    wait_for_go
-    "$swarm_box" rm -f /.swarm/code
-    "$swarm_box" sh /.swarm/shim "$@"
-    swarm_code=$?
-    "$swarm_box" rm -f /.swarm/go /.swarm/pid
-    echo "$swarm_code" >/.swarm/code.new
-    "$swarm_box" mv /.swarm/code.new /.swarm/code
-  done
-}
-
-wait_for_go() {
-  [ -p /.swarm/gate ] || "$swarm_box" mkfifo /.swarm/gate
-  exec 9<>/.swarm/gate # before the look at the file, so that a line written after it is not lost
-  until [ -e /.swarm/go ]; do read -r swarm_line <&9; done
-  exec 9>&-
-}
 
 # Set swarm_path to the program of a name, or report why there is none, in the words of a container runtime.
 find_program() {
@@ -112,7 +88,12 @@ is_number() {
 # Become the command.
 run() {
   find_program "$1"
-  [ -z "$swarm_beside" ] || echo $$
+  if [ -n "$swarm_beside" ]; then
+    echo $$
+  else
+    echo $$ >/.swarm/pid
+    read -r swarm_run 2>/dev/null </.swarm/go && echo "$swarm_run" >/.swarm/begun
+  fi
   if [ "$swarm_count" -eq 0 ] && [ -z "$swarm_uid" ]; then
     swarm_name=$1
     shift
@@ -131,14 +112,10 @@ run() {
   exec "$@"
 }
 
-if [ "$1" = -k ]; then
-  shift
-  keep "$@"
-fi
 swarm_count=0 swarm_uid='' swarm_beside=''
-while getopts gxw:s:u:e: swarm_option; do
+while getopts nxw:s:u:e: swarm_option; do
   case $swarm_option in
-    g) wait_for_go ;;
+    n) exec </dev/null ;;
     x) swarm_beside=yes ;;
     w) enter "$OPTARG" ;;
     s) find_user "$OPTARG" ;;
@@ -147,5 +124,4 @@ while getopts gxw:s:u:e: swarm_option; do
   esac
 done
 shift $((OPTIND - 1))
-[ -n "$swarm_beside" ] || echo $$ >/.swarm/pid
 run "$@"
