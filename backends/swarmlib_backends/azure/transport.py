@@ -29,6 +29,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 # azure-core's base class for the responses of transports; its own three transports use it, too.
 from azure.core.rest._http_response_impl_async import AsyncHttpResponseImpl
 
+from ..http.handshakes import closing_unfinished
 from ..http.one_piece import OnePiece
 
 CONNECT_SECONDS: Final = 20.0
@@ -76,19 +77,21 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
         connect, read = kwargs.pop("connection_timeout", CONNECT_SECONDS), kwargs.pop("read_timeout", READ_SECONDS)
         if unknown := {name for name, value in kwargs.items() if value is not None}:
             raise TypeError(f"{type(self).__name__} knows no {', '.join(sorted(unknown))}: give it a TLS context")
-        with _errors():
-            outgoing = self._client.build_request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                timeout=httpx.Timeout(read, connect=connect),
-                **_content(request),
-            )
-            if isinstance(request.content, bytes | str):
-                outgoing.stream = OnePiece(outgoing.content)
-            answer = _Answer(request, await self._client.send(outgoing, stream=True))
-            if not stream:
-                await answer.read()
+        async with closing_unfinished() as extensions:
+            with _errors():
+                outgoing = self._client.build_request(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    timeout=httpx.Timeout(read, connect=connect),
+                    extensions=extensions,
+                    **_content(request),
+                )
+                if isinstance(request.content, bytes | str):
+                    outgoing.stream = OnePiece(outgoing.content)
+                answer = _Answer(request, await self._client.send(outgoing, stream=True))
+                if not stream:
+                    await answer.read()
         return answer
 
 

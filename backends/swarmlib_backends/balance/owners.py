@@ -60,8 +60,10 @@ async def find(members: Members, path: Path) -> Owner:
         items = [item for item in items if await may_exist(members, kind, item)]
     if items:
         if _alike(kind, items) and items[0].shared:  # only a manager changes it
-            holders = [members.of(item.node) for item in items]
-            return Owner(await manager(holders), kind, items[0].id, certain=False)
+            # The manager may not show it at the moment: a node that stops using such a network tells that as its end.
+            swarm = members.index.places(kind, items[0].id)
+            speaker = await manager([member for member in members.all if member in swarm])
+            return Owner(speaker, kind, items[0].id, certain=False)
         return Owner(members.of(_sole(kind, ref, items).node), kind, ref, certain=False)
     if addressed is not None:
         return Owner(addressed[0], kind, addressed[1], certain=True)
@@ -155,17 +157,11 @@ def managers_first(members: Sequence[Member]) -> list[Member]:
 
 async def _indexed(members: Members, kind: str, ref: str) -> Sequence[Item]:
     items = members.index.find(kind, ref)
-    # An image's name can move, and an event does not say whether a network of that name is the one of a swarm. A node
-    # that stops using such a network tells that as its end, also where it manages the swarm.
-    if kind == "images" or (kind in ("networks", "volumes") and (len(items) != 1 or _is_copy(items[0]))):
+    # An image's name can move, and an event does not say whether a network of that name is the one of a swarm.
+    if kind == "images" or (len(items) != 1 and kind in ("networks", "volumes")):
         await settle(members.all, kind)
         items = members.index.find(kind, ref)
     return items
-
-
-def _is_copy(item: Item) -> bool:
-    """Return whether an object of a swarm is known only from a member that does not manage it."""
-    return item.shared and not swarm_mode.is_manager(item.node.about)
 
 
 async def may_exist(members: Members, kind: str, item: Item) -> bool:

@@ -124,6 +124,17 @@ async def test_a_network_of_the_swarm_is_a_manager_s_to_remove_also_if_a_worker_
         assert manager.networks == {}
 
 
+async def test_a_manager_is_asked_also_while_only_a_worker_shows_the_network() -> None:
+    worker, manager = engine("W"), engine("M")
+    overlay(worker)
+    async with connect(over(Engine("A"), worker, manager)) as swarm:
+        await swarm.ls("networks")
+        overlay(manager)  # without an event
+        assert (await swarm.get("networks", "web"))["Of"] == "M"
+        await swarm.rm("networks", "web")
+        assert manager.networks == {}
+
+
 async def test_a_network_of_the_swarm_can_be_used_on_all_its_nodes_and_on_no_other() -> None:
     worker, manager, alone = engine("W"), engine("M"), Engine("A")
     overlay(manager)

@@ -22,6 +22,7 @@ import trio
 
 from swarmlib import UNSENT, BadAnswer, Invalid, SwarmError, TimedOut, Unavailable
 
+from ...http.handshakes import closing_unfinished
 from ...http.one_piece import OnePiece
 from .access import Access
 from .connections import Body, Connections, why
@@ -57,12 +58,8 @@ class _Call:
     params: Params = ()
     content: bytes = b""
     headers: Headers = ()
-    upgrades: bool = False
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether it may be repeated after it was sent: a GET has no effect, unless it starts a command (exec)."""
-        return self.method == "GET" and not self.upgrades
+    repeatable: bool = False
+    """Whether it may be repeated after it was sent, as it has no effect."""
 
     @property
     def name(self) -> str:
@@ -102,7 +99,7 @@ class Api:
         Raises:
             SwarmError: the apiserver's error; Unavailable if it can't be reached, TimedOut after `DEADLINE_SECONDS`.
         """
-        return await self._json(_Call("GET", path, params))
+        return await self._json(_Call("GET", path, params, repeatable=True))
 
     async def post(self, path: str, body: Any, params: Params = ()) -> Any:
         """Create an object, and return it as it was created. Raises what `get` does."""
@@ -134,22 +131,23 @@ class Api:
         Raises:
             SwarmError: as for `get`. The stream raises trio.BrokenResourceError if it breaks off.
         """
-        async with self._opened(_Call("GET", path, params)) as (_, body):
+        async with self._opened(_Call("GET", path, params, repeatable=True)) as (_, body):
             yield body
 
     @asynccontextmanager
     async def upgrade(
-        self, method: str, path: str, params: Params = (), headers: Headers = ()
+        self, method: str, path: str, params: Params = (), headers: Headers = (), *, repeatable: bool = False
     ) -> AsyncGenerator[Upgraded]:
         """Upgrade a connection; it is closed at the end of the context.
 
         headers: those of the wanted protocol, `Connection` and `Upgrade` among them.
+        repeatable: whether the upgrade itself has no effect, and may be tried again if its answer does not come.
 
         Raises:
             SwarmError: as for `get`; the apiserver's error, with its `code`, if it refuses.
             BadAnswer: it answers with another success than 101.
         """
-        async with self._opened(_Call(method, path, params, headers=headers, upgrades=True)) as (response, _):
+        async with self._opened(_Call(method, path, params, headers=headers, repeatable=repeatable)) as (response, _):
             if response.status_code != _SWITCHING:
                 raise BadAnswer(f"the cluster answered {response.status_code} where 101 was expected: {method} {path}")
             yield Upgraded(response)
@@ -195,9 +193,10 @@ class Api:
         credentials = self.access.credentials
         shown = await credentials.shown()
         async with self._connections.transport(shown) as transport:
-            request = self._request(call, shown)
-            with _unreached(call, self.access.server):
-                response = await transport.handle_async_request(request)
+            async with closing_unfinished() as extensions:
+                request = self._request(call, shown, extensions)
+                with _unreached(call, self.access.server):
+                    response = await transport.handle_async_request(request)
             async with Body(response) as body:
                 if response.status_code != _SWITCHING and not 200 <= response.status_code < 300:
                     said = await _whole(body, _MAX_ERROR)
@@ -207,7 +206,7 @@ class Api:
                     raise error
                 yield response, body
 
-    def _request(self, call: _Call, shown: Shown) -> httpx.Request:
+    def _request(self, call: _Call, shown: Shown, extensions: Mapping[str, Any]) -> httpx.Request:
         headers = [
             ("User-Agent", "swarmlib"),
             ("Accept", f"{_JSON}, */*"),
@@ -221,7 +220,7 @@ class Api:
             params=httpx.QueryParams([*(call.params.items() if isinstance(call.params, Mapping) else call.params)]),
             headers=headers,
             content=call.content,
-            extensions={"timeout": {"connect": CONNECT_SECONDS}},
+            extensions={**extensions, "timeout": {"connect": CONNECT_SECONDS}},
         )
         made.stream = OnePiece(call.content)
         return made

@@ -22,6 +22,7 @@ from ...dockerapi import schema
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.platforms import HERE, Platform
 from ...dockerapi.schema import Wrong
+from ...http.handshakes import closing_unfinished
 from ..api.connections import Body
 from .credentials import Challenge, Credentials
 
@@ -180,7 +181,10 @@ class _Asked:
         if self.authorization:
             headers["Authorization"] = self.authorization
         # A blob may lie elsewhere; httpx does not tell another origin who asks.
-        async with self.client.stream("GET", url, headers=headers, follow_redirects=True) as response:
+        async with (
+            closing_unfinished() as extensions,
+            self.client.stream("GET", url, headers=headers, follow_redirects=True, extensions=extensions) as response,
+        ):
             yield response
 
     def _check(self, response: httpx.Response) -> None:

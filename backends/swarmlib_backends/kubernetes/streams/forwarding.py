@@ -128,7 +128,9 @@ class Forward:
     @asynccontextmanager
     async def _connected(self, port: int) -> AsyncGenerator[ForwardedStream]:
         ports = [("ports", str(port))]
-        async with self._dialects.upgraded(self._api, self._path, (), FORWARD, v4=ports) as (dialect, stream):
+        # Repeatable: at most, a connection on which nothing is sent is opened. Of hundreds, an apiserver drops some.
+        upgrading = self._dialects.upgraded(self._api, self._path, (), FORWARD, v4=ports, repeatable=True)
+        async with upgrading as (dialect, stream):
             if dialect is Dialect.V4:
                 async with carrying(stream, Channels(client=True, count=len(FORWARD_CHANNELS), version=4)) as carrier:
                     yield ForwardedStream(carrier, **FORWARD_CHANNELS, skip=_PORT_BYTES, ends=False)

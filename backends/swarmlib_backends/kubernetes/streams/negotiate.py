@@ -61,13 +61,21 @@ class Dialects:
 
     @asynccontextmanager
     async def upgraded(
-        self, api: Api, path: str, params: Params, protocols: Protocols, *, v4: Params = ()
+        self,
+        api: Api,
+        path: str,
+        params: Params,
+        protocols: Protocols,
+        *,
+        v4: Params = (),
+        repeatable: bool = False,
     ) -> AsyncGenerator[tuple[Dialect, trio.abc.Stream]]:
         """Upgrade a connection to the first of some dialects that the cluster speaks.
 
         A dialect counts as not spoken if it is refused where another one is accepted, and no right was missing.
 
         v4: the parameters that WebSocket v4 needs besides.
+        repeatable: as in `Api.upgrade`.
 
         Raises:
             SwarmError: the apiserver's error; that of the last dialect if it refuses all.
@@ -77,8 +85,9 @@ class Dialects:
         async with AsyncExitStack() as stack:
             for dialect in [dialect for dialect in protocols if dialect not in self._unspoken]:
                 asked = [*params, *(v4 if dialect is Dialect.V4 else ())]
+                upgrading = _upgraded(api, path, asked, dialect, protocols[dialect], repeatable=repeatable)
                 try:
-                    stream = await stack.enter_async_context(_upgraded(api, path, asked, dialect, protocols[dialect]))
+                    stream = await stack.enter_async_context(upgrading)
                 except SwarmError as exc:
                     if dialect is last or exc.details.get("code") not in _UNSPOKEN:
                         raise
@@ -92,7 +101,7 @@ class Dialects:
 
 @asynccontextmanager
 async def _upgraded(
-    api: Api, path: str, params: Params, dialect: Dialect, protocol: str
+    api: Api, path: str, params: Params, dialect: Dialect, protocol: str, *, repeatable: bool
 ) -> AsyncGenerator[trio.abc.Stream]:
     """Upgrade a connection to one dialect, and check that the answer says so."""
     if dialect is Dialect.SPDY:
@@ -104,7 +113,7 @@ async def _upgraded(
         asked = [("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", nonce.decode())]
         expected = {"Sec-WebSocket-Accept": generate_accept_token(nonce).decode()}
     headers = [("Connection", "Upgrade"), ("Upgrade", name), (protocol_header, protocol), *asked]
-    async with api.upgrade(method, path, params, headers) as upgraded:
+    async with api.upgrade(method, path, params, headers, repeatable=repeatable) as upgraded:
         for key, value in {protocol_header: protocol, **expected}.items():
             if upgraded.headers.get(key) != value:
                 raise BadAnswer(f"the cluster accepted {protocol} with a wrong header {key}: {path}")

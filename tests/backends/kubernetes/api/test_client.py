@@ -419,6 +419,17 @@ async def test_an_upgrade_is_not_repeated_as_it_may_have_started_something(cut: 
     assert len(server.asked) == 1
 
 
+async def test_an_upgrade_that_has_no_effect_is_repeated(autojump_clock: MockClock) -> None:
+    async def script(asked: Asked, answer: Answer) -> None:
+        if len(server.asked) == 3:
+            await answer.switch("SPDY/3.1")
+
+    async with opened(script) as (api, server):
+        async with api.upgrade("POST", PATH + "/a/portforward", (), UPGRADE, repeatable=True) as upgraded:
+            assert upgraded.status == 101
+        assert len(server.asked) == 3
+
+
 # Credentials.
 
 

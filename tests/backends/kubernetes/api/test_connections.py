@@ -76,6 +76,21 @@ async def test_any_other_server_is_not_and_is_sent_nothing(tls: Tls, tmp_path: P
     assert server.asked == []
 
 
+async def test_a_connection_whose_handshake_is_cancelled_is_closed() -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    url = f"https://127.0.0.1:{listener.socket.getsockname()[1]}"
+    async with listener, Api.open(Access(url, tls=Tls(CA))) as api:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(api.get, "/x")
+            stream = await listener.accept()
+            hello = await stream.receive_some()
+            nursery.cancel_scope.cancel()
+        assert hello
+        with trio.fail_after(5):
+            async with stream:
+                assert await stream.receive_some() == b""
+
+
 async def test_unless_any_server_is_trusted(tmp_path: Path) -> None:
     async with (
         secure(context(tmp_path, "another.name")) as server,

@@ -44,10 +44,13 @@ class FakeApi:
     open: int = 0
 
     @asynccontextmanager
-    async def upgrade(self, method: str, path: str, params: Params, headers: Params) -> AsyncIterator[Upgraded]:
+    async def upgrade(
+        self, method: str, path: str, params: Params, headers: Params, *, repeatable: bool = False
+    ) -> AsyncIterator[Upgraded]:
         lower = {key.lower(): value for key, value in headers}
         kind = path.rpartition("/")[2]
         protocol = lower.get("sec-websocket-protocol") or lower["x-stream-protocol-version"]
+        assert repeatable == (kind == "portforward")  # the others may have started a command
         self.asked.append((method, protocol, "&".join("=".join(pair) for pair in params)))
         if error := self.errors.get(method):
             raise error

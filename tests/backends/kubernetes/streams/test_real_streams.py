@@ -43,10 +43,10 @@ class WithoutSpdy:
         self._api = api
 
     @asynccontextmanager
-    async def upgrade(self, method: str, path: str, params: Any, headers: Any) -> AsyncIterator[Any]:
+    async def upgrade(self, method: str, path: str, *args: Any, **options: Any) -> AsyncIterator[Any]:
         if method == "POST":
             raise Denied("the proxy refuses", details={"code": 403, "reason": ""})
-        async with self._api.upgrade(method, path, params, headers) as upgraded:
+        async with self._api.upgrade(method, path, *args, **options) as upgraded:
             yield upgraded
 
 
