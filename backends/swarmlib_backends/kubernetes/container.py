@@ -43,8 +43,8 @@ class PodContainer(Configured):
     """Set when the processes of its Pod, if it has one, have ended or are gone; each Pod has its own."""
     removed: trio.Event = field(default_factory=trio.Event)
     _changed: trio.Event = field(default_factory=trio.Event)
-    _lost: Ended | None = None
-    """The end of a run whose Pod was deleted while it ran."""
+    _seen: Ended | None = None
+    """The end of a run whose Pod is gone, and that may not be written down."""
 
     def __post_init__(self) -> None:
         self.id = self.record.id
@@ -86,8 +86,8 @@ class PodContainer(Configured):
     def update(self, record: Record, pod: Pod | None) -> State:
         """Take what the cluster has now, and wake those who wait; returns the state before."""
         before = self.state
-        if pod is None and self.pod is not None and before.running:
-            self._lost = Ended(record.run, _KILLED, before.started, time.time(), error="its Pod was deleted")
+        if pod is None and self.pod is not None:
+            self._seen = _end_with_pod(record.run, before)
         self.record, self.pod, self.config = record, pod, record.config
         self.state = status.state(self._known_record(), pod)
         self.wake()
@@ -111,10 +111,10 @@ class PodContainer(Configured):
 
     def _known_record(self) -> Record:
         """Return the record, with the end that was seen and is not written down yet."""
-        lost, known = self._lost, self.record.last
-        if lost is None or lost.run != self.record.run or (known is not None and known.run == lost.run):
+        seen, known = self._seen, self.record.last
+        if seen is None or seen.run != self.record.run or (known is not None and known.run == seen.run):
             return self.record
-        return replace(self.record, last=lost)
+        return replace(self.record, last=seen)
 
     def wake(self) -> None:
         """Have all that wait for a change look again."""
@@ -139,3 +139,12 @@ class PodContainer(Configured):
         finally:
             self.stoppers -= 1
             self.wake()
+
+
+def _end_with_pod(run: int, before: State) -> Ended | None:
+    """Return the end of a run, by the state before its Pod was gone; None if it had not begun."""
+    if before.running:
+        return Ended(run, _KILLED, before.started, time.time(), error="its Pod was deleted")
+    if before.status != "exited":
+        return None
+    return Ended(run, before.exit_code, before.started, before.finished, before.oom_killed, before.error)

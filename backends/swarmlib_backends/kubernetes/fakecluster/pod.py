@@ -210,7 +210,6 @@ class Pod:
 
     async def _back_off(self, container: Container) -> None:
         container.last = container.state
-        container.previous, container.output = container.output, Output(KEPT)
         pause = min(_FIRST_BACK_OFF * 2 ** (container.restarts - 1), _LONGEST_BACK_OFF) if container.restarts else 0
         if pause:
             text = f"back-off {pause:.0f}s restarting failed container={container.name} pod={self.key[1]}_{self.key[0]}"
@@ -221,7 +220,8 @@ class Pod:
         self._publish()
         with self._objects.clock.until(self._objects.clock.now() + pause):
             await self._ending.wait()
-        container.restarts += 1  # that of a container is known when it is made
+        container.restarts += 1  # from here on it is a new one, with a log of its own
+        container.previous, container.output = container.output, Output(KEPT)
         container.id = self._objects.new_id()
 
     # Its end.

@@ -80,7 +80,9 @@ def test_at_the_gate_a_container_has_an_input_that_its_command_gets_only_if_it_a
 
 def test_a_container_that_removes_itself_is_not_kept() -> None:
     for remove in (False, True):
-        new = creation.new("web", {"Image": "busybox:1", **host(AutoRemove=remove)}, BUSYBOX, PodOptions(keep=True), 1.0)
+        new = creation.new(
+            "web", {"Image": "busybox:1", **host(AutoRemove=remove)}, BUSYBOX, PodOptions(keep=True), 1.0
+        )
         assert new.keep is not remove
 
 
