@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import posixpath
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,14 +40,29 @@ echo "$found"
 """
 _PACK: Final = f'cd -- "$1" && exec {BUSYBOX} tar -cf - -- "$2"'
 _UNPACK: Final = f"""
+set -o pipefail
 cd -- "$1" || exit
+folder=$1
 shift
-{BUSYBOX} tar -xf - --numeric-owner "$@"
+{BUSYBOX} tar -xvvf - --numeric-owner "$@" | while read -r mode _ _ _ _ name; do
+  case $mode in
+    d?????????)
+      [ -d "$name" ] || {{
+        echo "cannot overwrite non-directory \\"$folder/${{name%/}}\\" with directory \\"$folder\\"" >&2
+        exit 1
+      }}
+      ;;
+  esac
+done
 code=$?
 {BUSYBOX} cat >/dev/null
 exit "$code"
 """
-"""All of the input is read, also what follows a tar's end: a cluster may lose how a process ended that does not."""
+"""All of the input is read, also what follows a tar's end: a cluster may lose how a process ended that does not.
+
+This tar never replaces a folder by something else, and leaves alone what is no folder where one should be.
+"""
+_NO_FOLDER: Final = re.compile(r"can't remove old file (.*): Is a directory")
 _EXPORT: Final = f"""
 deep=$({BUSYBOX} awk '$2 ~ "^/[^/]+/." && $2 !~ "^/(proc|sys|dev|[.]swarm)/" {{print $2}}' /proc/mounts)
 for each in $deep; do
@@ -129,7 +145,7 @@ class Archive:
                 errors = (errors + received[1])[-_MOST_ERRORS:]
             sending.cancel_scope.cancel()
         if process.exit_code != 0:
-            raise _unpack_error(errors)
+            raise _unpack_error(errors, folder)
         self.lifecycle.events.tell_container(container, "extract-to-dir")
 
     async def _reached(self, request: Request) -> PodContainer:
@@ -216,8 +232,11 @@ async def _upload(head: bytes, upload: trio.abc.ReceiveStream, process: RemotePr
             await process.end_input()
 
 
-def _unpack_error(errors: bytes) -> SwarmError:
+def _unpack_error(errors: bytes, folder: str) -> SwarmError:
     said = errors.decode("utf-8", "replace").strip()
+    if (found := _NO_FOLDER.search(said)) is not None:
+        path = posixpath.join(folder, found[1])
+        said = f'cannot overwrite directory "{path}" with non-directory "{folder}"'
     if "Read-only file system" in said:
         return refusal(403, "container rootfs is marked read-only")
     return refusal(500, f"Error processing tar file: {said or 'the container has ended'}")

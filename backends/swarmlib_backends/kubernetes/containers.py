@@ -29,6 +29,7 @@ from . import views
 from .attach import RemoteStdio, remote, wait_attached
 from .cluster import Cluster
 from .container import PodContainer
+from .execs import Execs
 from .holding import held
 from .images.images import Images, Known
 from .images.pulling import pull_secret
@@ -53,13 +54,20 @@ class Containers(ContainerOperations[PodContainer]):
     """Answers what is asked of containers."""
 
     def __init__(
-        self, cluster: Cluster, lifecycle: Lifecycle, networking: Networking, images: Images, nursery: trio.Nursery
+        self,
+        cluster: Cluster,
+        lifecycle: Lifecycle,
+        networking: Networking,
+        images: Images,
+        execs: Execs,
+        nursery: trio.Nursery,
     ) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
         self._cluster = cluster
         self._life = lifecycle
         self._networking = networking
         self._images = images
+        self._execs = execs
         self._nursery = nursery
         self._terminals: dict[str, list[RemoteProcess]] = {}
         """The connections by which clients are attached, by the ids of the containers."""
@@ -96,7 +104,7 @@ class Containers(ContainerOperations[PodContainer]):
         if ContainerInspect.of(request).size:
             raise Unsupported("the sizes of containers are not known in a cluster")
         container = self.find(request)
-        return views.inspect(container, self._networking.shown(container))
+        return views.inspect(container, self._networking.shown(container), self._execs.ids_of(container))
 
     def state(self, container: PodContainer) -> dict[str, Any]:
         """See `ContainerOperations`."""
