@@ -124,9 +124,9 @@ class Cluster:
         body = pod_of(container.record, self.options, run=run, gate=gate)
         await self.mirror.seen(await self.api.post(PODS.path(self.namespace), body))
 
-    async def patch_pod(self, container: PodContainer, patch: dict[str, Any]) -> None:
-        """Change the Pod of a container. Raises `SwarmError`: the cluster's error."""
-        await self.api.patch(PODS.path(self.namespace, pod_name(container)), patch)
+    async def patch_pod(self, container: PodContainer, patch: Any, *part: str) -> None:
+        """Change the Pod of a container, or a part of it. Raises `SwarmError`: the cluster's error."""
+        await self.api.patch(PODS.path(self.namespace, pod_name(container), *part), patch)
 
     async def end_pod(self, container: PodContainer) -> None:
         """End the Pod of a container: the cluster sends TERM, waits as long as the Pod allows, and restarts nothing."""

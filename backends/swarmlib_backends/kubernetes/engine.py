@@ -41,6 +41,7 @@ from .ports import Ports
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
+from .updating import Updates
 from .yaml_files import read_yaml
 
 
@@ -79,7 +80,7 @@ class Engine(EngineServer):
             containers = Containers(cluster, lifecycle, networking, images, execs, nursery)
             archive = Archive(cluster, lifecycle, nursery)
             networks = NetworkOperations(cluster, networking, events, clock.now)
-            own = (containers, networks, execs, archive, Top(cluster, events))
+            own = (containers, networks, execs, archive, Top(cluster, events), Updates(cluster, events))
             families = (*own, events, System(cluster), ImageOperations(images, events))
             self.operations = operations_of(self, *families)
             nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)

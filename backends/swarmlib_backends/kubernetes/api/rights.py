@@ -64,6 +64,7 @@ ROLE: Final = (
     Right(PODS, ("get", "create"), "exec, cp, kill, pause, top and health checks", "exec"),
     Right(PODS, ("get", "create"), "attach, and so docker run without --detach", "attach"),
     Right(PODS, ("get", "create"), "published ports", "portforward"),
+    Right(PODS, ("patch",), "update of running containers", "resize"),
     Right(SERVICES, ("create", "list", "watch", "delete"), "networks"),
     Right(ENDPOINT_SLICES, ("create", "list", "watch", "update", "delete"), "names and aliases in networks"),
     Right(CLAIMS, ("create", "list", "watch", "delete"), "named volumes"),
