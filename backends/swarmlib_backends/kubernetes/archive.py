@@ -159,7 +159,8 @@ class Archive:
         if container.status == "created":
             await self.lifecycle.gated(container)
         elif container.pod is None or phase(container.pod) in ("Failed", "Succeeded"):
-            raise Unsupported(f"the files of {container.name} have gone with the end of its Pod")
+            why = "the option --keep of kubernetes keeps them for new containers"
+            raise Unsupported(f"the files of {container.name} have gone with the end of its Pod: {why}")
         return container
 
     async def _stat(self, container: PodContainer, request: Request, path: str, given: str = "") -> dict[str, Any]:

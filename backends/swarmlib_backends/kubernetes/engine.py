@@ -70,7 +70,7 @@ class Engine(EngineServer):
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
             Happenings(cluster, events, nursery, clock.now, self.name)
-            Keeper(cluster, nursery, clock.now, self.name)
+            self._keeper = Keeper(cluster, nursery, clock.now, self.name)
             self._networks = Networks(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
             networking = Networking(self._networks, endpoints, ports)
@@ -94,6 +94,7 @@ class Engine(EngineServer):
     async def answer(self, request: Request) -> Any:
         """See `EngineServer`. Nothing is answered before all that the cluster has is known."""
         await self._mirror.ready()
+        await self._keeper.ready()
         with suppress(Denied):  # an account without networks can have containers all the same
             await self._networks.ready()
         return await super().answer(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import trio
@@ -18,6 +19,7 @@ from swarmlib.supervision import supervised
 from . import tools
 from .cluster import Cluster
 from .container import PodContainer
+from .following import READY_SECONDS
 from .pods import runs, status
 from .pods.record import Ended, Record
 from .pods.status import State
@@ -42,12 +44,30 @@ class Keeper:
     backend: str
     _followed: set[str] = field(default_factory=set[str])
     """The ids of the containers that are followed now."""
+    _unknown: dict[str, trio.Event] = field(default_factory=dict[str, trio.Event])
+    """The ids of those that ran when this gateway began, and may have ended before; each event is set when that is
+    known."""
 
     def __post_init__(self) -> None:
         self.cluster.mirror.listeners.append(self._changed)
 
+    async def ready(self) -> None:
+        """Wait until it is known of all runs that went on when this gateway began whether they still do.
+
+        It does not wait for long: of a Pod that can't be reached, nothing is known.
+        """
+        with trio.move_on_after(READY_SECONDS):
+            for event in list(self._unknown.values()):
+                await event.wait()
+
+    def _known(self, container: PodContainer) -> None:
+        if (event := self._unknown.pop(container.id, None)) is not None:
+            event.set()
+
     def _changed(self, container: PodContainer, before: State | None) -> None:
         if _goes_on(container) and container.id not in self._followed:
+            if not self.cluster.mirror.complete:
+                self._unknown[container.id] = trio.Event()
             self._followed.add(container.id)
             name = f"{self.backend}: the runs of {container.name}"
             self.nursery.start_soon(supervised, name, self._follow, container)
@@ -63,12 +83,14 @@ class Keeper:
                     await self._end(container)
         finally:
             self._followed.discard(container.id)
+            self._known(container)
 
     async def _end(self, container: PodContainer) -> None:
         """Wait for the end of a run, and note it."""
         run = container.record.run
         try:
-            ran = await tools.run_or_end(self.cluster, container, runs.end(run), "wait")
+            known = partial(self._on_output, container)
+            ran = await tools.run_or_end(self.cluster, container, runs.end(run), "wait", known)
             end = runs.read_end(ran.output)
             if end.run != run:
                 raise BadAnswer(f"the Pod of {container.name} told of the run {end.run} instead of {run}")
@@ -78,6 +100,10 @@ class Keeper:
                 await container.until(lambda each: not _goes_on(each))
                 return  # its Pod has ended, and tells how
             _log.warning("%s: %s is followed again: %s", self.backend, container.name, exc)
+
+    def _on_output(self, container: PodContainer, output: bytes) -> None:
+        if output.startswith(runs.GOES_ON):
+            self._known(container)
 
     async def _run_again(self, container: PodContainer, pause: float) -> None:
         """Have a container run again after a pause, unless somebody else does, or it is stopped meanwhile."""

@@ -147,8 +147,10 @@ def test_the_processes_of_a_container_are_its_own(gateway: Swarmd, box: str) -> 
     assert b"top takes no ps options" in docker(gateway.host, "top", box, "aux").stderr
 
 
-def test_an_update_is_refused_by_name(gateway: Swarmd, box: str) -> None:
-    assert b"update is not supported" in docker(gateway.host, "update", "--memory", "64m", box).stderr
+def test_an_update_is_refused_where_the_cluster_cannot(gateway: Swarmd, box: str) -> None:
+    said = b"box can't be updated: clusters before Kubernetes 1.33 can't change what a Pod that was made may use"
+    assert said in docker(gateway.host, "update", "--memory", "64m", box).stderr
+    assert b"HostConfig.RestartPolicy" in docker(gateway.host, "update", "--restart", "always", box).stderr
 
 
 def test_detach_keys_leave_a_terminal_whose_process_goes_on(gateway: Swarmd, box: str) -> None:

@@ -10,6 +10,10 @@ import trio
 from swarmlib import Client, Invalid, SwarmError, connect
 from swarmlib.client.handles import Workload
 from swarmlib_backends.kubernetes.api.resources import PODS
+from swarmlib_backends.kubernetes.pods import names
+from swarmlib_backends.kubernetes.pods.shim import BUSYBOX
+from swarmlib_backends.kubernetes.streams.negotiate import Dialects
+from swarmlib_backends.kubernetes.streams.remote import RemoteCommand, remote_command
 from tests.backends.kubernetes.conftest import Place
 
 pytestmark = pytest.mark.parametrize("place", ["1.20", "1.35"], indirect=True)
@@ -134,14 +138,26 @@ async def test_a_command_that_can_t_run_is_told_and_its_pod_stays(place: Place) 
         assert pod["status"]["phase"] == "Running"
 
 
-async def test_a_gateway_that_comes_later_finds_the_end(place: Place) -> None:
+async def run_in_pod(place: Place, script: str) -> None:
+    """Run a script in the only Pod, past all gateways."""
+    (pod,) = (await place.api.get(PODS.path(place.namespace)))["items"]
+    command = RemoteCommand("exec", names.MAIN, (BUSYBOX, "sh", "-c", script))
+    opened = remote_command(place.api, place.namespace, pod["metadata"]["name"], command, dialects=Dialects())
+    async with opened as process:
+        while await process.receive() is not None:
+            pass
+
+
+async def test_a_gateway_that_comes_later_finds_what_has_happened(place: Place) -> None:
     async with gateway(place) as client:
-        container = await made(client, "sleep 1; exit 6")
+        container = await made(client, "until [ -e /end ]; do sleep 0.1; done; exit 6")
         await container.start()
     async with gateway(place) as client:
-        container = client.workload("web")
-        assert await container.wait() == 6
-        assert (await state(container))["Status"] == "exited"
+        assert (await state(client.workload("web")))["Status"] == "running"
+    await run_in_pod(place, "touch /end; until [ -e /.swarm/ended ]; do sleep 0.05; done")
+    async with gateway(place) as client:
+        found = await state(client.workload("web"))
+        assert (found["Status"], found["ExitCode"]) == ("exited", 6), "the first answer says it"
 
 
 async def test_what_was_made_without_it_says_what_would_allow_it(place: Place) -> None:

@@ -160,6 +160,8 @@ class Runs:
 
     async def _end(self, number: int) -> int:
         await Runs(replace(self._run, stdout=self._run.stderr), self._find)._begin(number)
+        if not self._has_reached("ended", number):
+            await self._run.say("goes on\n")
         while not self._has_reached("ended", number):
             await self._run.sleep(_LOOK_SECONDS)
         node = self._run.files.get(f"{FOLDER}/ended")

@@ -47,8 +47,13 @@ class End:
         return {"exitCode": self.code, "message": self.report, "reason": reason}
 
 
+GOES_ON: Final = b"goes on\n"
+"""What the command of `end` tells first, if the run has not ended."""
+
+
 def read_end(output: bytes) -> End:
     """Return what the command of `end` has told. Raises `BadAnswer` if it is something else."""
+    output = output.removeprefix(GOES_ON)
     told, _, rest = output.decode("utf-8", "replace").partition("\n")
     time, _, report = rest.partition("\n")
     match told.split(), time.split(" "):

@@ -4,8 +4,8 @@
 #   sh runs keep ARGUMENT...   the same for run after run, each a child: the container and its files outlive its command
 #   sh runs begin RUN          let the run of this number begin, if it has not, and wait until it has begun or ended;
 #                              print why it can't begin
-#   sh runs end RUN            the same, and wait for its end: print its number, its exit code, `oom` if memory was
-#                              lacking; then the time; then what the shim has reported. Only for containers that are kept
+#   sh runs end RUN            the same, and wait for its end, for containers that are kept: print `goes on`, if it does;
+#                              its number, exit code and `oom`, if memory was lacking; the time; what the shim reported
 #   sh runs attached WORD      print a line when the gate reads its input next, and end when WORD has come from there:
 #                              whoever has sent it is attached
 #
@@ -103,6 +103,7 @@ has_reached() { read -r swarm_number _ 2>/dev/null <"/.swarm/$1" && [ "$swarm_nu
 
 end() {
   begin "$1" >/dev/null
+  has_reached ended "$1" || echo goes on
   until has_reached ended "$1"; do
     [ -p "/.swarm/run.$1" ] || "$swarm_box" sleep 0.05
     read -r swarm_line 2>/dev/null <"/.swarm/run.$1"
