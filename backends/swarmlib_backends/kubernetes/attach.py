@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 import trio
 
 from swarmlib import Unavailable
+from swarmlib.errors import ungrouped
 
 from ..enginekit.output import Piece
 from .cluster import Cluster, pod_name
@@ -48,22 +49,37 @@ async def remote(cluster: Cluster, container: PodContainer, command: RemoteComma
             yield process
 
 
-async def wait_attached(cluster: Cluster, container: PodContainer, process: RemoteProcess) -> None:
-    """Wait until an attach with stdin to a container at its gate has come into effect, which a cluster does not tell.
+async def attached(
+    cluster: Cluster, container: PodContainer, attach: Callable[[], Awaitable[RemoteProcess]]
+) -> RemoteProcess:
+    """Attach, with stdin, to a container at its gate, and wait until that has come into effect.
 
-    The gate waits for a word that comes through the attach itself.
+    A cluster answers before it has; so the gate waits for a word that comes through the attach itself.
+
+    attach: opens it.
 
     Raises:
         Unavailable: it has not come into effect in time. SwarmError: the cluster's error.
     """
     word = secrets.token_hex(8)
-    command = RemoteCommand("exec", names.MAIN, runs.attached(word))
-    async with remote(cluster, container, command) as asking:
-        while (received := await asking.receive()) is not None:
-            if received[0] == "stdout":
-                await process.send(f"{word}\n".encode())
+    opened = trio.Event()
+    found: list[RemoteProcess] = []
+
+    async def open_it() -> None:
+        found.append(await attach())
+        opened.set()
+
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(open_it)
+            async with remote(cluster, container, RemoteCommand("exec", names.MAIN, runs.attached(word))) as asking:
+                while (received := await asking.receive()) is not None:
+                    if received[0] == "stdout":
+                        await opened.wait()
+                        await found[0].send(f"{word}\n".encode())
     if asking.exit_code != 0 and not container.running:
         raise Unavailable(f"the cluster did not attach to {container.name} in time")
+    return found[0]
 
 
 def piece_of(received: tuple[str, bytes], at: float) -> Piece:

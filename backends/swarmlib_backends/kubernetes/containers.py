@@ -26,7 +26,7 @@ from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from . import views
-from .attach import RemoteStdio, remote, wait_attached
+from .attach import RemoteStdio, attached, remote
 from .cluster import Cluster
 from .container import PodContainer
 from .execs import Execs
@@ -152,9 +152,7 @@ class Containers(ContainerOperations[PodContainer]):
         waits = container.at_gate and (stdin or not opened)
         command = RemoteCommand("attach", names.MAIN, stdin=stdin or waits, stderr=not tty, tty=tty)
         closed = trio.Event()
-        process = await held(self._nursery, self._terminal(container, command), closed)
-        if waits:
-            await self._wait_attached(container, process, closed)
+        process = await self._opened(container, command, closed, waits=waits)
         remote_stdio = RemoteStdio(process, closed, self.now)
         typed = Typed(keys(asked.detach_keys)) if tty else None
         once, on_detach = bool(container.config.get("StdinOnce")), partial(self._detached, container)
@@ -163,9 +161,15 @@ class Containers(ContainerOperations[PodContainer]):
             remote_stdio, remote_stdio, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach
         )
 
-    async def _wait_attached(self, container: PodContainer, process: RemoteProcess, closed: trio.Event) -> None:
+    async def _opened(
+        self, container: PodContainer, command: RemoteCommand, closed: trio.Event, *, waits: bool
+    ) -> RemoteProcess:
+        """Attach to a process until `closed` is set; to one that `waits` at its gate, until that is in effect."""
+        attach = partial(held, self._nursery, self._terminal(container, command), closed)
+        if not waits:
+            return await attach()
         try:
-            await wait_attached(self._cluster, container, process)
+            return await attached(self._cluster, container, attach)
         except BaseException:
             closed.set()
             raise
