@@ -1,10 +1,12 @@
-"""Make backends from the words of a chain's text, and from the tables of a TOML file."""
+"""Make backends from the words of a chain's text, from the tables of a TOML file, and from a program's mappings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
 
+from . import registry
 from .errors import Invalid, SwarmError
 from .grammar import ChainSyntaxError, ChainText, Word
 from .options import Parameter, parameters, usage
@@ -12,13 +14,48 @@ from .service import Backend
 from .suggestions import nearest
 
 
-def bind(name: Word, backend: type[Backend], words: Sequence[Word | ChainText], source: str) -> Backend:
-    """Make a backend from the words of its stage.
+@dataclass(frozen=True)
+class Value:
+    """A value in the text of a file: a text, number or truth value, a backend or chain, or a list of values."""
+
+    value: Any
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Named:
+    """An argument that is given by its name, with `-` or `_`, as a key of a TOML table is."""
+
+    name: Word
+    value: Value
+
+
+Argument: TypeAlias = Word | ChainText | Named
+
+
+def stage(name: Word, arguments: Sequence[Argument], source: str) -> Backend:
+    """Make the backend of a stage from its name and arguments.
+
+    Raises:
+        ChainSyntaxError: there is no such backend, or it can't be imported; otherwise as `bind`.
+    """
+    try:
+        kind = registry.find(name.text)
+    except SwarmError as exc:
+        raise ChainSyntaxError(exc.message, source, name.start, name.end) from exc
+    return bind(name, kind, arguments, source)
+
+
+def bind(name: Word, backend: type[Backend], arguments: Sequence[Argument], source: str) -> Backend:
+    """Make a backend from the arguments of its stage.
 
     Raises:
         ChainSyntaxError: an argument is unknown, missing, repeated or of the wrong kind; the error points at the word.
     """
-    return _Binder(name, backend, source).bind(words)
+    made = _Binder(name, backend, source).bind(arguments)
+    made.written = (source, name.start, name.end)
+    return made
 
 
 def build(name: str, backend: type[Backend], values: Mapping[str, Any]) -> Backend:
@@ -46,15 +83,18 @@ class _Binder:
         self._backend = backend
         self._source = source
         declared = parameters(backend)
+        self._names = {p.name: p for p in declared}
         self._options = {p.flag: p for p in declared if not p.positional}
         self._positions = [p for p in declared if p.positional]
         self._fields: dict[str, Any] = {}
 
-    def bind(self, words: Sequence[Word | ChainText]) -> Backend:
-        waiting = list(words)
+    def bind(self, arguments: Sequence[Argument]) -> Backend:
+        waiting = list(arguments)
         while waiting:
             word = waiting.pop(0)
-            if isinstance(word, Word) and word.text.startswith("--") and not word.quoted:
+            if isinstance(word, Named):
+                self._take_named(word)
+            elif isinstance(word, Word) and word.text.startswith("--") and not word.quoted:
                 self._take_option(word, waiting)
             else:
                 self._take_position(word)
@@ -67,7 +107,7 @@ class _Binder:
         except (ValueError, Invalid) as exc:
             self._fail(f"{self._name.text}: {exc}", self._name, exc)
 
-    def _take_option(self, word: Word, waiting: list[Word | ChainText]) -> None:
+    def _take_option(self, word: Word, waiting: list[Argument]) -> None:
         flag, has_value, value = word.text.partition("=")
         found = self._options.get(flag)
         if found is None:
@@ -78,10 +118,25 @@ class _Binder:
             self._store(found, True, word)
         elif has_value:
             self._store(found, Word(value, True, word.start, word.end), word)
-        elif waiting:
-            self._store(found, waiting.pop(0), word)
+        elif waiting and not isinstance(value_word := waiting.pop(0), Named):
+            self._store(found, value_word, word)
         else:
             self._fail(f"{flag} requires a value: {flag} {found.label}", word)
+
+    def _take_named(self, argument: Named) -> None:
+        name = argument.name.text
+        found = self._names.get(name.replace("-", "_"))
+        if found is None:
+            known = [each.replace("_", "-") for each in self._names]
+            self._fail(f"unknown option {name!r} of {self._name.text}; {nearest(name, known)}", argument.name)
+        value = argument.value
+        if isinstance(value.value, list) and not found.many:
+            self._fail(f"{self._name.text}: {name} takes one value, not a list", value)
+        several = value.value if isinstance(value.value, list) else [value]
+        if found.many:
+            self._fields[found.name] = []
+        for each in several:
+            self._store(found, each, each, called=name)
 
     def _take_position(self, word: Word | ChainText) -> None:
         for found in self._positions:
@@ -90,21 +145,30 @@ class _Binder:
                 return
         self._fail(f"unexpected argument of {self._name.text}; usage: {usage(self._name.text, self._backend)}", word)
 
-    def _store(self, found: Parameter, value: Word | ChainText | bool, at: Word | ChainText) -> None:
+    def _store(
+        self, found: Parameter, value: Word | ChainText | Value | bool, at: Word | ChainText | Value, called: str = ""
+    ) -> None:
+        called = called or found.word
         try:
-            converted = found.item(value.text if isinstance(value, Word) else value)
+            converted = found.item(_plain(value))
         except ChainSyntaxError as exc:
             if exc.text == self._source:
                 raise  # the error already points at its place
-            self._fail(f"{found.word}: {exc.problem}", at, exc)
+            self._fail(f"{called}: {exc.problem}", at, exc)
         except (ValueError, SwarmError) as exc:
-            self._fail(f"{self._name.text}: {found.word}: {exc}", at, exc)
+            self._fail(f"{self._name.text}: {called}: {exc}", at, exc)
         if found.many:
             self._fields.setdefault(found.name, []).append(converted)
         elif found.name in self._fields:
-            self._fail(f"{found.word} is given more than once", at)
+            self._fail(f"{called} is given more than once", at)
         else:
             self._fields[found.name] = converted
 
-    def _fail(self, problem: str, at: Word | ChainText, cause: Exception | None = None) -> NoReturn:
+    def _fail(self, problem: str, at: Word | ChainText | Value, cause: Exception | None = None) -> NoReturn:
         raise ChainSyntaxError(problem, self._source, at.start, at.end) from cause
+
+
+def _plain(value: Word | ChainText | Value | bool) -> Any:
+    if isinstance(value, Word):
+        return value.text
+    return value.value if isinstance(value, Value) else value

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path as FilePath
 from typing import Annotated, Any, TypeAlias, cast
 
 import trio
 
-from . import registry
-from .binding import bind, build
+from . import observing, registry
+from .binding import build, stage
 from .errors import Invalid, SwarmError, ungrouped
-from .grammar import ChainSyntaxError, ChainText, StageText, parse
+from .grammar import ChainText, parse
+from .observing import Observer
 from .options import Reader
 from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
@@ -63,56 +63,29 @@ class Chain:
             source = parse(source)
         if isinstance(source, ChainText):
             text = source.source
-            return cls(*(_stage(stage, text) for stage in source.stages), label=source.label)
+            return cls(*(stage(each.name, each.arguments, text) for each in source.stages), label=source.label)
         if not isinstance(source, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - from untyped code
             raise Invalid(f"invalid chain {source!r}: expected backends, chains or text")
         return cls(*(_from_table(table) for table in source))
 
-    @classmethod
-    def read_file(cls, path: FilePath) -> Chain:
-        """Read a chain from a TOML file: `chain = "…"`, or a `[[stage]]` for each with `backend = "…"` and arguments.
-
-        Raises:
-            Invalid: the file can't be read, or describes no chain; otherwise as `read`.
-        """
-        import tomllib
-
-        try:
-            content = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-            raise Invalid(f"{path}: {exc}") from exc
-        if set(content) not in ({"chain"}, {"stage"}):
-            held = ", ".join(content) or "nothing"
-            raise Invalid(f'{path}: expected chain = "…" or [[stage]] tables, found {held}')
-        source = content.popitem()[1]
-        if not isinstance(source, str | list):
-            raise Invalid(f"{path}: expected chain to be text, and stage to be a list of tables")
-        return cls.read(cast("str | list[Any]", source))
-
     @asynccontextmanager
-    async def open(self, next: Sender | None = None) -> AsyncGenerator[Sender]:
+    async def open(self, next: Sender | None = None, *, observer: Observer | None = None) -> AsyncGenerator[Sender]:
         """Open every stage, the last one first, and yield the channel of the first, which is also the first to close.
 
         A stage has `CLEANUP_SECONDS` to close before it is cancelled, also when the caller itself is cancelled.
         `next` follows the last stage; by default a request that reaches it is answered `not_implemented`.
+        `observer` observes the stages; by default that of the stage which opens the chain, if it is observed.
 
         Raises:
             SwarmError: a stage can't be opened, or failed while open (the body is cancelled then).
         """
-        sender = next or Unhandled()
-        stages: list[_OpenStage] = []
-        with ungrouped():
-            async with trio.open_nursery() as nursery:
-                try:
-                    for backend in reversed(self.backends):
-                        stage = _OpenStage(backend)
-                        stages.insert(0, stage)
-                        sender = await nursery.start(stage.run, sender)
-                        stage.shield()
-                    yield sender
-                finally:
-                    for stage in stages:
-                        await stage.close()
+        async with opened(self.stages(observer or observing.here.get()), next or Unhandled()) as sender:
+            yield sender
+
+    def stages(self, observer: Observer | None) -> Sequence[OpenStage]:
+        """Return the stages, of which none is open yet, for whoever opens them one by one."""
+        observers = [None] * len(self.backends) if observer is None else observer.chain(self.label, self.backends)
+        return list(map(OpenStage, self.backends, observers))
 
 
 Stages: TypeAlias = Annotated[str | Backend | Chain, Reader(Chain.read)]
@@ -123,47 +96,75 @@ def _backends(stages: Stages) -> Sequence[Backend]:
     return (stages,) if isinstance(stages, Backend) else Chain.read(stages).backends
 
 
-class _OpenStage:
+class OpenStage:
     """A stage in a task of its own, so that closing it can have a deadline of its own.
 
     Opening can be cancelled. Once open, the stage is shielded from whatever cancels the chain's user: it ends when its
     turn to close comes.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, observer: Observer | None) -> None:
+        self.backend = backend
+        self._observer = observer
+        self._begun = False
         self._scope = trio.CancelScope()
         self._closing = trio.Event()
         self._closed = trio.Event()
 
-    async def run(self, next: Sender, *, task_status: trio.TaskStatus[Sender]) -> None:
+    async def open(self, next: Sender, nursery: trio.Nursery) -> Sender:
+        """Open the stage in a task of `nursery`, and return its channel.
+
+        Raises:
+            SwarmError: it can't be opened. If it fails later, its task does.
+        """
+        self.sender = cast("Sender", await nursery.start(self._run, next))
+        self._scope.shield = True
+        return self.sender
+
+    async def _run(self, next: Sender, *, task_status: trio.TaskStatus[Sender]) -> None:
+        self._begun = True
+        if self._observer is not None:
+            observing.here.set(self._observer)  # for this task, and those that the stage starts
         try:
             with self._scope, ungrouped():
-                async with self._backend.open(next) as sender:
-                    task_status.started(sender)
+                async with self.backend.open(next) as sender:
+                    task_status.started(sender if self._observer is None else self._observer.inlet(sender))
                     await self._closing.wait()
         except SwarmError as exc:
-            exc.backend = exc.backend or self._backend.name
+            exc.backend = exc.backend or self.backend.name
             raise
         finally:
             self._closed.set()
 
-    def shield(self) -> None:
-        self._scope.shield = True
-
     async def close(self) -> None:
-        self._closing.set()
-        self._scope.deadline = trio.current_time() + CLEANUP_SECONDS
-        with trio.CancelScope(shield=True):  # bounded by the deadline just set
-            await self._closed.wait()
+        """Close the stage, within `CLEANUP_SECONDS`, if it was opened. May be called twice."""
+        if self._begun:
+            self._closing.set()
+            self._scope.deadline = min(self._scope.deadline, trio.current_time() + CLEANUP_SECONDS)
+            with trio.CancelScope(shield=True):  # bounded by the deadline just set
+                await self._closed.wait()
+        if self._observer is not None:
+            self._observer.closed()
+            self._observer = None
 
 
-def _stage(stage: StageText, source: str) -> Backend:
-    try:
-        kind = registry.find(stage.name.text)
-    except SwarmError as exc:
-        raise ChainSyntaxError(exc.message, source, stage.name.start, stage.name.end) from exc
-    return bind(stage.name, kind, stage.arguments, source)
+@asynccontextmanager
+async def opened(stages: Sequence[OpenStage], next: Sender) -> AsyncGenerator[Sender]:
+    """Open stages in front of `next`, the last one first, and yield the channel of the first, which closes first.
+
+    Raises:
+        SwarmError: one can't be opened, or failed while open (the body is cancelled then).
+    """
+    sender = next
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            try:
+                for stage in reversed(stages):
+                    sender = await stage.open(sender, nursery)
+                yield sender
+            finally:
+                for stage in stages:
+                    await stage.close()
 
 
 def _from_table(table: Any) -> Backend:

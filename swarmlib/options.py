@@ -160,7 +160,7 @@ def _plain(kind: Any, value: Any) -> Any:
     if isinstance(value, ChainText):
         raise ValueError("invalid value: expected a word, not a chain")
     try:
-        if value is None:  # which `str` would take for text
+        if not isinstance(value, str | int | float) or isinstance(value, bool):  # `str` would take it for text
             raise ValueError
         return kind(value)
     except (TypeError, ValueError):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
 
 import trio
 
@@ -19,6 +19,8 @@ from .verbs import CONVERSATIONS, Verb
 
 _log = logging.getLogger(__name__)
 
+Position: TypeAlias = Literal["first", "between", "last", "anywhere"]
+
 
 @dataclass(eq=False)
 class Backend(ABC):
@@ -27,6 +29,12 @@ class Backend(ABC):
     It is a dataclass without an `__init__` of its own, whose fields are its arguments (see `options`). A declared
     argument may be given as text too: `Balance(["docker unix:///a.sock", Exec()])`.
     """
+
+    position: ClassVar[Position] = "anywhere"
+    """Where in a chain it can stand: no stage follows one that is `last`, and one that is `between` needs one."""
+
+    written: tuple[str, int, int] | None = field(default=None, init=False, repr=False)
+    """The text that its stage was read from, with the beginning and the end of its name there, for errors."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -39,6 +47,30 @@ class Backend(ABC):
 
     def check_options(self) -> None:  # noqa: B027 - most backends have nothing to check
         """Check what the arguments' types do not ensure; override it to raise `Invalid`."""
+
+    async def preflight(self) -> None:  # noqa: B027 - most backends need nothing
+        """Find out, without any effect, whether the stage could be opened now; override it if it needs files and such.
+
+        Raises:
+            SwarmError: what `open` would raise.
+        """
+
+    async def greet(self) -> str:
+        """Reach what the stage stands for, and return a phrase about who answered; "" if there is nobody to reach.
+
+        Raises:
+            SwarmError: nobody answers.
+        """
+        return ""
+
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """The addresses that a source serves, or that another stage connects to, such as unix:///run/docker.sock.
+
+        Raises:
+            SwarmError: they can't be known now.
+        """
+        return ()
 
     @property
     def name(self) -> str:
@@ -85,6 +117,8 @@ class Filter(_Stage):
     keeps the request (`request.keep()`).
     To see or change replies, put a `Tap` around `request.reply`.
     """
+
+    position: ClassVar[Position] = "between"
 
     async def send(self, request: Request) -> None:
         """Check, change, answer or forward one request."""
@@ -262,6 +296,12 @@ async def _answer(handler: Handler, request: Request) -> Any:
 
 class Source(_Stage):
     """A stage at the head of a chain: it takes no requests, and sends its own to `next`."""
+
+    position: ClassVar[Position] = "first"
+
+    def invitation(self, address: str) -> str:
+        """Return a line about who can use the server at `address`, and how."""
+        return f"{self.name} serves {address}"
 
     @abstractmethod
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .kubernetes import Kubernetes
     from .limit import Limit
     from .listen import Listen
+    from .metrics import Metrics
     from .policy import Policy
     from .record import Record
     from .remote import Remote
@@ -44,6 +45,7 @@ __all__ = [
     "Kubernetes",
     "Limit",
     "Listen",
+    "Metrics",
     "Policy",
     "Record",
     "Remote",

@@ -63,6 +63,8 @@ class Cache(Server):
     cache --ttl 2s --watch-events
     """
 
+    position = "between"
+
     ttl: Duration = option("how long an answer is kept", default=1.0)
     size: Size = option("total size of kept answers; the least recently used are discarded first", default=2**26)
     filter: list[str] = option(

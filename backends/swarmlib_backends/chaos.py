@@ -146,6 +146,8 @@ class Chaos(Server):
     chaos --latency '50ms±20ms' --errors 'ls containers=0.1' --errors 'spawn *=0.5:conflict' --drop 0.01 --seed 7
     """
 
+    position = "between"
+
     latency: Latency | None = option("delay of each message", default=None)
     errors: list[Rule] = option(
         "messages that fail, such as 'ls containers=0.1'", default=[], metavar="PATTERN=CHANCE[:CODE]"

@@ -12,6 +12,7 @@ Where nobody holds a desk (a chain in a Python program), an offer does nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -33,32 +34,52 @@ from swarmlib.wire.connection import open_connection
 
 from .listen import Listen
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass
 class Desk(Server):
-    """Takes the operator's requests to the stages that offer what they are about.
+    """Takes the operator's requests to the stages that offer what they are about, and lists what is offered (`ls`).
 
     Attributes:
         offers: the channels of what is offered, by kind.
+        needed: the kinds that an operator must be able to reach; the others are told where that is possible.
     """
 
     offers: dict[str, list[Sender]] = field(default_factory=dict[str, list[Sender]])
+    needed: set[str] = field(default_factory=set[str])
 
-    def add(self, kind: str, offer: Sender) -> None:
+    def add(self, kind: str, offer: Sender, *, needed: bool = True) -> None:
         """Add the offer of a stage."""
         self.offers.setdefault(kind, []).append(offer)
+        if needed:
+            self.needed.add(kind)
 
     def remove(self, kind: str, offer: Sender) -> None:
         """Remove the offer of a stage that closes."""
         self.offers[kind].remove(offer)
         if not self.offers[kind]:
             del self.offers[kind]
+            self.needed.discard(kind)
 
     def choose(self, request: Request) -> Handler:
         """See `Server.choose`."""
         return self._take
 
+    async def ask(self, request: Request) -> Any:
+        """Ask the stages in this process, and return the answer's value; None if nothing of the kind is offered.
+
+        Raises:
+            SwarmError: the error of the stage that answers.
+        """
+        if request.path[0] not in self.offers:
+            return None
+        async with self.open(Unhandled()) as sender:
+            return (await call(sender, request)).value
+
     async def _take(self, request: Request) -> object:
+        if not request.path and request.verb is Verb.LS:
+            return sorted(self.offers)
         kind = request.path[0] if request.path else ""
         offers = self.offers.get(kind, [])
         if not offers:
@@ -85,6 +106,11 @@ class Desk(Server):
 _desk: ContextVar[Desk | None] = ContextVar("desk", default=None)
 
 
+def current() -> Desk | None:
+    """Return the desk of the chain whose stage reads this; None where nobody holds one."""
+    return _desk.get()
+
+
 @contextmanager
 def desk() -> Generator[Desk]:
     """Hold a desk, which takes the offers of the chains that are opened in this context."""
@@ -97,14 +123,17 @@ def desk() -> Generator[Desk]:
 
 
 @asynccontextmanager
-async def offering(kind: str, server: Server) -> AsyncGenerator[None]:
-    """Offer to the operator what `server` answers, in requests whose path begins with `kind`."""
+async def offering(kind: str, server: Server, *, needed: bool = True) -> AsyncGenerator[None]:
+    """Offer to the operator what `server` answers, in requests whose path begins with `kind`.
+
+    needed: the chain must not run where its operator can't reach it.
+    """
     held = _desk.get()
     if held is None:
         yield
         return
     async with server.open(Unhandled()) as offer:
-        held.add(kind, offer)
+        held.add(kind, offer, needed=needed)
         try:
             yield
         finally:
@@ -130,16 +159,24 @@ def folder() -> Path:
 async def serving(desk: Desk, path: Path | None) -> AsyncGenerator[Path | None]:
     """Serve a desk on a unix socket that only this user can open (mode 0600), and yield its path.
 
-    path: where; None for one in `folder()` that is named for this process, and only if a stage offers something.
+    path: where; None for one in `folder()` that is named for this process. It is left out, with a warning, if there is
+        no private folder, and nothing is offered that is needed.
 
     Raises:
-        Invalid: there is no private folder.
+        Invalid: there is no private folder, and a stage offers something that its operator needs.
         Unavailable: the socket can't be bound.
     """
     if path is None and not desk.offers:
         yield None
         return
-    path = path or _made(folder()) / f"{os.getpid()}.sock"
+    try:
+        path = path or _made(folder()) / f"{os.getpid()}.sock"
+    except Invalid as exc:
+        if desk.needed:
+            raise
+        _log.warning("there is no control socket, so that `swarmd status` can't see this chain: %s", exc.message)
+        yield None
+        return
     async with Chain(Listen([f"unix://{path}"]), desk).open():
         yield path
 
@@ -152,15 +189,18 @@ def _made(path: Path) -> Path:
     return path
 
 
-def found() -> Path:
-    """Return the control socket of the only swarmd that this user can control here.
+async def found(kind: str) -> Path:
+    """Return the control socket of the only swarmd that this user can control here, and that offers a kind of objects.
 
     Raises:
         Invalid: there is none, or more than one.
     """
-    sockets = sorted(each for each in folder().glob("*.sock") if _answers(each))
+    where = folder()
+    sockets = sorted(each for each in where.glob("*.sock") if _answers(each))
     if not sockets:
-        raise Invalid(f"no swarmd to control is running: there is no socket in {folder()}")
+        raise Invalid(f"no swarmd to control is running: there is no socket in {where}")
+    if len(sockets) > 1:
+        sockets = [each for each in sockets if kind in await ask(each, Request(Verb.LS))] or sockets
     if len(sockets) > 1:
         raise Invalid(f"several swarmd are running: choose one with --control: {', '.join(map(str, sockets))}")
     return sockets[0]

@@ -33,6 +33,8 @@ class Limit(Server):
     limit --rate 50/s --burst 100 --max-concurrent 20
     """
 
+    position = "between"
+
     rate: Rate | None = option("maximum rate of calls, such as 50/s or 600/m (default: unlimited)", default=None)
     burst: int = option("calls that may exceed the rate after a quiet period", default=1)
     max_concurrent: int = option("maximum number of concurrent calls; 0: unlimited", default=0)

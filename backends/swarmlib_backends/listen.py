@@ -20,7 +20,7 @@ from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argum
 from swarmlib.net import callers
 from swarmlib.net.address import ListenAddress, ListenUrl
 from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
-from swarmlib.net.listening import listening, serve
+from swarmlib.net.listening import check_addresses, listening, serve, unix_users
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
 from swarmlib.quantities import Duration
@@ -77,9 +77,31 @@ class Listen(Source):
                     "tls:// requires --ca, to serve only clients with a certificate of that authority, or --insecure"
                 )
 
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """See `Backend.endpoints`."""
+        return [each.text for each in self._addresses]
+
+    def invitation(self, address: str) -> str:
+        """See `Source.invitation`."""
+        if address.startswith("unix:"):
+            return f"for {unix_users(address)}: remote {address}"
+        scheme = self._addresses[0].scheme if len(self._addresses) == 1 else "tcp"
+        return f"remote {scheme}://{address.partition('://')[2]}"
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        for url in self._addresses:
+            exposed = self.insecure or url.scheme == "tls"
+            check_addresses([url], exposed=exposed, safer=_SAFER, group=self.group)
+        self._tls_context()
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        return server_context(self.cert, self.key, self.ca) if self.cert else None
+
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Bind every address, then serve until cancelled; then give the calls in progress a moment to end."""
-        tls = server_context(self.cert, self.key, self.ca) if self.cert else None
+        tls = self._tls_context()
         bounds = limits(self.keepalive, self.keepalive_timeout, self.limit)
         sessions = _Sessions(self.next, bounds, self.max_connections)
         async with trio.open_nursery() as outer:

@@ -16,7 +16,7 @@ from swarmlib.reply import FINAL
 
 from . import redact
 from .dockerapi.rows import WHOLE
-from .recording import PIECE, What, Writer, reply_bytes, request_bytes
+from .recording import PIECE, What, Writer, check_writable, reply_bytes, request_bytes
 from .stream_wrappers import StreamWrapper
 
 _log: Final = logging.getLogger(__name__)
@@ -46,6 +46,10 @@ class Record(Filter):
         """See `Backend.check_options`."""
         if self.append and self.force:
             raise Invalid("--append and --force can't be used together")
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        check_writable(self.file, append=self.append, force=self.force)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -127,6 +127,26 @@ def reply_bytes(reply: Reply) -> bytes:
     return encode(reply, Refs(stream=Ref(kind_of(stream), 0)), now=0)
 
 
+def check_writable(path: str, *, append: bool, force: bool) -> None:
+    """Check what can be known before a file is begun or continued.
+
+    Raises:
+        Conflict: it exists, and neither `append` nor `force` is given.
+        Unavailable: it can't be written.
+    """
+    if os.path.exists(path):
+        if not (append or force):
+            raise _exists(path)
+        if not os.access(path, os.W_OK):
+            raise Unavailable(f"can't record to {path}: {os.strerror(errno.EACCES)}")
+    elif not os.path.isdir(folder := os.path.dirname(path) or "."):
+        raise Unavailable(f"can't record to {path}: {folder} is not a folder")
+
+
+def _exists(path: str) -> Conflict:
+    return Conflict(f"{path} exists already: use --append to append to it or --force to overwrite it")
+
+
 class Writer:
     """A file that is being recorded to. When it can no longer be written, that is logged once, and recording ends.
 
@@ -146,7 +166,7 @@ class Writer:
         try:
             self._file = os.open(path, flags, 0o600)
         except FileExistsError as exc:
-            raise Conflict(f"{path} exists already: use --append to append to it or --force to overwrite it") from exc
+            raise _exists(path) from exc
         except OSError as exc:
             raise Unavailable(f"can't record to {path}: {exc.strerror}") from exc
         try:

@@ -50,6 +50,8 @@ class Remote(Filter):
     a `listen` (/run/swarmd.sock, or the address's path) or, with --run, runs that chain.
     """
 
+    position = "last"
+
     url: DialUrl = argument(f"address to connect to: {DialAddress.usage()}")
     ca: str = option("tls: authority of the server's certificate (default: the system's)", default="", metavar="FILE")
     cert: str = option("tls: certificate of this client", default="", metavar="FILE")
@@ -82,10 +84,22 @@ class Remote(Filter):
         """The backend and its address, as an error must say which of many it concerns."""
         return f"remote {self._address}"
 
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """See `Backend.endpoints`."""
+        return [self._address.text]
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        self._tls_context()
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        return client_context(self.ca, self.cert, self.key) if self._address.scheme == "tls" else None
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Keep the connection."""
-        tls = client_context(self.ca, self.cert, self.key) if self._address.scheme == "tls" else None
+        tls = self._tls_context()
         self._connection: Connection | None = None
         self._why = "it has not been reached yet"
         self._tried = trio.Event()

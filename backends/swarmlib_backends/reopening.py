@@ -1,4 +1,6 @@
-"""Files that are opened again when the operator asks for it, as logrotate does after it has renamed them (SIGHUP)."""
+"""Files that are opened or read again when the operator asks for it (SIGHUP): logs that logrotate has renamed, and the
+configuration.
+"""
 
 from __future__ import annotations
 

@@ -63,6 +63,10 @@ class Replay(Server):
         if not 0 <= self.speed < math.inf:
             raise Invalid(f"--speed must be 0 or more, not {self.speed:g}")
 
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        Recording(self.file).close()
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the file open."""

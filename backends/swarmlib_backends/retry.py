@@ -44,6 +44,8 @@ class Retry(Server):
     retry --max-attempts 5 --also 'stop containers/*'
     """
 
+    position = "between"
+
     max_attempts: int = option("maximum number of attempts", default=3)
     backoff: Duration = option("pause before the second attempt; doubled before each further one", default=0.1)
     max_backoff: Duration = option("maximum pause", default=5.0)

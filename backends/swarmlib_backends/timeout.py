@@ -26,6 +26,8 @@ class Timeout(Server):
     timeout --after 10s --rule 'spawn images=5m' --rule 'stop *=60s'
     """
 
+    position = "between"
+
     after: Duration = option("how long to wait for an answer", default=30.0)
     rule: list[Rule] = option(
         "time for calls whose 'verb path' matches; the first matching rule applies",

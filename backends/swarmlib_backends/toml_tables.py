@@ -5,51 +5,58 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar, cast
 
 from swarmlib import Invalid, SwarmError
 from swarmlib.suggestions import nearest
+from swarmlib.toml_places import Place, Span, line_of, places
 
 T = TypeVar("T")
 
-_HEADER: Final = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
-_KEY: Final = re.compile(r"""\s*["']?([^"'=\s]+)["']?\s*=""")
-
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-
-Place = tuple[str | int, ...]
-"""The keys and indexes that lead to a value, such as `("rule", 0, "allow")`."""
-
-
-def _places(text: str) -> Iterator[tuple[Place, int]]:
-    """Yield the place of each table and key in the text of a TOML file, with its line, counted from 1."""
-    table: Place = ()
-    counts: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            name = header[2]
-            if header[1] == "[[":
-                counts[name] = counts.get(name, -1) + 1
-            first, *rest = name.split(".")
-            table = (first, *([counts[first]] if first in counts else []), *(each.strip("\"'") for each in rest))
-            yield table, number
-        elif key := _KEY.match(line):
-            yield (*table, key[1]), number
 
 
 @dataclass(frozen=True)
 class Source:
-    """The text of a TOML file, for the lines in errors."""
+    """The text of a TOML file, and where its values stand."""
 
     name: str
-    lines: Mapping[Place, int]
+    text: str
+    spans: Mapping[Place, Span]
 
-    def mistake(self, place: Place, what: str) -> Invalid:
+    def span(self, place: Place) -> Span:
+        """Return where a value stands, or else the nearest table or list that it is in."""
+        known = (place[:end] for end in range(len(place), 0, -1))
+        return next((self.spans[each] for each in known if each in self.spans), Span(0, 0, 0, 0))
+
+    def mistake(self, place: Place, what: str) -> Mistake:
         """Make the error about the value at a place."""
-        known = next((self.lines[place[:end]] for end in range(len(place), 0, -1) if place[:end] in self.lines), 1)
-        return Invalid(f"{self.name}:{known}: {what}")
+        return self.mistake_at(self.span(place).start, what)
+
+    def mistake_at(self, at: int, what: str) -> Mistake:
+        """Make the error about what begins at a character of the text."""
+        return Mistake(f"{self.name}:{line_of(self.text, at)}: {what}")
+
+
+class Mistake(Invalid):
+    """A mistake in a file; the message names the file and the line."""
+
+
+def filled(text: str) -> str:
+    """Replace `${NAME}` by the environment variable NAME.
+
+    Raises:
+        Invalid: it is not set.
+    """
+
+    def value(name: re.Match[str]) -> str:
+        if name[1] not in os.environ:
+            raise Invalid(f"the environment variable {name[1]} is not set")
+        return os.environ[name[1]]
+
+    return _VARIABLE.sub(value, text)
 
 
 @dataclass
@@ -73,7 +80,7 @@ class Table:
         except tomllib.TOMLDecodeError as exc:
             line = re.search(r"line (\d+)", str(exc))
             raise Invalid(f"{name}:{line[1] if line else len(text.splitlines())}: {exc}") from exc
-        return cls(Source(name, dict(_places(text))), (), values)
+        return cls(Source(name, text, places(text)), (), values)
 
     def take(self, key: str, kind: type[T], wanted: str) -> T | None:
         """Take a value of a type; None if it is missing.
@@ -128,14 +135,7 @@ class Table:
         return pairs
 
     def _filled(self, key: str, text: str) -> str:
-        """Replace `${NAME}` by the environment variable NAME."""
-
-        def value(name: re.Match[str]) -> str:
-            if name[1] not in os.environ:
-                raise self.mistake(key, f"{key}: the environment variable {name[1]} is not set")
-            return os.environ[name[1]]
-
-        return _VARIABLE.sub(value, text)
+        return str(self.read(key, text, filled))
 
     def table(self, key: str) -> Table:
         """Take a table; an empty one if it is missing."""
@@ -174,6 +174,6 @@ class Table:
         for key in self.values.keys() - self.known:
             raise self.mistake(key, f"unknown key {key!r}; {nearest(key, sorted(self.known))}")
 
-    def mistake(self, key: str, what: str) -> Invalid:
+    def mistake(self, key: str, what: str) -> Mistake:
         """Make the error about a key's value."""
         return self.source.mistake((*self.place, key), what)

@@ -17,7 +17,7 @@ class WatchedFile:
     """A file, and which of its versions was read last."""
 
     def __init__(self, path: Path) -> None:
-        self._path = trio.Path(path)
+        self.path = trio.Path(path)
         self._seen: object = None
 
     async def read(self) -> str:
@@ -28,9 +28,11 @@ class WatchedFile:
         """
         self._seen = await self._stamp()
         try:
-            return await self._path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise Invalid(f"{self._path}: {exc}") from exc
+            return await self.path.read_text("utf-8")
+        except OSError as exc:
+            raise Invalid(f"{self.path}: {exc.strerror or exc}") from exc
+        except UnicodeDecodeError as exc:
+            raise Invalid(f"{self.path}: {exc}") from exc
 
     async def changed(self) -> None:
         """Wait until the file is another one than that which was read last."""
@@ -40,7 +42,7 @@ class WatchedFile:
     async def _stamp(self) -> object:
         """Return a value that changes when the file does."""
         try:
-            found = await self._path.stat()
+            found = await self.path.stat()
         except OSError as exc:
             return str(exc)
         return found.st_mtime_ns, found.st_size, found.st_ino

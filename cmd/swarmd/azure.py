@@ -9,15 +9,18 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import click
+import trio
 
 from swarmlib import Chain, NotFound
 from swarmlib.errors import ungrouped
-from swarmlib_backends.azure import Azure
+from swarmlib_backends.azure import Azure, objects
 from swarmlib_backends.azure.access import Access
 from swarmlib_backends.azure.client import Arm, connected, parts
-from swarmlib_backends.azure.machines import default_spec, machines
+from swarmlib_backends.azure.machines import check_ours, default_spec, machines
 from swarmlib_backends.azure.objects import Machine
-from swarmlib_backends.azure.provisioning import MACHINES, Maker, Say, provisioning
+from swarmlib_backends.azure.provisioning import Maker, provisioning
+from swarmlib_backends.azure.removal import Remover, Say, named
+from swarmlib_backends.azure.resources import MACHINES
 from swarmlib_backends.azure.sweeping import orphans
 
 from . import show
@@ -30,23 +33,24 @@ def options(words: Sequence[str]) -> Azure:
     return backend
 
 
-async def create(azure: Azure, name: str, *, dry_run: bool, as_json: bool) -> None:
+async def create(azure: Azure, closing: trio.CancelScope, name: str, *, dry_run: bool, as_json: bool) -> bool:
     """Make a machine with Docker on it, and print how to reach it."""
     with progress() as say:
-        async with _opened(azure, say) as (arm, access, maker):
+        async with _opened(azure, say, closing) as (arm, access, maker):
             spec = default_spec(azure, name, access, engine=True)
             if dry_run:
                 planned = [(id, await _is_there(arm, id)) for id in maker.plan(spec)]
                 _print_plan(planned, spec.image, as_json=as_json)
-                return
+                return True
             made = await maker.make(spec)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
             address, certificates = await access.engine(machine)
             if as_json:
                 click.echo(show.as_json(_told(machine) | {"docker_host": address, "docker_cert_path": certificates}))
-                return
+                return True
             secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
             click.echo(f"{secured}docker -H {address} ps")
+            return True
 
 
 def _print_plan(planned: Sequence[tuple[str, bool]], image: str, *, as_json: bool) -> None:
@@ -63,7 +67,7 @@ async def _is_there(arm: Arm, id: str) -> bool:
     return await (arm.group(words[4]) if len(words) == 5 else arm.find(id)) is not None
 
 
-async def ls(azure: Azure, *, as_json: bool) -> None:
+async def ls(azure: Azure, *, as_json: bool) -> bool:
     """List the machines of the group."""
     with ungrouped():
         async with connected(azure.subscription) as arm:
@@ -71,9 +75,10 @@ async def ls(azure: Azure, *, as_json: bool) -> None:
     told = [_told(each) for each in found]
     if as_json:
         click.echo(show.as_json(told))
-        return
+        return True
     titles = ("name", "power", "size", "location")
     show.print_table(titles, [[each[title] for title in titles] for each in told], terminal=sys.stdout.isatty())
+    return True
 
 
 def _told(machine: Machine) -> dict[str, Any]:
@@ -89,18 +94,22 @@ def _told(machine: Machine) -> dict[str, Any]:
     }
 
 
-async def rm(azure: Azure, name: str) -> None:
-    """Remove a machine, with its disk, interface and address."""
+async def rm(azure: Azure, closing: trio.CancelScope, name: str) -> bool:
+    """Remove a machine, with its disk, interface and address; return whether all of that could be removed."""
     with progress() as say:
-        async with _opened(azure, say) as (arm, _, maker):
+        async with _opened(azure, say, closing) as (arm, _, maker):
             found = await arm.find(maker.id(MACHINES, name))
             if found is None:
                 raise NotFound(f"no such virtual machine in {azure.group}: {name}")
-            await maker.remove(found)
+            check_ours(azure, Machine.of(found))
+            left = named(await maker.remove(found))
+    for each in objects.kept(found):
+        click.echo(f"kept: {each}", err=True)
+    return _report(left)
 
 
-async def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: bool) -> int:
-    """Remove what crashed runs have left, and return how many resources could not be removed."""
+async def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: bool) -> bool:
+    """Remove what crashed runs have left, and return whether all of it could be removed."""
     left: list[str] = []
     with progress() as say, ungrouped():
         async with connected(azure.subscription) as arm:
@@ -108,20 +117,24 @@ async def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: b
             for group, ids in found.items():
                 if dry_run:
                     click.echo("\n".join(f"remove  {id}" for id in ids))
-                    continue
-                async with provisioning(arm, group, Access(azure, arm), say) as maker:
-                    left += await maker.remove_all(ids, "")
+                else:
+                    left += named(await Remover(arm, group, say).remove(ids))
+    return _report(left)
+
+
+def _report(left: Sequence[str]) -> bool:
+    """Print what could not be removed; return whether there is none."""
     for each in left:
         click.echo(f"not removed: {each}", err=True)
-    return len(left)
+    return not left
 
 
 @asynccontextmanager
-async def _opened(azure: Azure, say: Say) -> AsyncGenerator[tuple[Arm, Access, Maker]]:
+async def _opened(azure: Azure, say: Say, closing: trio.CancelScope) -> AsyncGenerator[tuple[Arm, Access, Maker]]:
     with ungrouped():
         async with connected(azure.subscription) as arm:
             access = Access(azure, arm)
-            async with provisioning(arm, azure.group, access, say) as maker:
+            async with provisioning(arm, azure.group, access, say, closing) as maker:
                 yield arm, access, maker
 
 

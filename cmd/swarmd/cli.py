@@ -9,29 +9,31 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from click.shell_completion import CompletionItem
 
 from . import controlling
 from .audit_commands import audit
+from .azure_commands import azure
 from .held_commands import approve, deny, pending
 from .kubernetes_commands import kubernetes
-from .parameters import duration
 from .policy_commands import policy
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
+from .status_commands import status, top
 from .tenant_commands import tenant
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from swarmlib import Chain
-    from swarmlib_backends.azure import Azure
 
 
+_config = click.option(
+    "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="Run the chains of a TOML file."
+)
 _words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...")
 _SOCKET: Final = "/run/swarmd.sock"
 """Where `swarmd stdio` looks for a listen."""
@@ -87,7 +89,7 @@ def cli(verbose: bool) -> None:
       swarmd backends
       swarmd backends balance
       swarmd check 'dockerserver unix:///run/swarm.sock | debug --json | exec'
-      swarmd run -f chain.toml
+      swarmd chains.toml
 
     \b
     Enable shell completion (for bash; zsh and fish likewise):
@@ -101,7 +103,7 @@ def cli(verbose: bool) -> None:
 
 
 @cli.command(context_settings=_RAW)
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="Read the chain from a TOML file.")
+@_config
 @click.option(
     "--control",
     envvar=controlling.VARIABLE,
@@ -110,19 +112,36 @@ def cli(verbose: bool) -> None:
     help=f"Control socket to make, mode 0600.  [default: ${controlling.VARIABLE}, else one by convention if needed]",
 )
 @_words
-def run(file: Path | None, control: Path | None, words: tuple[str, ...]) -> None:
-    """Run a chain until Ctrl-C.
+def run(config: Path | None, control: Path | None, words: tuple[str, ...]) -> None:
+    """Run a chain, or the chains of a configuration file, until Ctrl-C.
+
+    `swarmd run FILE.toml` is short for `swarmd run --config FILE.toml`. SIGHUP has the file read again: connections
+    stay, and so does everything that has not changed.
 
     If a stage offers something to the operator, such as held calls to approve, commands reach it by a control socket in
     /run/swarmd or $XDG_RUNTIME_DIR/swarmd.
     """
     with reporting(EXIT_USAGE):
-        chain = _read(words, file)
-        _needs_source(chain)
-    from .serve import run_until_signal, serve
+        words, config = _file_of(words, config)
+        work = _serving_file(config, control) if config else _serving(words, control)
+    from .serve import run_until_signal
 
     with reporting(EXIT_FAILED):
-        raise SystemExit(run_until_signal(partial(serve, chain, control)))
+        raise SystemExit(run_until_signal(work))
+
+
+def _serving(words: Sequence[str], control: Path | None) -> Callable[[], Awaitable[None]]:
+    from .serve import serve
+
+    return partial(serve, _read(words, has_source=True), control)
+
+
+def _serving_file(path: Path, control: Path | None) -> Callable[[], Awaitable[None]]:
+    from .serve import serve_file
+    from .settings import read_file
+
+    configuration, settings = read_file(path)
+    return partial(serve_file, path, configuration.chains, replace(settings, control=control or settings.control))
 
 
 @cli.command(context_settings=_RAW)
@@ -147,9 +166,7 @@ def stdio(to: str | None, words: tuple[str, ...]) -> None:
         from .stdio import RelayAddress, relay, serve_peer
 
         if words:
-            chain = _read(words, None)
-            _needs_no_source(chain)
-            work = partial(serve_peer, chain)
+            work = partial(serve_peer, _read(words, has_source=False))
         else:
             work = partial(relay, RelayAddress.read(to or f"unix://{_SOCKET}"))
     from .serve import run_until_signal
@@ -160,15 +177,26 @@ def stdio(to: str | None, words: tuple[str, ...]) -> None:
 
 @cli.command()
 @json_option
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="Read the chain from a TOML file.")
+@_config
+@click.option("--no-source", is_flag=True, help="The chain is embedded in a program, or stands behind 'stdio'.")
 @_words
-def check(as_json: bool, file: Path | None, words: tuple[str, ...]) -> None:
-    """Explain a chain without running it: each stage and its arguments."""
-    with reporting(EXIT_USAGE):
-        chain = _read(words, file)
-    from . import show
+def check(as_json: bool, config: Path | None, no_source: bool, words: tuple[str, ...]) -> None:
+    """Explain a chain, or the chains of a configuration file, without running them: each stage and its arguments.
 
-    click.echo(show.as_json(show.plain(chain)) if as_json else show.chain_text(chain))
+    Whatever 'run' would refuse is reported, with the exit status 2, as far as it can be known without any effect: also
+    files and contexts that do not exist, and stages that can't work where they stand.
+    """
+    with reporting(EXIT_USAGE):
+        words, config = _file_of(words, config)
+        from . import checks, show
+
+        chains = checks.file(config) if config else {"": checks.chain(_read(words, has_source=not no_source))}
+
+    if as_json:
+        data = {name: show.plain(chain) for name, chain in chains.items()}
+        click.echo(show.as_json(data if config else data[""]))
+    else:
+        click.echo("\n".join(show.chain_text(chain) for chain in chains.values()))
 
 
 @cli.command()
@@ -250,90 +278,13 @@ def new_backend(name: str, folder: Path, kind: str) -> None:
             click.echo(path)
 
 
-@cli.group()
-def azure() -> None:
-    """Manage virtual machines with Docker on Azure.
-
-    All commands also take the options of the azure backend; `swarmd backends azure` explains them.
-
-    \b
-      swarmd azure create box --group prod --location westeurope
-      docker -H ssh://swarm@ADDRESS run --rm busybox echo hello
-      swarmd azure rm box --group prod
-    """
-
-
-_MIXED: Final = {"ignore_unknown_options": True}
-_options = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF azure]...")
-_dry = click.option("--dry-run", is_flag=True, help="Only print what would be done.")
-
-
-def _run_azure(words: Sequence[str], work: Callable[[ModuleType, Azure], Awaitable[Any]]) -> Any:
-    """Run a command on the typed options. Exit if these are wrong, or the SDK is not installed."""
-    with reporting(EXIT_USAGE):
-        try:
-            from . import azure as command
-        except ModuleNotFoundError as exc:
-            raise click.ClickException(f"this needs Azure's SDK: pip install 'swarmlib[azure]' ({exc})") from exc
-        chosen = command.options(words)
-    import trio
-
-    with reporting(EXIT_FAILED):
-        return trio.run(work, command, chosen)
-
-
-@azure.command(context_settings=_MIXED)
-@click.argument("name")
-@_dry
-@json_option
-@_options
-def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> None:
-    """Make a machine with Docker, and print how to reach it.
-
-    Repeating the command gives the same machine. If it fails or is interrupted, what it has made is removed again.
-    """
-    _run_azure(words, lambda command, chosen: command.create(chosen, name, dry_run=dry_run, as_json=as_json))
-
-
-@azure.command("ls", context_settings=_MIXED)
-@json_option
-@_options
-def azure_ls(as_json: bool, words: tuple[str, ...]) -> None:
-    """List the machines of the group."""
-    _run_azure(words, lambda command, chosen: command.ls(chosen, as_json=as_json))
-
-
-@azure.command("rm", context_settings=_MIXED)
-@click.argument("name")
-@_options
-def azure_rm(name: str, words: tuple[str, ...]) -> None:
-    """Remove a machine, with its disk, interface and address; and what it shared, if it was the last user."""
-    _run_azure(words, lambda command, chosen: command.rm(chosen, name))
-
-
-@azure.command(context_settings=_MIXED)
-@click.option(
-    "--older-than",
-    metavar="DURATION",
-    callback=duration,
-    default="1h",
-    show_default=True,
-    help="Keep newer resources, which may still be in use by a creation.",
-)
-@click.option("--everywhere", is_flag=True, help="Sweep every group of the subscription, not only --group.")
-@_dry
-@_options
-def sweep(older_than: float, everywhere: bool, dry_run: bool, words: tuple[str, ...]) -> None:
-    """Remove what runs that crashed have left behind: what has swarmlib's tags, and no machine."""
-    options = {"everywhere": everywhere, "dry_run": dry_run}
-    left = _run_azure(words, lambda command, chosen: command.sweep(chosen, older_than, **options))
-    raise SystemExit(EXIT_FAILED if left else 0)
-
-
 cli.add_command(audit)
+cli.add_command(azure)
 cli.add_command(kubernetes)
 cli.add_command(policy)
+cli.add_command(status)
 cli.add_command(tenant)
+cli.add_command(top)
 for command in (pending, approve, deny):
     policy.add_command(command)
 
@@ -343,30 +294,25 @@ def main() -> None:
     cli.main(prog_name="swarmd")
 
 
-def _read(words: Sequence[str], file: Path | None) -> Chain:
-    if bool(words) == bool(file):
-        raise click.UsageError("expected either CHAIN or --file")
+def _file_of(words: tuple[str, ...], config: Path | None) -> tuple[tuple[str, ...], Path | None]:
+    """Return the words of a chain, or the configuration file that is given by the option or as the only word."""
+    if not config and len(words) == 1 and words[0].endswith(".toml"):
+        return (), Path(words[0])
+    if bool(words) == bool(config):
+        raise click.UsageError("expected either CHAIN or --config")
+    return words, config
+
+
+def _read(words: Sequence[str], *, has_source: bool) -> Chain:
     for word in words:
         if word.startswith("-"):
             raise click.UsageError(
                 f"unexpected option {word}: quote a stage with its arguments, such as 'debug {word}'"
             )
     from swarmlib import Chain
+    from swarmlib.checking import check_endpoints, check_order
 
-    return Chain.read_file(file) if file else Chain(*words)
-
-
-def _needs_source(chain: Chain) -> None:
-    from swarmlib import Invalid, Source
-
-    if not isinstance(chain.backends[0], Source):
-        raise Invalid("the chain has no source: its first stage must be one, such as dockerserver or listen")
-
-
-def _needs_no_source(chain: Chain) -> None:
-    from swarmlib import Invalid, Source
-
-    if isinstance(chain.backends[0], Source):
-        raise Invalid(
-            f"the chain can't begin with the source {chain.backends[0].name}: its requests come from the peer"
-        )
+    chain = Chain(*words)
+    check_order(chain, has_source=has_source)
+    check_endpoints([chain])
+    return chain

@@ -30,6 +30,6 @@ def ask(control: Path | None, request: Request) -> Any:
     from swarmlib_backends import control as sockets
 
     with reporting(EXIT_USAGE):
-        path = control or sockets.found()
+        path = control or trio.run(sockets.found, request.path[0])
     with reporting(EXIT_FAILED):
         return trio.run(sockets.ask, path, request)

@@ -1,45 +1,109 @@
-"""Runs a chain, or other work, until a signal; every stage is closed before the process ends."""
+"""Runs chains, or other work, until a signal; every stage is closed before the process ends."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import trio
 
-from swarmlib import Chain
+from swarmlib import Chain, SwarmError, Unhandled
+from swarmlib.chain import opened
 from swarmlib.errors import ungrouped
+from swarmlib.net.handover import Handover
 from swarmlib_backends import control, reopening
-from swarmlib_backends.reopening import Reopening
+from swarmlib_backends.control import Desk
+from swarmlib_backends.observe import status
+from swarmlib_backends.observe.observation import Observation
+from swarmlib_backends.observe.status import Status
+from swarmlib_backends.reopening import Reopening, reopened
 
+from .announcing import announce
 from .logs import say
+from .running import Fleet
+from .settings import Settings, read_file
 
 _FILES: Final = 65_536
+_READY: Final = "serving; press Ctrl-C to stop"
 _HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
 
 
-def run_until_signal(work: Callable[[], Awaitable[None]]) -> int:
-    """Run `work` until its end, or until SIGINT, SIGTERM or SIGHUP (a closed terminal; ignored under nohup).
+def run_until_signal(work: Callable[[], Awaitable[None]], hurry: Callable[[], None] = lambda: None) -> int:
+    """Run `work` until its end, or until SIGINT, SIGTERM or SIGHUP (ignored under nohup).
 
-    In a process that was started without a terminal, as a service is, SIGHUP has files opened again instead, if a stage
-    has such files.
+    Unless it means that the terminal was closed, SIGHUP has files read or opened again instead, if there are any.
+
+    hurry: is called at each further signal, while the work that was cancelled is still ending.
 
     Return the exit code: 0, or what shells expect for the signal, 128 + its number.
     """
     _allow_many_files()
-    return trio.run(_run, work)
+    return trio.run(_run, work, hurry)
 
 
 async def serve(chain: Chain, control_socket: Path | None) -> None:
-    """Hold `chain` open until cancelled, and serve what its stages offer to the operator on a control socket."""
+    """Hold `chain` open until cancelled; serve its state, and what its stages offer, on a control socket."""
+    async with _operated() as (desk, observation, nursery), AsyncExitStack() as stack:
+        source, *others = chain.stages(observation.root)
+        next = await stack.enter_async_context(opened(others, Unhandled()))
+        with Handover().server() as listening:
+            await stack.enter_async_context(opened([source], next))
+        await stack.enter_async_context(control.serving(desk, control_socket))
+        say(_READY)
+        announce(chain, listening, nursery)
+        await trio.sleep_forever()
+
+
+async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings) -> None:
+    """Hold the chains of a configuration file open until cancelled; read it again when that is asked for (SIGHUP)."""
+    async with _operated() as (desk, observation, nursery):
+        fleet = Fleet(nursery, observation.root)
+        try:
+            await fleet.open(chains)
+            async with control.serving(desk, settings.control):
+                say(_READY)
+                fleet.announce()
+                await _read_again(path, fleet)
+        finally:
+            await fleet.close()
+
+
+@asynccontextmanager
+async def _operated() -> AsyncGenerator[tuple[Desk, Observation, trio.Nursery]]:
+    """Observe the chains that are opened in this context, and offer their state to the operator."""
+    observation = Observation()
     with control.desk() as desk:
-        async with chain.open(), control.serving(desk, control_socket):
-            say("serving; press Ctrl-C to stop")
-            await trio.sleep_forever()
+        async with (
+            control.offering(status.KIND, Status(observation, desk), needed=False),
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(observation.sample)
+            yield desk, observation, nursery
+
+
+async def _read_again(path: Path, fleet: Fleet) -> None:
+    """Read the configuration again whenever that is asked for. While it has a mistake, the former one stays."""
+    asked, wait = trio.open_memory_channel[None](1)
+
+    def ask() -> None:
+        with suppress(trio.WouldBlock):
+            asked.send_nowait(None)
+
+    with reopened(ask):
+        async for _ in wait:
+            try:
+                configuration, _settings = await trio.to_thread.run_sync(read_file, path)
+            except SwarmError as exc:
+                say(f"error: the configuration stays as it was: {exc.message}")
+                continue
+            for line in await fleet.become(configuration.chains) or ["no chain has changed"]:
+                say(f"{path}: {line}")
+            fleet.announce()
 
 
 def _allow_many_files() -> None:
@@ -55,9 +119,9 @@ def _allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _run(work: Callable[[], Awaitable[None]]) -> int:
+async def _run(work: Callable[[], Awaitable[None]], hurry: Callable[[], None]) -> int:
     with ungrouped(), reopening.holding() as files, trio.open_signal_receiver(*_ending_signals()) as signals:
-        ending = _Ending(files)
+        ending = _Ending(files, hurry)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ending.watch, signals)
             with ending.scope:
@@ -84,17 +148,23 @@ def _has_terminal() -> bool:
 
 
 class _Ending:
-    """Ends the work at the first signal, and drops later ones: the closing of every stage is bounded."""
+    """Ends the work at the first signal, and tells it of later ones."""
 
-    def __init__(self, files: Reopening) -> None:
+    def __init__(self, files: Reopening, hurry: Callable[[], None]) -> None:
         self.scope = trio.CancelScope()
         self.exit_code = 0
         self._files = files
-        self._has_terminal = _has_terminal()  # now: a terminal that is closed sends SIGHUP, and is gone then
+        self._hurry = hurry
+        self._had_terminal = _has_terminal()
 
     async def watch(self, signals: AsyncIterator[int]) -> None:
         async for number in signals:
-            if number == _HANGUP and not self._has_terminal and self._files():
+            if number == _HANGUP and not self._terminal_closed() and self._files():
                 continue
+            if self.exit_code:
+                self._hurry()
             self.exit_code = self.exit_code or 128 + number
             self.scope.cancel()
+
+    def _terminal_closed(self) -> bool:
+        return self._had_terminal and not _has_terminal()

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import click
 
-from swarmlib import Backend, Chain, Source, SwarmError, registry
+from swarmlib import Backend, Chain, SwarmError, registry
 from swarmlib.options import Parameter, parameters, usage
 
 
@@ -107,8 +107,8 @@ def _literal(text: str) -> Any:
 
 def chain_text(chain: Chain) -> str:
     """Describe each stage of a chain in order, with its arguments and then its sub-chains below it."""
-    note = [] if isinstance(chain.backends[0], Source) else ["(it has no source, so it can be embedded but not run)"]
-    return "\n".join([*_stages(chain, ""), *note])
+    title = [f"chain {chain.label}:"] if chain.label else []
+    return "\n".join([*title, *_stages(chain, "")])
 
 
 def _stages(chain: Chain, indent: str) -> list[str]:

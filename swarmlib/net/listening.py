@@ -1,7 +1,8 @@
 """Where a server listens, and how it takes connections.
 
 `listening` binds the addresses: TCP addresses that only this machine or a certificate's holder reaches, unix sockets
-that only their owner uses, and sockets that the process was started with (systemd's socket activation).
+that only their owner uses, and sockets that the process was started with (systemd's socket activation). A server that
+takes the place of another one while the process runs shares its sockets (`handover`).
 `serve` accepts on them, and serves each connection in a supervised task of its own.
 """
 
@@ -13,7 +14,8 @@ import os
 import socket
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 
@@ -21,7 +23,7 @@ import trio
 
 from ..errors import Denied, Invalid, Unavailable
 from ..supervision import supervised
-from . import callers
+from . import callers, handover
 from .address import Address
 from .sockets import find_dead_peers
 
@@ -58,27 +60,34 @@ async def listening(
         Invalid: there is no such group, or this process was started with no sockets. Denied: other machines reach it.
         Unavailable: it is in use, or can't be bound.
     """
-    listeners: list[trio.SocketListener] = []
-    bound: dict[str, int] = {}
-    try:
+    check_addresses(addresses, exposed=exposed, safer=safer, group=group)
+    with handover.opened() as server:
         for address in addresses:
-            if not exposed and address.host and not _is_loopback(address.host):
-                raise Denied(
-                    f"can't listen on {address}: other machines could connect and get root access; "
-                    f"listen on 127.0.0.1 or a unix socket, {safer}, or use --insecure"
-                )
             try:
-                listeners += await _listen(address, group)
+                await server.listen(address, partial(_bind, address))
+                if address.path:
+                    _share(address.path, group)
             except OSError as exc:
                 raise Unavailable(f"can't listen on {address}: {exc.strerror or exc}") from exc
-            if address.path:
-                bound[address.path] = os.stat(address.path).st_ino
-        yield listeners
-    finally:
-        for listener in listeners:
-            listener.socket.close()
-        for path, inode in bound.items():
-            _remove(path, inode)
+        yield server.listeners
+
+
+def check_addresses(addresses: Sequence[Address], *, exposed: bool, safer: str, group: str = "") -> None:
+    """Check what `listening` takes, without binding anything.
+
+    Raises:
+        Invalid: there is no such group, or an address is given twice. Denied: other machines reach an address.
+    """
+    for index, address in enumerate(addresses):
+        if not exposed and address.host and not _is_loopback(address.host):
+            raise Denied(
+                f"can't listen on {address}: other machines could connect and get root access; "
+                f"listen on 127.0.0.1 or a unix socket, {safer}, or use --insecure"
+            )
+        if address.text in (other.text for other in addresses[:index]):
+            raise Invalid(f"{address} is given more than once")
+    if group:
+        _group_id(group)
 
 
 async def serve(
@@ -129,6 +138,10 @@ class _Acceptor:
             while True:
                 try:
                     stream = await self._listener.accept()
+                except trio.ClosedResourceError:
+                    if handover.retired():
+                        return
+                    raise
                 except OSError as exc:
                     await self._failed(exc)
                 else:
@@ -146,9 +159,9 @@ class _Acceptor:
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
-async def _listen(address: Address, group: str) -> list[trio.SocketListener]:
+async def _bind(address: Address) -> list[trio.SocketListener]:
     if address.scheme == "unix":
-        listeners = [await _listen_unix(address.path, group)]
+        listeners = [await _bind_unix(address.path)]
     elif address.scheme == "fd":
         listeners = _inherited()
     else:
@@ -156,13 +169,6 @@ async def _listen(address: Address, group: str) -> list[trio.SocketListener]:
     for listener in listeners:
         find_dead_peers(listener.socket)
     return listeners
-
-
-def _remove(path: str, inode: int) -> None:
-    """Remove a socket, unless another server has put its own in its place."""
-    with suppress(FileNotFoundError):
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)
 
 
 def _inherited() -> list[trio.SocketListener]:
@@ -181,20 +187,23 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-async def _listen_unix(path: str, group: str) -> trio.SocketListener:
+async def _bind_unix(path: str) -> trio.SocketListener:
     await _remove_stale(path)
-    group_id = _group_id(group) if group else None
     sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await _bind_private(sock, path)
-        if group_id is not None:
-            os.chown(path, -1, group_id)
-            os.chmod(path, 0o660)
         sock.listen(_BACKLOG)
     except BaseException:
         sock.close()
         raise
     return trio.SocketListener(sock)
+
+
+def _share(path: str, group: str) -> None:
+    """Let the members of a group use a socket too."""
+    if group:
+        os.chown(path, -1, _group_id(group))
+    os.chmod(path, 0o660 if group else 0o600)
 
 
 async def _bind_private(sock: trio.socket.SocketType, path: str) -> None:
@@ -215,6 +224,22 @@ async def _remove_stale(path: str) -> None:
         return
     except ConnectionRefusedError:
         os.unlink(path)
+
+
+def unix_users(address: str) -> str:
+    """Return who can use a unix socket, for people."""
+    import grp  # these two are not there on Windows
+    import pwd
+
+    found = os.stat(address.removeprefix("unix://"))
+    if found.st_mode & stat.S_IWOTH:
+        return "every user of this machine"
+    try:
+        user = pwd.getpwuid(found.st_uid).pw_name
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:  # as in a container without names
+        user, group = f"user {found.st_uid}", str(found.st_gid)
+    return f"{user} and the group {group}" if found.st_mode & stat.S_IWGRP else f"{user} only"
 
 
 def _group_id(group: str) -> int:

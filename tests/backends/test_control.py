@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from swarmlib import Ambiguous, Chain, Invalid, NotFound, Request, Server, Unavailable, Verb
+from swarmlib.errors import ungrouped
 from swarmlib_backends import control
 
 
@@ -92,16 +93,50 @@ async def test_the_only_running_swarmd_is_found(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     async with controlled(None, Holding(["a"])) as path:
-        assert control.found() == path == tmp_path / "swarmd" / f"{os.getpid()}.sock"
+        assert await control.found("held") == path == tmp_path / "swarmd" / f"{os.getpid()}.sock"
 
 
-def test_sockets_that_nobody_serves_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_several_swarmd_the_one_is_found_that_offers_what_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = tmp_path / "swarmd"
+    folder.mkdir()
+    with control.desk() as other:
+        async with (
+            control.offering("status", Held([])),
+            control.serving(other, folder / "1.sock"),
+            controlled(folder / "2.sock", Holding(["a"])) as path,
+        ):
+            assert await control.found("held") == path
+            assert await control.found("status") == folder / "1.sock"
+            with pytest.raises(Invalid, match=r"choose one with --control: .*1\.sock, .*2\.sock"):
+                await control.found("tenants")
+
+
+async def test_without_a_private_folder_only_what_is_needed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with control.desk() as desk:
+        async with control.offering("status", Held([]), needed=False):
+            async with control.serving(desk, None) as path:
+                assert path is None
+            assert "there is no control socket" in caplog.text
+            with pytest.raises(Invalid, match="--control"), ungrouped():
+                async with control.offering("held", Held([])), control.serving(desk, None):
+                    pass
+
+
+async def test_sockets_that_nobody_serves_are_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "swarmd").mkdir()
     (tmp_path / "swarmd" / "1.sock").touch()
     with pytest.raises(Invalid, match="no swarmd to control is running"):
-        control.found()
+        await control.found("held")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     with pytest.raises(Invalid, match="give the path of the control socket with --control"):
         control.folder()

@@ -1,11 +1,13 @@
 """The command: its words, its help, its errors, and how it ends."""
 
+import getpass
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -61,9 +63,9 @@ def test_check_explains_a_chain_and_its_sub_chains() -> None:
     assert any(stage.startswith("2. exec:") for stage in stages)
     assert "--json = true" in stages
     assert "MEMBER a:" in stages
-    found = json.loads(run("check", "--json", "debug | exec").stdout)
+    found = json.loads(run("check", "--json", "--no-source", "debug | exec").stdout)
     assert [stage["backend"] for stage in found] == ["debug", "exec"]
-    (balanced,) = json.loads(run("check", "--json", "balance (a=exec)").stdout)
+    (balanced,) = json.loads(run("check", "--json", "--no-source", "balance (a=exec)").stdout)
     assert balanced["arguments"]["members"][0]["label"] == "a"
 
 
@@ -83,8 +85,8 @@ def test_a_wrong_chain_is_pointed_at_and_ends_with_2(command: tuple[str, ...]) -
         (("nosuch", "exec"), "unknown backend 'nosuch'"),
         (("debug", "exec"), "the chain has no source"),
         (("dockerserver", "tcp://127.0.0.1:1"), "dockerserver requires ADDRESS"),
-        (("run",), "expected either CHAIN or --file"),
-        (("run", "-f", "nosuch.toml"), "nosuch.toml"),
+        (("run",), "expected either CHAIN or --config"),
+        (("run", "nosuch.toml"), "nosuch.toml"),
         (("dockerserver tcp://127.0.0.1:1", "--json", "exec"), "unexpected option --json"),
     ],
 )
@@ -103,11 +105,14 @@ def test_a_port_in_use_ends_with_1_in_one_line() -> None:
 class served:  # noqa: N801 - a context manager, used like a function
     """A swarmd that serves, and is ended with SIGKILL if a test has not ended it."""
 
-    def __init__(self, *args: str) -> None:
+    def __init__(self, *args: str, lines: Sequence[str] = ()) -> None:
+        self.lines = lines
         self.process = subprocess.Popen([*SWARMD, *args], stderr=subprocess.PIPE, text=True)
 
     def __enter__(self) -> subprocess.Popen[str]:
         assert self.process.stderr is not None
+        for line in self.lines:
+            assert self.process.stderr.readline().startswith(line)
         assert self.process.stderr.readline() == "swarmd: serving; press Ctrl-C to stop\n"
         return self.process
 
@@ -132,6 +137,26 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals, code: int, tmp_path: P
     assert "Traceback" not in error
 
 
+def test_it_says_where_it_serves_and_who_answers(tmp_path: Path) -> None:
+    socket, engine = tmp_path / "a b.sock", tmp_path / "engine.sock"
+    with served(f"dockerserver 'unix://{engine}'", "simulator"):
+        stages = [
+            f"dockerserver 'unix://{socket}' tcp://127.0.0.1:0",
+            f"balance (a=docker unix://{engine}) (b=docker unix:///x)",
+        ]
+        with served(*stages, lines=["swarmd: WARNING: b is down: "]) as process:
+            assert process.stderr is not None
+            lines = [process.stderr.readline() for _ in range(4)]
+    assert lines[0] == f"swarmd: for {getpass.getuser()} only: export DOCKER_HOST='unix://{socket}'\n"
+    assert lines[1].startswith(
+        "swarmd: for every user and program of this machine, with root access (a unix socket is pri"
+    )
+    assert lines[1].rpartition(":")[2].strip() != "0"
+    answers = sorted(lines[2:])
+    assert answers[0].startswith(f"swarmd: a: docker unix://{engine} answers: Docker ")
+    assert answers[1].startswith("swarmd: b: docker unix:///x does not answer: can't connect")
+
+
 async def test_a_control_socket_leads_to_the_stages(tmp_path: Path) -> None:
     socket = tmp_path / "control.sock"
     words = ("run", "--control", str(socket), f"dockerserver unix://{tmp_path}/docker.sock", "simulator")
@@ -139,14 +164,17 @@ async def test_a_control_socket_leads_to_the_stages(tmp_path: Path) -> None:
         await control.ask(socket, Request(Verb.LS, ("held",)))
 
 
-@pytest.mark.parametrize("content", ['chain = "dockerserver tcp://127.0.0.1:PORT | exec"', "STAGES"])
-def test_a_chain_is_kept_in_a_file(content: str, tmp_path: Path) -> None:
-    stages = '[[stage]]\nbackend = "dockerserver"\naddresses = ["tcp://127.0.0.1:PORT"]\n[[stage]]\nbackend = "exec"'
-    file = tmp_path / "chain.toml"
-    file.write_text(content.replace("STAGES", stages).replace("PORT", str(free_port())))
-    with served("run", "-f", str(file)) as process:
+@pytest.mark.parametrize("option", [(), ("--config",)])
+def test_chains_are_kept_in_a_file(option: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "chains.toml"
+    chains = [f'[chain.{name}]\nstages = ["dockerserver unix://{tmp_path}/{name}.sock", "exec"]\n' for name in "ab"]
+    file.write_text("".join(chains))
+    with served("run", *option, str(file)) as process:
+        assert (tmp_path / "a.sock").is_socket()
+        assert (tmp_path / "b.sock").is_socket()
         process.terminate()
         assert process.wait(20) == 143
+    assert json.loads(run("check", "--json", str(file)).stdout).keys() == {"a", "b"}
 
 
 def test_a_terminal_gets_a_table() -> None:

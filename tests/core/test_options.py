@@ -1,7 +1,6 @@
 """A backend's declared arguments: bound from words, from tables, and shown as usage."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -107,33 +106,16 @@ def test_usage_comes_from_the_declaration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"),
+    ("stages", "problem"),
     [
-        ("chain = ", "Invalid value"),
-        ("", "found nothing"),
-        ("other = 1", "found other"),
-        ("chain = 1", "expected chain to be text"),
-        ("stage = [1]", "expected a table"),
-        ("[[stage]]\njson = true", "expected a table with backend"),
-        ('[[stage]]\nbackend = "nosuch"', "unknown backend 'nosuch'"),
-        ('chain = "debug |"', "expected the name of a backend"),
+        ([1], "expected a table"),
+        ([{"json": True}], "expected a table with backend"),
+        ([{"backend": "nosuch"}], "unknown backend 'nosuch'"),
     ],
 )
-def test_a_wrong_file_says_what_it_should_hold(content: str, problem: str, tmp_path: Path) -> None:
-    file = tmp_path / "chain.toml"
-    file.write_text(content)
+def test_a_wrong_list_of_stages_says_what_it_should_hold(stages: list[object], problem: str) -> None:
     with pytest.raises(Invalid, match=problem):
-        Chain.read_file(file)
-    with pytest.raises(Invalid, match=r"nosuch\.toml"):
-        Chain.read_file(tmp_path / "nosuch.toml")
-
-
-def test_a_file_holds_a_chain_in_either_form(tmp_path: Path) -> None:
-    file = tmp_path / "chain.toml"
-    stages = '[[stage]]\nbackend = "debug"\njson = true\n[[stage]]\nbackend = "exec"'
-    for content in ('chain = "debug --json | exec"', stages):
-        file.write_text(content)
-        assert Chain.read_file(file).name == "debug | exec"
+        Chain.read(stages)
 
 
 def test_a_chain_needs_a_stage() -> None:

@@ -164,6 +164,10 @@ class Side:
             named = step.args.get("name") or (step.body or {}).get("Name") or "exec"
             self._known[str(value.get("Id", ""))] = f"<network {named}>" if step.path == ("networks",) else f"<{named}>"
 
+    def tells(self, event: dict[str, Any]) -> bool:
+        """Whether an event is comparable."""
+        return True
+
     def plain(self, value: Any, key: str = "") -> Any:
         """A value with nothing in it that is this side's own."""
         if isinstance(value, dict):
@@ -326,7 +330,7 @@ async def _now(side: Side) -> str:
 async def _events(side: Side, begun: str) -> list[Any]:
     until = await _now(side)
     async with side.client.watch(since=_seconds(begun), until=_seconds(until)) as events:
-        told = [side.plain(event.raw) async for event in events]
+        told = [side.plain(event.raw) async for event in events if side.tells(event.raw)]
     # An engine mounts the volumes of a container in no order.
     groups = [list(group) for _, group in groupby(told, lambda event: event["Type"] == "volume")]
     return [

@@ -31,12 +31,12 @@ volumes: {data: {}}
 """
 
 
-def composer(host: str, folder: Path, project: str = "project") -> Callable[..., str]:
-    """docker-compose in a project's folder."""
+def composer(host: str, folder: Path, project: str = "project", file: str = PROJECT) -> Callable[..., str]:
+    """docker-compose in a project's folder, in which it finds this file."""
     if shutil.which("docker-compose") is None:
         raise RuntimeError("this test needs docker-compose, as .ci/setup installs it")
     folder.mkdir(exist_ok=True)
-    (folder / "docker-compose.yml").write_text(PROJECT)
+    (folder / "docker-compose.yml").write_text(file)
     environment = {**os.environ, "DOCKER_HOST": host, "COMPOSE_PROJECT_NAME": project}
 
     def compose(*args: str) -> str:

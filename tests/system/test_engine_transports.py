@@ -81,9 +81,6 @@ def test_a_context_and_docker_host(
     tls_port: int, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"Docker contexts require a config\.json"):
-        swarmd("docker --context far").__enter__()
-    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RuntimeError, match="unknown Docker context 'far'"):
         swarmd("docker --context far").__enter__()
     files = ",".join(f"{name}={certificates}/{name}.pem" for name in ("ca", "cert", "key"))
@@ -101,6 +98,16 @@ def test_a_context_and_docker_host(
             patched.setenv("DOCKER_CERT_PATH", str(certificates))
             running = stack.enter_context(swarmd("docker"))
         assert docker(running.host, "version").returncode == 0
+
+
+@needs_engine
+def test_ssh_to_a_machine_without_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user = pwd.getpwuid(os.getuid()).pw_name
+    with sshd(tmp_path) as port:
+        monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+        with swarmd(f"docker ssh://{user}@127.0.0.1:{port}/no/such.sock") as running:
+            refused = docker(running.host, "ps").stderr.decode()
+            assert "there is no socket /no/such.sock on this machine: is an engine running there?" in refused
 
 
 @needs_engine

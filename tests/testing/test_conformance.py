@@ -26,6 +26,7 @@ from swarmlib_backends import (
     Exec,
     Limit,
     Listen,
+    Metrics,
     Policy,
     Record,
     Remote,
@@ -36,6 +37,7 @@ from swarmlib_backends import (
     Tenant,
     Timeout,
 )
+from swarmlib_backends.observe.observation import Observation
 from swarmlib_backends.policy.grants import KINDS
 from tests.support.engines import Engine
 from tests.support.leaves import containers, processes
@@ -142,3 +144,29 @@ async def test_listen_and_remote(tmp_path: Path) -> None:
 @pytest.mark.engine
 async def test_docker(engines: tuple[Engine, Engine]) -> None:
     await check_backend(lambda: Docker(engines[0].host), leaf=containers())
+
+
+# Chains that are observed.
+
+
+@dataclass(eq=False)
+class Observed(Backend):
+    """A chain that is observed."""
+
+    stage: Backend
+
+    def open(self, next: Sender, /) -> AbstractAsyncContextManager[Sender]:
+        return Chain(self.stage).open(next, observer=Observation().root)
+
+
+async def test_a_filter_that_is_observed() -> None:
+    await check_backend(lambda: Observed(Timeout(after=60)))
+
+
+async def test_metrics() -> None:
+    await check_backend(lambda: Observed(Metrics("tcp://127.0.0.1:0")))
+
+
+async def test_an_engine_that_is_observed() -> None:
+    leaf = Reference()
+    await check_backend(lambda: Observed(leaf), over=leaf)

@@ -90,7 +90,7 @@ async def send(stream: trio.abc.HalfCloseableStream, data: bytes) -> None:
         (f"{PROGRAM} --run nosuch", "unknown backend 'nosuch'"),
         (
             f"{PROGRAM} --run 'dockerserver tcp://127.0.0.1:1 | exec'",
-            "the chain can't begin with the source dockerserver",
+            "dockerserver is a source, which takes no requests",
         ),
         (PROGRAM, "can't connect to unix:///run/swarmd.sock: No such file or directory"),
     ],
@@ -121,7 +121,7 @@ async def test_ssh_that_cannot_log_in_says_why(far: str, monkeypatch: pytest.Mon
     [
         (["--to", "unix:///x", "exec"], "CHAIN and --to can't be used together"),
         (["--to", "ssh://b"], "expected unix:///PATH or tcp://HOST:PORT"),
-        (["dockerserver tcp://127.0.0.1:1", "exec"], "the chain can't begin with the source dockerserver"),
+        (["dockerserver tcp://127.0.0.1:1", "exec"], "dockerserver is a source, which takes no requests"),
         (["debgu"], "did you mean 'debug'"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import msgspec
@@ -16,7 +17,7 @@ from swarmlib.terminal import escaped
 
 from .. import redact
 from ..dockerapi import references
-from ..dockerapi.rows import Kind, Row
+from ..dockerapi.rows import ROWS, WHOLE, Kind, Row
 from ..dockerapi.status import came_in_band, status_of
 from ..notes import Notes
 from ..redact_text import shortened, without_credentials, without_quotations, without_user
@@ -56,6 +57,27 @@ class _Answer(msgspec.Struct):
 _decoded: Final = msgspec.json.Decoder(_Answer).decode
 
 
+class _Plan:
+    """What the lines about an operation can say, which is the same for all its calls.
+
+    Attributes:
+        place: where the object's name is in the path; None if it is not in the path.
+        described: whether the answer describes one object.
+        identified: whether the object's full id is in the answer.
+        particular: whether there is more to say than the object: what was made, an image, a command.
+    """
+
+    def __init__(self, row: Row) -> None:
+        one = row.verb is Verb.GET and len(row.shape) == 2
+        self.place = row.shape.index(None) if None in row.shape else None
+        self.described = row.verb is Verb.SPAWN or one
+        self.identified = self.place is None or one
+        self.particular = self.described or row.kind is Kind.PROGRESS
+
+
+_PLANS: Final = {row.name: _Plan(row) for row in (*ROWS, WHOLE)}
+
+
 class Line:
     """What is known about a call so far."""
 
@@ -63,6 +85,7 @@ class Line:
         self._id = id
         self._request = request
         self._row = row
+        self._plan = _PLANS[row.name] if row else None
         self._answer = _Answer()
         self._digest = ""
         self._status: int | None = None
@@ -93,12 +116,12 @@ class Line:
         except Invalid:  # refusing it is left to the source, which can't write it
             return
         self.sent += len(raw)
-        if self._row is None:
+        if self._row is None or self._plan is None or not self._plan.particular:
             return
         if self._row.kind is Kind.PROGRESS:
             if b"igest: " in raw or b'"aux"' in raw:
                 self._digest = _digest_in(_object(value)) or self._digest
-        elif self._row.verb is Verb.SPAWN or (self._row.verb is Verb.GET and len(self._row.shape) == 2):
+        else:
             self._answer = _answer(raw)
 
     def _usual_status(self, ack: Ack) -> int:
@@ -118,7 +141,7 @@ class Line:
 
     def finish(self, milliseconds: float) -> bytes:
         """Return the entry: a JSON object on one line, without control characters."""
-        fields = {name: each for name, each in self._fields(milliseconds).items() if each or each == 0}
+        fields = self._fields(milliseconds)
         entry = _json(fields)
         for name in ("changed", "argv", "reason", "error"):  # only texts of many escaped characters are that long
             if len(entry) > MAX_LINE // 2 and name in fields:
@@ -127,50 +150,60 @@ class Line:
 
     def _fields(self, milliseconds: float) -> dict[str, Any]:
         request, notes = self._request, self.notes
-        tenant, caller = _tenant(request.meta.caller)
         return {
             "time": now(),
             "id": self._id,
-            "caller": _text(caller),
-            "tenant": _text(tenant),
+            **_who(request.meta.caller),
             "operation": self._row.name if self._row else f"{request.verb}",
-            "object": self._object(),
-            "made": _text(self._made()),
-            "image": _text(self._image()),
-            "digest": self._known_digest(),
-            "argv": self._argv(),
-            "verdict": notes.verdict,
-            "rule": _text(notes.rule),
-            "held": notes.held,
+            **({"object": self._object()} if request.path else {}),
+            **(self._particulars() if self._plan and self._plan.particular else {}),
+            **(self._judgement() if notes.verdict or notes.held else {}),
             **(self._problems() if notes.reason or self._error else {}),
-            "changed": _changes(notes.before, notes.after) if notes.before and notes.after else {},
-            "status": self._status,
+            **({"changed": _changes(notes.before, notes.after)} if notes.before and notes.after else {}),
+            **({"status": self._status} if self._status is not None else {}),
             "ms": round(milliseconds, 3),
             "in": self.received,
             "out": self.sent,
         }
 
+    def _particulars(self) -> dict[str, str]:
+        found = {
+            "made": _text(self._made()),
+            "image": _text(self._image()),
+            "digest": self._known_digest(),
+            "argv": self._argv(),
+        }
+        return {name: each for name, each in found.items() if each}
+
+    def _judgement(self) -> dict[str, str]:
+        found = {"verdict": self.notes.verdict, "rule": _text(self.notes.rule), "held": self.notes.held}
+        return {name: each for name, each in found.items() if each}
+
     def _problems(self) -> dict[str, str]:
         secrets = redact.secrets_of(self._request)
         error = _shown(self._error.message, secrets) if self._error else ""
-        return {"reason": _shown(self.notes.reason, secrets), "error": error}
+        found = {"reason": _shown(self.notes.reason, secrets), "error": error}
+        return {name: each for name, each in found.items() if each}
 
     def _object(self) -> dict[str, str]:
         """Return what the call is about: its kind, its full id as far as it is known, and its name if it has one."""
-        path = self._request.path
-        if not path:
-            return {}
+        found = {"kind": _text(self._request.path[0])}
         name, id = self._name(), self._full_id()
-        named = {"kind": path[0], "id": id, "name": "" if name == id else name}
-        return {key: _text(each) for key, each in named.items() if each}
+        if id:
+            found["id"] = _text(id)
+        if name and name != id:
+            found["name"] = _text(name)
+        return found
 
     def _name(self) -> str:
         """Return the name that the client gave."""
-        request, row = self._request, self._row
-        if row is None or row.kind is Kind.WHOLE:
+        request, row, plan = self._request, self._row, self._plan
+        if row is None or plan is None or row.kind is Kind.WHOLE:
             return str(request.params.get("target", "")).partition("?")[0] or "/".join(request.path[1:])
-        if None in row.shape:
-            return request.path[row.shape.index(None)]
+        if plan.place is not None:
+            return request.path[plan.place]
+        if not request.params and request.body is None:
+            return ""
         given = next((request.params[name] for name in _NAMES if request.params.get(name)), None)
         if given is None:
             given = _object(request.body).get("Name", "") if row.verb is Verb.SPAWN else ""
@@ -178,22 +211,21 @@ class Line:
         return f"{given}:{tag}" if tag and row.name == "ImageCreate" else str(given)
 
     def _full_id(self) -> str:
-        row, notes = self._row, self.notes
-        if row is None:
+        plan, notes = self._plan, self.notes
+        if plan is None:
             return ""
-        if None not in row.shape or (row.verb is Verb.GET and len(row.shape) == 2):
+        if plan.place is None or plan.identified:
             return self._answer.Id or self._answer.ID or self._answer.Name
         if notes.object:
             return notes.object
-        place = row.shape.index(None)
         path = notes.after.path if notes.after else self._request.path
-        name = path[place] if place < len(path) else ""
-        return name if _ID.fullmatch(name) or row.shape[0] == "volumes" else ""
+        name = path[plan.place] if plan.place < len(path) else ""
+        return name if _ID.fullmatch(name) or path[0] == "volumes" else ""
 
     def _made(self) -> str:
         """Return the id of what was made in the object that the call is about: a command in a container."""
-        row = self._row
-        return self._answer.Id if row and row.verb is Verb.SPAWN and None in row.shape else ""
+        made = self._row and self._row.verb is Verb.SPAWN and self._plan and self._plan.place is not None
+        return self._answer.Id if made else ""
 
     def _image(self) -> str:
         if self._row is None:
@@ -239,12 +271,13 @@ def _changes(before: Request, after: Request) -> dict[str, Any]:
     return {_text(place): _bounded(value) for place, value in differences.between(before, after).items()}
 
 
-def _tenant(caller: str) -> tuple[str, str]:
+@lru_cache(maxsize=256)
+def _who(caller: str) -> Mapping[str, str]:
     """Return the tenant of a caller, if it is one's, and the caller as it was known before."""
-    if not caller.startswith(_TENANT):
-        return "", caller
-    name, _, before = caller.removeprefix(_TENANT).partition("/")
-    return name, before
+    tenant, before = "", caller
+    if caller.startswith(_TENANT):
+        tenant, _, before = caller.removeprefix(_TENANT).partition("/")
+    return {name: _text(each) for name, each in (("caller", before), ("tenant", tenant)) if each}
 
 
 def _object(value: Json | None) -> Mapping[str, Any]:

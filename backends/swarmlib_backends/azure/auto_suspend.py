@@ -9,7 +9,7 @@ messages ──▶ AutoSuspend ──▶ docker ssh://swarm@… or tcp://…:237
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -36,13 +36,12 @@ from swarmlib.service import Handler
 from ..calls import LOOKS, forward, relay
 from ..enginekit.views import pong
 from .memory import PLACES, Memory
+from .power import Power
 from .spec import Body
 
 READY_SECONDS: Final = 600.0
 """How long a machine may take from its start until its engine answers."""
 _READY_PAUSE: Final = 0.5
-
-Power = Callable[[], Awaitable[None]]
 
 
 @dataclass(eq=False)
@@ -53,7 +52,7 @@ class AutoSuspend(Server):
     memory: Memory
     unknown: Body
     """The engine's info while nothing is known of it yet."""
-    switch_on: Power
+    power: Power
     begins_asleep: bool
     """Whether the machine is deallocated, or in a state that counts as that, when the stage is opened."""
 
@@ -65,7 +64,7 @@ class AutoSuspend(Server):
         if not self.asleep:
             self._awake.set()
         self._changing = trio.Lock()
-        self._active = 0
+        self._calls: set[trio.CancelScope] = set()
         self._last_used = trio.current_time()
 
     def make_stage(self) -> Self:
@@ -96,7 +95,7 @@ class AutoSuspend(Server):
     @property
     def idle(self) -> float:
         """The seconds since the last request that was more than a read; 0 while there is such a request."""
-        return 0.0 if self._active else trio.current_time() - self._last_used
+        return 0.0 if self._calls else trio.current_time() - self._last_used
 
     def use(self) -> None:
         """Restart the idle time."""
@@ -131,14 +130,28 @@ class AutoSuspend(Server):
         raise LookupError  # another swarmd put it to sleep, so only the engine itself can answer
 
     async def _used(self, request: Request) -> None:
-        """Forward a request that needs the engine; the engine counts as in use until the request has ended."""
+        """Forward a request that needs the engine; the engine counts as in use until the request has ended.
+
+        Raises:
+            Unavailable: the machine was switched off, by somebody else, before the request had ended.
+        """
+        with trio.CancelScope() as scope:
+            self._calls.add(scope)
+            try:
+                await self._claim()
+                await relay(await ask(self.next, request), partial(forward, to=request.reply))
+            finally:
+                self._calls.discard(scope)
+                self.use()
+        if scope.cancelled_caught:
+            raise Unavailable(f"{self.machine} was switched off by somebody else before this call had ended")
+
+    async def _claim(self) -> None:
+        """Return once the machine is awake, and this swarmd has a lease on it."""
         await self.wake()
-        self._active += 1
-        try:
-            await relay(await ask(self.next, request), partial(forward, to=request.reply))
-        finally:
-            self._active -= 1
-            self.use()
+        while not await self.power.claim():
+            self._sleeps()
+            await self.wake()
 
     async def _watch(self, request: Request) -> None:
         if request.path:
@@ -170,23 +183,29 @@ class AutoSuspend(Server):
 
     # Sleeping.
 
-    async def fall_asleep(self, switch_off: Power) -> bool:
-        """Deallocate the machine, unless a container is running after all; return whether that was done."""
+    async def fall_asleep(self) -> bool:
+        """Deallocate the machine, unless it is in use after all, here or by others; return whether that was done."""
         async with self._changing:
-            if self.asleep or self._active:
+            if self.asleep or self._calls:
                 return False
             await self.memory.learn(self._engine)
-            if self.memory.running or self._active:
-                self.use()
-                return False
-            self.memory.save()
-            self._sleeps()
-            await switch_off()
-            return True
+            if not self.memory.running and await self.power.off(self._asleep_if_unused):
+                return True
+            self.use()
+            return False
+
+    def _asleep_if_unused(self) -> bool:
+        if self._calls:
+            return False
+        self.memory.save()
+        self._sleeps()
+        return True
 
     def lost(self) -> None:
-        """Note that somebody else has deallocated the machine: it counts as asleep from now on."""
+        """Note that somebody else has deallocated the machine: it counts as asleep, and all calls in progress fail."""
         self._sleeps()
+        for scope in self._calls:
+            scope.cancel()
 
     def _sleeps(self) -> None:
         if not self.asleep:
@@ -205,7 +224,7 @@ class AutoSuspend(Server):
         async with self._changing:
             if not self.asleep:
                 return
-            await self.switch_on()
+            await self.power.on()
             await self.answers()
             self.use()
             self.asleep = False

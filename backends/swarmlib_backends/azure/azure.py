@@ -23,6 +23,8 @@ class Azure(AzureOptions, Backend):
     engines, machines are made when containers need them, deallocated when they are idle, and started again.
     """
 
+    position = "last"
+
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`.

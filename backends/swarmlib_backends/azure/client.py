@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import trio
@@ -32,6 +33,8 @@ _POLL_SECONDS: Final = 5.0
 """The pause between two polls of an operation, unless ARM names one."""
 _REGISTER_SECONDS: Final = 2.0
 _RETRIES: Final = 5
+_REPEATABLE: Final = ("HEAD", "GET", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
+"""The methods that are repeated when Azure throttles. Its SDK leaves out PATCH, which merges tags, and so may be."""
 
 
 class Registration(AsyncARMAutoResourceProviderRegistrationPolicy):
@@ -82,6 +85,11 @@ class Arm:
         except NotFound:
             return None
 
+    async def exists(self, id: str) -> bool:
+        """Return whether a resource exists; one of a type that this backend doesn't know is believed to exist."""
+        words = id.split("/")
+        return len(words) != 9 or parts(id)[1] not in self._kinds or await self.find(id) is not None
+
     async def put(self, id: str, body: Body, **options: str) -> Body:
         """Create or change a resource; return it once that is done."""
         group, kind, name = parts(id)
@@ -122,18 +130,44 @@ class Arm:
         """Create or update a resource group."""
         await self.called(self.resources.resource_groups.create_or_update(name, body))
 
-    async def tagged(self, group: str, tag: str) -> list[Body]:
-        """Return the resources of a group that have a tag; with group "", those of all groups."""
-        operations, text = self.resources.resources, f"tagName eq '{tag}'"
-        pages = operations.list_by_resource_group(group, filter=text) if group else operations.list(filter=text)
+    async def listed_in(self, operations: Any, group: str) -> list[Body]:
+        """Return the resources of one type in a group; none if the group doesn't exist."""
         try:
-            return await self.listed(pages)
+            return await self.listed(operations.list(group))
         except NotFound:
             return []
 
-    async def tagged_groups(self, tag: str) -> list[Body]:
-        """Return the resource groups that have a tag."""
-        return await self.listed(self.resources.resource_groups.list(filter=f"tagName eq '{tag}'"))
+    async def resources_in(self, group: str) -> list[Body]:
+        """Return all resources of a group, with their tags; none if the group doesn't exist."""
+        try:
+            return await self.listed(self.resources.resources.list_by_resource_group(group))
+        except NotFound:
+            return []
+
+    async def groups_with(self, tag: str) -> list[str]:
+        """Return the names of the groups that have a tag, or hold a resource that has it."""
+        text = f"tagName eq '{tag}'"  # the answer tells which resources have the tag, but not their tags
+        groups = await self.listed(self.resources.resource_groups.list(filter=text))
+        found = {str(each["name"]).lower(): str(each["name"]) for each in groups}
+        for each in await self.listed(self.resources.resources.list(filter=text)):
+            name = parts(each["id"])[0]
+            found.setdefault(name.lower(), name)
+        return [*found.values()]
+
+    async def tag(self, id: str, tags: Mapping[str, str]) -> Body:
+        """Set tags of a resource, whatever others do to its other tags meanwhile; return all of them."""
+        return await self._change_tags(id, "Merge", tags)
+
+    async def untag(self, id: str, tags: Mapping[str, str]) -> Body:
+        """Remove those tags of a resource that have these values; return the rest."""
+        return await self._change_tags(id, "Delete", tags)
+
+    async def _change_tags(self, id: str, operation: str, tags: Mapping[str, str]) -> Body:
+        body = {"operation": operation, "properties": {"tags": dict(tags)}}
+        begin = partial(self.resources.tags.begin_update_at_scope, id, body, retry_on_methods=_REPEATABLE)
+        changed = await self.finished(begin)
+        found: Body = (changed.get("properties") or {}).get("tags") or {}
+        return found
 
     async def fetch(self, url: str) -> bytes:
         """Return the content at a URL that needs no token.

@@ -32,12 +32,15 @@ from ..enginekit.views import pong
 from .access import Access, state_folder
 from .auto_suspend import AutoSuspend
 from .client import connected
+from .lease import Lease
 from .machines import default_spec, machines
 from .memory import Memory
 from .objects import Machine
 from .options import AzureOptions
+from .power import Power
 from .provisioning import provisioning
-from .spec import TAG, Body
+from .spec import MAKING, TAG, Body
+from .stamps import is_past
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class Engines(Provisioner):
     def __init__(self, options: AzureOptions) -> None:
         self._options = options
         self._engines: dict[Node, _Engine] = {}
+        self._holder = Lease.new_holder()
 
     @property
     def name(self) -> str:
@@ -88,8 +92,18 @@ class Engines(Provisioner):
                         await self._find()
                         self._check_named()
                         self._nursery.start_soon(self._suspend_idle)
-                        yield
+                        try:
+                            yield
+                        finally:
+                            await self._release()
                         self._nursery.cancel_scope.cancel()
+
+    async def _release(self) -> None:
+        """Take this swarmd's leases off all machines."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for engine in self._engines.values():
+                    nursery.start_soon(engine.stage.power.lease.release)
 
     # What the balance calls.
 
@@ -147,10 +161,7 @@ class Engines(Provisioner):
             if (full := unfit()) is None:
                 return
             self._check_growth(request, full)
-            engine = await self._grow()
-            if (still := unfit()) is not None:
-                await self._discard(engine)
-                raise _refusal(f"a new machine was made, and won't do either: {still.message}")
+            await self._grow(unfit)
 
     def _check_growth(self, request: PlacementRequest, full: Unavailable) -> None:
         """Raise Unavailable if no machine may be created, or the size of new ones is too small for the container."""
@@ -163,24 +174,24 @@ class Engines(Provisioner):
 
     # The machines.
 
-    async def _grow(self) -> _Engine:
-        """Create a machine, and wait for its engine. A machine whose engine never answers is removed again."""
+    async def _grow(self, unfit: Callable[[], Unavailable | None]) -> None:
+        """Create a machine, and wait until a container fits on its engine; otherwise the machine is removed again."""
         name = f"engine-{secrets.token_hex(3)}"
-        spec = default_spec(self._options, name, self._access, engine=True)
-        body = await self._maker.make(spec)
-        try:
+
+        async def serves(body: Body) -> None:
             await self._check_max(name)
             engine = await self._join(Machine(body, "running"), asleep=False)
-        except BaseException:
-            self._maker.remove_later(body)
-            raise
-        try:
-            await engine.stage.answers()
-            await engine.member.wait_up()
-        except BaseException:
-            await self._discard(engine)
-            raise
-        return engine
+            try:
+                await engine.stage.answers()
+                await engine.member.wait_up()
+                if (still := unfit()) is not None:
+                    raise _refusal(f"a new machine was made, and won't do either: {still.message}")
+            except BaseException:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
+                    await self._leave(engine)
+                raise
+
+        await self._maker.make(default_spec(self._options, name, self._access, engine=True), serves)
 
     async def _check_max(self, name: str) -> None:
         """Raise Unavailable if a new machine is one too many, because others were created at the same time."""
@@ -189,11 +200,6 @@ class Engines(Provisioner):
         if all(each.name != name for each in kept):
             text = f"another swarmd has just made the last of the {self._options.max} machines (--max): try again"
             raise _refusal(text)
-
-    async def _discard(self, engine: _Engine) -> None:
-        self._maker.remove_later(engine.machine.body)
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-            await self._leave(engine)
 
     async def _find(self) -> None:
         """Update the group's engines and their states from Azure: others may have changed them."""
@@ -205,10 +211,18 @@ class Engines(Provisioner):
             if engine is not None:
                 self._take_over(engine, machine, settled.get(engine))
             elif self._is_engine(machine) and machine.power:
-                await self._guarded(partial(self._join, machine, asleep=machine.power in _OFF))
+                await self._guarded(partial(self._adopt, machine))
         for engine in known.values():
             _log.warning("%s no longer exists: somebody has removed it", engine.machine.name)
             await self._leave(engine)
+
+    async def _adopt(self, machine: Machine) -> None:
+        """Join a machine that others have made; one that they have not completed yet, only when its time is past."""
+        if MAKING in machine.tags:
+            if not is_past(machine.tags[MAKING]):
+                return
+            await self._maker.complete(machine.body)
+        await self._join(machine, asleep=machine.power in _OFF)
 
     def _is_engine(self, machine: Machine) -> bool:
         return machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self._options.vm)
@@ -220,7 +234,10 @@ class Engines(Provisioner):
                 raise NotFound(f"--vm {text}: no such virtual machine in {self._options.group} that can be reached")
 
     def _take_over(self, engine: _Engine, machine: Machine, was_asleep: bool | None) -> None:
-        """Note that somebody else has switched a machine off (as Azure itself does with spot machines), or on."""
+        """Note what others say of a machine, and that somebody else has switched it off (as Azure does with spot
+        machines), or on.
+        """
+        engine.stage.power.lease.see(machine.tags)
         if engine.stage.changing or was_asleep is not engine.stage.asleep:
             return
         if machine.power in _OFF and not was_asleep:
@@ -241,18 +258,12 @@ class Engines(Provisioner):
     async def _join(self, machine: Machine, *, asleep: bool) -> _Engine:
         memory = Memory(state_folder() / f"azure-{machine.id[:32]}.json")
         await trio.to_thread.run_sync(memory.load)
-        operations = self._arm.compute.virtual_machines
-        begin = partial(operations.begin_start, self._options.group, machine.name)
+        lease = Lease(self._arm, machine.arm_id, machine.tags, self._holder)
+        power = Power(self._arm, self._options.group, machine, lease)
         cpus, memory_size = self._size(machine.size)
         unknown: Body = {**self._could_be(), "NCPU": cpus, "MemTotal": memory_size, "Labels": None}
 
-        async def switch_on() -> None:
-            try:
-                await self._arm.finished(begin)
-            except NotFound as exc:
-                raise Unavailable(f"{machine.name} no longer exists: {exc.message}", details={UNSENT: True}) from exc
-
-        stage = AutoSuspend(machine.name, memory, unknown, switch_on, begins_asleep=asleep)
+        stage = AutoSuspend(machine.name, memory, unknown, power, begins_asleep=asleep)
         address, certificates = await self._access.engine(machine)
         ssh_options = dict[str, str]() if certificates else self._access.ssh_options(machine)
         docker = Docker(address, cert_path=certificates, ssh_options=ssh_options)
@@ -279,15 +290,10 @@ class Engines(Provisioner):
             return
         if any(each.state == "running" for each in self._members.index.containers_on(engine.member)):
             engine.stage.use()
-        elif engine.stage.idle >= idle:
-            operations = self._arm.compute.virtual_machines
-            begin = partial(operations.begin_deallocate, self._options.group, engine.machine.name)
-
-            async def switch_off() -> None:
-                await self._arm.finished(begin)
-
-            if await engine.stage.fall_asleep(switch_off):
-                _log.info("%s was idle and has been deallocated", engine.machine.name)
+        elif engine.stage.idle < idle:
+            await engine.stage.power.lease.renew()
+        elif not engine.stage.power.lease.used_by_others and await engine.stage.fall_asleep():
+            _log.info("%s was idle and has been deallocated", engine.machine.name)
 
 
 def _is_named(machine: Machine, text: str) -> bool:

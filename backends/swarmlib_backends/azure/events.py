@@ -16,7 +16,7 @@ from swarmlib.errors import ungrouped
 from ..enginekit import events as docker
 from ..enginekit.clock import Clock
 from .objects import Machine
-from .spec import Body
+from .spec import Body, is_reserved
 
 _ACTIONS: Final = {(False, True): "start", (True, False): "die"}
 
@@ -90,9 +90,14 @@ def changes(before: Mapping[str, Machine], after: Mapping[str, Machine]) -> list
             found.append(event(machine, "create"))
         if action := _ACTIONS.get((old is not None and old.running, machine.running)):
             found.append(event(machine, action))
-        if old is not None and (old.tags, old.size) != (machine.tags, machine.size):
+        if old is not None and (_tags(old), old.size) != (_tags(machine), machine.size):
             found.append(event(machine, "update"))
     return found
+
+
+def _tags(machine: Machine) -> dict[str, str]:
+    """Return the tags but swarmlib's own, which change without any change of the machine."""
+    return {name: value for name, value in machine.tags.items() if not is_reserved(name)}
 
 
 def event(machine: Machine, action: str) -> Body:

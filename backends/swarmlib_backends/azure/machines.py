@@ -7,14 +7,14 @@ from typing import cast
 
 import trio
 
-from swarmlib import NotFound
+from swarmlib import Denied, NotFound
 
 from . import cloudinit
 from .access import Access
 from .client import Arm
 from .objects import Machine
 from .options import AzureOptions
-from .spec import Body, Spec
+from .spec import TAG, Body, Spec
 
 
 async def machines(arm: Arm, group: str) -> list[Machine]:
@@ -41,6 +41,17 @@ async def machines(arm: Arm, group: str) -> list[Machine]:
         nursery.start_soon(list_bodies)
         nursery.start_soon(list_views)
     return [Machine.of(each, views.get(each["id"].lower())) for each in bodies]
+
+
+def check_ours(options: AzureOptions, machine: Machine) -> None:
+    """Check that a machine may be removed, stopped or changed.
+
+    Raises:
+        Denied: swarmlib did not make it, and the options don't allow to touch such machines.
+    """
+    if TAG not in machine.tags and not options.not_ours:
+        text = "only with --not-ours is such a machine removed, stopped or changed"
+        raise Denied(f"{machine.name} was not made by swarmlib: {text}")
 
 
 def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bool) -> Spec:

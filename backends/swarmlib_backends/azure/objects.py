@@ -108,6 +108,15 @@ class Machine:
         return [str(each["id"]) for each in parts(profile, "networkInterfaces")]
 
 
+def kept(machine: Body) -> list[str]:
+    """Return the ids of the disk and the interfaces that Azure does not delete with a machine, but goes on billing."""
+    disk = part(machine, "properties", "storageProfile", "osDisk")
+    interfaces = parts(part(machine, "properties", "networkProfile"), "networkInterfaces")
+    options = [(part(disk, "managedDisk"), disk), *((each, part(each, "properties")) for each in interfaces)]
+    found = [each.get("id") for each, option in options if option.get("deleteOption") != "Delete"]
+    return [str(id) for id in found if id]
+
+
 _FILTERS: Final[Mapping[str, Filter[Machine]]] = {
     **FILTERS,
     "ancestor": one_of(lambda each, image: each.image == image),

@@ -51,6 +51,7 @@ class AzureOptions:
     whoami: str = option(
         "web service that returns this machine's public address", default="https://api.ipify.org", metavar="URL"
     )
+    not_ours: bool = option("also remove, stop and change machines that swarmlib did not make", default=False)
     keep_allocated: bool = option("keep stopped machines allocated; they are billed", default=False)
     poll: Duration = option("interval at which machines are polled while a client watches events", default=10.0)
 
@@ -58,6 +59,10 @@ class AzureOptions:
         """See `Backend.check_options`."""
         if self.max < 0:
             raise Invalid("--max must be 0 or more")
+        if self.slots < 0:
+            raise Invalid("--slots must be 0 or more")
+        if self.disk < 0:
+            raise Invalid("--disk must be 0 or more")
         if self.poll <= 0:
             raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:

@@ -6,69 +6,74 @@ that cancels does not wait for Azure. What could not be removed is named.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 import trio
 from azure.core import MatchConditions
 
-from swarmlib import CLEANUP_SECONDS, Conflict, NotFound, SwarmError
+from swarmlib import CLEANUP_SECONDS, Conflict, SwarmError
 from swarmlib.errors import ungrouped
 
+from . import patience
 from . import spec as specs
 from .access import Access
-from .client import Arm, parts
-from .spec import ATTEMPT, MADE, NETWORK, REACH, SPEC, SUBNET, TAG, VM, Body, Spec, tags_of
+from .client import Arm
+from .removal import Left, Remover, Say
+from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS, SHARED, kind_of
+from .rollback import Rollback, Rollbacks
+from .spec import (
+    ATTEMPT,
+    MADE,
+    MAKING,
+    MAKING_SECONDS,
+    NETWORK,
+    REACH,
+    SPEC,
+    SUBNET,
+    TAG,
+    VM,
+    Body,
+    Spec,
+    ip_name,
+    nic_name,
+    tags_of,
+)
+from .stamps import stamp
 
-_log = logging.getLogger(__name__)
-
-MACHINES: Final = "Microsoft.Compute/virtualMachines"
-DISKS: Final = "Microsoft.Compute/disks"
-INTERFACES: Final = "Microsoft.Network/networkInterfaces"
-ADDRESSES: Final = "Microsoft.Network/publicIPAddresses"
-SECURITY_GROUPS: Final = "Microsoft.Network/networkSecurityGroups"
-NETWORKS: Final = "Microsoft.Network/virtualNetworks"
-_ORDER: Final = (MACHINES, DISKS, INTERFACES, ADDRESSES, SECURITY_GROUPS, NETWORKS)
-"""The order of removal: nothing is removed before the things that use it."""
 _ATTEMPTS: Final = 3
 _VANISHED: Final = frozenset(
     {"InvalidResourceReference", "ResourceNotFound", "ResourceGroupNotFound", "ResourceGroupBeingDeleted", "NotFound"}
 )
 """The codes of a call that fails because another swarmd, as the last user of a shared resource, has removed it."""
-_PROVISION_PAUSE: Final = 2.0
 
-Say = Callable[[str, str], None]
-"""Is told an id and its progress: making, made, removing, removed."""
+Check: TypeAlias = Callable[[Body], Awaitable[None]]
 
 
-@dataclass
-class Rollback:
-    """The removal of what one attempt created; once it has `ended`, `left` names what could not be removed."""
-
-    made: list[str]
-    left: list[str] = field(default_factory=list[str])
-    ended: trio.Event = field(default_factory=trio.Event)
+async def _nothing(_machine: Body) -> None:
+    """Check nothing: the machine counts as complete when Azure has made it."""
 
 
 class Maker:
     """Creates and removes the machines of one resource group.
 
-    access: determines who may reach the machines, and has the certificates of those that are reached by TLS.
+    access: determines who may reach the machines, and has the certificates of those that are reached by TLS. patient:
+    whether a creation that fails returns only when its rollback has ended, not when it was tried once.
     """
 
-    def __init__(self, arm: Arm, group: str, nursery: trio.Nursery, access: Access, say: Say) -> None:
+    def __init__(
+        self, arm: Arm, group: str, nursery: trio.Nursery, access: Access, say: Say, *, patient: bool = False
+    ) -> None:
         self.arm = arm
         self.group = group
-        self._nursery = nursery
         self._access = access
         self._say = say
-        self._rollbacks: list[Rollback] = []
+        self._patient = patient
+        self._remover = Remover(arm, group, say)
+        self.rollbacks = Rollbacks(nursery, self._remover)
 
     def id(self, kind: str, name: str) -> str:
         """Return the id of a resource of the group."""
@@ -84,22 +89,35 @@ class Maker:
 
     # Creation.
 
-    async def make(self, spec: Spec) -> Body:
+    async def make(self, spec: Spec, serves: Check = _nothing) -> Body:
         """Create a machine, and return its body once it runs. Creating the same machine twice gives one machine.
+
+        serves: is awaited before the machine counts as complete. Until then it has a tag by which a rollback, or
+        later a sweep, recognises it as unfinished.
 
         Raises:
             Conflict: another machine has the name.
-            SwarmError: Azure refuses, or fails; then all is rolled back, except what the error names as left.
+            SwarmError: Azure refuses, or fails, or `serves` raises it; then all is rolled back, except what the error
+                names as left.
         """
         for attempt in range(_ATTEMPTS):
             if (found := await self._existing(spec)) is not None:
-                return found
+                await serves(found)
+                return await self.complete(found)
             try:
-                return await self._attempt(spec)
+                return await self._attempt(spec, serves)
             except SwarmError as exc:
                 if exc.details.get("azure") not in _VANISHED or attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
+
+    async def complete(self, machine: Body) -> Body:
+        """Take the tag of unfinished machines off a machine, and return its body without it."""
+        tags = tags_of(machine)
+        if MAKING not in tags:
+            return machine
+        await self.arm.untag(machine["id"], {MAKING: tags[MAKING]})
+        return machine | {"tags": {name: value for name, value in tags.items() if name != MAKING}}
 
     async def _existing(self, spec: Spec) -> Body | None:
         """Return the machine of that name, once its creation has ended; None if there is none."""
@@ -108,46 +126,47 @@ class Maker:
                 raise Conflict(f"the name {spec.name} is in use by another virtual machine of {self.group}")
             match found["properties"].get("provisioningState"):
                 case "Creating" | "Updating" | "Deleting":
-                    await trio.sleep(_PROVISION_PAUSE)  # it is another's work: only polling shows its end
-                case "Failed":
+                    await trio.sleep(patience.SETTLE_SECONDS)  # it is another's work: only polling shows its end
+                case "Failed" if MAKING in tags_of(found):
                     raise Conflict(f"{spec.name} exists already, but could not be completed: remove it, and try again")
                 case _:
                     return found
         return None
 
-    async def _attempt(self, spec: Spec) -> Body:
-        rollback = Rollback([])
-        attempt = uuid4().hex
-        tags = {TAG: spec.role, MADE: _now(), VM: spec.name, ATTEMPT: attempt}
+    async def _attempt(self, spec: Spec, serves: Check) -> Body:
+        rollback = Rollback(uuid4().hex)
         try:
             with ungrouped():
-                return await self._steps(spec, tags, rollback.made)
+                body = await self._steps(spec, rollback)
+                await serves(body)
+                return await self.complete(body)
         except BaseException as exc:
-            self._roll_back_later(rollback, attempt)
+            self.rollbacks.begin(rollback)
             if isinstance(exc, SwarmError):
-                await rollback.ended.wait()
+                await (rollback.ended if self._patient else rollback.tried).wait()
                 raise _with_left(exc, rollback.left) from exc.__cause__
             raise
 
-    async def _steps(self, spec: Spec, tags: dict[str, str], made: list[str]) -> Body:
+    async def _steps(self, spec: Spec, rollback: Rollback) -> Body:
+        tags = {TAG: spec.role, MADE: stamp(), VM: spec.name, ATTEMPT: rollback.attempt}
         allowed = await self._access.allowed()  # may fail, so it comes before anything is created
-        await self._ensure_group(spec.location, made)
+        await self._ensure_group(spec.location, rollback)
         group, network = self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)
         address = "" if spec.private else self.id(ADDRESSES, spec.ip_name)
         shared = {TAG: "shared", MADE: tags[MADE]}
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ensure_security_group, group, spec, allowed, shared, made)
+            nursery.start_soon(self._ensure_security_group, group, spec, allowed, shared, rollback)
             if not spec.network:
-                nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, shared), made)
+                nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, shared), rollback)
             if address:
-                nursery.start_soon(self._put, address, spec.address(tags), made)
+                nursery.start_soon(self._put, address, spec.address(tags), rollback)
         subnet = self._subnet(spec.network) if spec.network else f"{network}/subnets/{SUBNET}"
         nic = self.id(INTERFACES, spec.nic_name)
-        await self._put(nic, spec.interface(subnet, group, address, tags), made)
+        await self._put(nic, spec.interface(subnet, group, address, tags), rollback)
         whole = await self._access.certified(spec, nic) if spec.tls else spec
         # The certificates are not part of the comparison: they differ each time.
-        told = {SPEC: spec.hash} | ({REACH: "tls"} if spec.tls else {})
-        return await self._put_machine(spec, whole.machine(nic, tags | told), made)
+        told = {SPEC: spec.hash, MAKING: stamp(MAKING_SECONDS)} | ({REACH: "tls"} if spec.tls else {})
+        return await self._put_machine(spec, whole.machine(nic, tags | told), rollback)
 
     def _subnet(self, named: str) -> str:
         if named.startswith("/"):
@@ -155,21 +174,24 @@ class Maker:
         network, _, subnet = named.partition("/")
         return f"{self.id(NETWORKS, network)}/subnets/{subnet or 'default'}"
 
-    async def _ensure_group(self, location: str, made: list[str]) -> None:
+    async def _ensure_group(self, location: str, rollback: Rollback) -> None:
         if await self.arm.group(self.group) is None:
-            made.append(self.group)
-            await self.arm.put_group(self.group, {"location": location, "tags": {TAG: "shared", MADE: _now()}})
+            rollback.unanswered.add(self.group)
+            await self.arm.put_group(self.group, {"location": location, "tags": {TAG: "shared", MADE: stamp()}})
+            rollback.unanswered.discard(self.group)
 
-    async def _ensure_shared(self, id: str, body: Body, made: list[str]) -> Body:
+    async def _ensure_shared(self, id: str, body: Body, rollback: Rollback) -> Body:
         found = await self.arm.find(id)
-        if found is not None and found["properties"].get("provisioningState") == "Succeeded":
-            return found
-        return await self._put_told(id, body, made)
+        if found is not None:
+            _check_ours(id, found)
+            if found["properties"].get("provisioningState") == "Succeeded":
+                return found
+        return await self._put_told(id, body, rollback)
 
     async def _ensure_security_group(
-        self, id: str, spec: Spec, allowed: list[str], tags: dict[str, str], made: list[str]
+        self, id: str, spec: Spec, allowed: list[str], tags: dict[str, str], rollback: Rollback
     ) -> None:
-        found = await self._ensure_shared(id, specs.security_group(spec.location, allowed, spec.port, tags), made)
+        found = await self._ensure_shared(id, specs.security_group(spec.location, allowed, spec.port, tags), rollback)
         rules = specs.parts(found["properties"], "securityRules")
         known = {specs.opened(each) for each in rules}
         taken = max((int(each["properties"]["priority"]) for each in rules), default=999)
@@ -179,22 +201,22 @@ class Maker:
             begin = partial(operations.begin_create_or_update, self.group, NETWORK, rule["name"], rule)
             await self.arm.finished(begin)
 
-    async def _put(self, id: str, body: Body, made: list[str]) -> Body:
+    async def _put(self, id: str, body: Body, rollback: Rollback) -> Body:
         """Create a resource of this machine alone; one that a crashed attempt has left is taken over.
 
         Raises:
             Conflict: the resource exists, and is not swarmlib's.
         """
         found = await self.arm.find(id)
-        if found is not None and TAG not in tags_of(found):
-            raise Conflict(f"{id} exists and was not made by swarmlib: choose another name for the machine")
-        return await self._put_told(id, body, made)
+        if found is not None:
+            _check_ours(id, found)
+        return await self._put_told(id, body, rollback)
 
-    async def _put_machine(self, spec: Spec, body: Body, made: list[str]) -> Body:
+    async def _put_machine(self, spec: Spec, body: Body, rollback: Rollback) -> Body:
         new = {"etag": "*", "match_condition": MatchConditions.IfMissing}
         id = self.id(MACHINES, spec.name)
         try:
-            return await self._put_told(id, body, made, **new)
+            return await self._put_told(id, body, rollback, **new)
         except Conflict as exc:
             if exc.details.get("azure") not in ("PreconditionFailed", "ConditionNotMet"):
                 raise
@@ -203,131 +225,68 @@ class Maker:
                 raise
             return found
 
-    async def _put_told(self, id: str, body: Body, made: list[str], **options: Any) -> Body:
-        made.append(id)
+    async def _put_told(self, id: str, body: Body, rollback: Rollback, **options: Any) -> Body:
+        if kind_of(id) not in SHARED:
+            rollback.made.append(id)
+        rollback.unanswered.add(id)
         self._say(id, "making")
-        found = await self.arm.put(id, body, **options)
+        try:
+            found = await self.arm.put(id, body, **options)
+        except SwarmError as exc:
+            if "azure" in exc.details:
+                rollback.unanswered.discard(id)
+            raise
+        rollback.unanswered.discard(id)
         self._say(id, "made")
         return found
 
     # Removal.
 
-    async def remove(self, machine: Body) -> None:
-        """Delete a machine with its disk, interface and address, and the shared resources if it was their last user."""
-        self._say(machine["id"], "removing")
-        await self.arm.delete(machine["id"])
-        self._say(machine["id"], "removed")
-        if TAG in tags_of(machine):
-            await self.collect()
+    async def remove(self, machine: Body) -> Left:
+        """Delete a machine with its disk, interface and address, and the shared resources if it was their last user.
 
-    def remove_later(self, machine: Body) -> None:
-        """Remove a machine in the background, and the shared resources if it was their last user."""
-        shared = [self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)]
-        self._roll_back_later(Rollback([machine["id"], *shared, self.group]), "")
-
-    def _roll_back_later(self, rollback: Rollback, attempt: str) -> None:
-        self._rollbacks.append(rollback)
-        self._nursery.start_soon(self._roll_back, rollback, attempt)
-
-    async def collect(self) -> None:
-        """Remove the shared resources, if no machine uses them any more."""
-        left = await self.arm.tagged(self.group, TAG)
-        if any(each["type"].lower() in (MACHINES.lower(), INTERFACES.lower()) for each in left):
-            return
-        shared = [each["id"] for each in left if tags_of(each).get(TAG) == "shared"]
-        failed = await self.remove_all([*shared, self.group], "")
-        if failed:
-            _log.warning("not removed: %s", "; ".join(failed))
-
-    async def _roll_back(self, rollback: Rollback, attempt: str) -> None:
-        rollback.left = [f"{id}: it was not tried any more" for id in rollback.made]
-        rollback.left = await self.remove_all(rollback.made, attempt)
-        rollback.ended.set()
-        self._rollbacks.remove(rollback)
-        if rollback.left:
-            _log.error("not removed: %s; `swarmd azure sweep` removes it later", "; ".join(rollback.left))
-
-    async def remove_all(self, ids: Sequence[str], attempt: str) -> list[str]:
-        """Remove resources in an order that works; return those that could not be removed, with the reasons. What is
-        in use stays.
+        Of a machine that swarmlib did not make, only the machine itself, and what Azure deletes with it. Return what
+        could not be removed.
         """
-        left: list[str] = []
-        for id in sorted((each for each in ids if "/" in each), key=lambda each: _ORDER.index(_kind(each))):
-            try:
-                await self._remove_one(id, attempt)
-            except SwarmError as exc:
-                if not _in_use(exc):
-                    left.append(f"{id}: {exc.message}")
-        if self.group in ids:
-            left += await self._remove_group()
-        return left
-
-    async def _remove_one(self, id: str, attempt: str) -> None:
-        if attempt and _kind(id) == MACHINES:
-            found = await self.arm.find(id)
-            if found is None or tags_of(found).get(ATTEMPT) != attempt:
-                return
-        self._say(id, "removing")
-        await self.arm.delete(id)
-        self._say(id, "removed")
-
-    async def _remove_group(self) -> list[str]:
-        """Delete the group, if swarmlib created it and it is empty."""
-        try:
-            found = await self.arm.group(self.group)
-            if found is None or tags_of(found).get(TAG) != "shared":
-                return []
-            if not await self.arm.listed(self.arm.resources.resources.list_by_resource_group(self.group)):
-                await self.arm.finished(partial(self.arm.resources.resource_groups.begin_delete, self.group))
-        except NotFound:
-            return []
-        except SwarmError as exc:
-            return [] if _in_use(exc) else [f"{self.group}: {exc.message}"]
-        return []
-
-    async def settle(self) -> None:
-        """Wait for the rollbacks that are under way; if this is cancelled, log what may not have been removed."""
-        try:
-            for rollback in [*self._rollbacks]:
-                await rollback.ended.wait()
-        finally:
-            for rollback in self._rollbacks:
-                names = ", ".join(rollback.made)
-                _log.error("perhaps not removed: %s; `swarmd azure sweep` removes it later", names)
+        id = str(machine["id"])
+        if TAG not in tags_of(machine):
+            self._say(id, "removing")
+            await self.arm.delete(id)
+            self._say(id, "removed")
+            return {}
+        name = str(machine["name"])
+        own = [id, self.id(INTERFACES, nic_name(name)), self.id(ADDRESSES, ip_name(name))]
+        return {**await self._remover.remove(own), **await self._remover.collect()}
 
 
 @asynccontextmanager
 async def provisioning(
-    arm: Arm, group: str, access: Access, say: Say = lambda _id, _what: None
+    arm: Arm, group: str, access: Access, say: Say = lambda _id, _what: None, closing: trio.CancelScope | None = None
 ) -> AsyncGenerator[Maker]:
-    """Open a maker; rollbacks under way at the end have `CLEANUP_SECONDS` to finish."""
+    """Open a maker.
+
+    closing: the scope within which rollbacks that are under way at the end may finish; who has it can cancel it. By
+    default, they have `CLEANUP_SECONDS`. With it, a creation that fails returns only when its rollback has ended.
+    """
     with ungrouped():
         async with trio.open_nursery() as nursery:
-            maker = Maker(arm, group, nursery, access, say)
+            maker = Maker(arm, group, nursery, access, say, patient=closing is not None)
             try:
                 yield maker
             finally:
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-                    await maker.settle()
+                with closing or trio.CancelScope(deadline=trio.current_time() + CLEANUP_SECONDS) as scope:
+                    scope.shield = True
+                    await maker.rollbacks.settle()
                 nursery.cancel_scope.cancel()
 
 
-def _kind(id: str) -> str:
-    """Return the kind in an id, as it is spelled here; for an unknown kind, the last one of the order."""
-    found = parts(id)[1].lower()
-    return next((kind for kind in _ORDER if kind.lower() == found), NETWORKS)
-
-
-def _in_use(exc: SwarmError) -> bool:
-    code = str(exc.details.get("azure", ""))
-    return "InUse" in code or "CannotBeDeleted" in code or code == "NicReservedForAnotherVm"
+def _check_ours(id: str, found: Body) -> None:
+    """Raise Conflict if a resource was not made by swarmlib."""
+    if TAG not in tags_of(found):
+        raise Conflict(f"{id} exists and was not made by swarmlib: choose another name for the machine, or --network")
 
 
 def _with_left(exc: SwarmError, left: Sequence[str]) -> SwarmError:
     if not left:
         return exc
     return type(exc)(f"{exc.message} Could not be removed: {'; '.join(left)}", path=exc.path, details=exc.details)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -26,6 +26,9 @@ TAG: Final = "swarmlib"
 MADE: Final = f"{TAG}.made"
 SPEC: Final = f"{TAG}.spec"
 ATTEMPT: Final = f"{TAG}.attempt"
+MAKING: Final = f"{TAG}.making"
+"""The tag of a machine that is not complete yet; its value is the time until which its creation may take."""
+MAKING_SECONDS: Final = 1200.0
 VM: Final = f"{TAG}.vm"
 REACH: Final = f"{TAG}.reach"
 """The tag of a machine whose engine is not reached by ssh; its value is tls."""
@@ -70,6 +73,16 @@ def parts(body: Body, name: str) -> list[Body]:
 def tags_of(body: Body) -> dict[str, str]:
     """Return the tags of a resource."""
     return body.get("tags") or {}
+
+
+def ip_name(machine: str) -> str:
+    """Return the name of a machine's public address."""
+    return f"{machine}-ip"
+
+
+def nic_name(machine: str) -> str:
+    """Return the name of a machine's interface."""
+    return f"{machine}-nic"
 
 
 def is_reserved(label: str) -> bool:
@@ -156,12 +169,12 @@ class Spec:
     @property
     def ip_name(self) -> str:
         """The name of the machine's public address."""
-        return f"{self.name}-ip"
+        return ip_name(self.name)
 
     @property
     def nic_name(self) -> str:
         """The name of the machine's interface."""
-        return f"{self.name}-nic"
+        return nic_name(self.name)
 
     def machine(self, nic: str, tags: Mapping[str, str]) -> Body:
         """Return the body of the machine."""

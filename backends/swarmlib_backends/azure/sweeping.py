@@ -1,16 +1,15 @@
-"""What a crashed run has left behind: resources with swarmlib's tags whose machine doesn't exist."""
+"""What a crashed run has left behind: resources with swarmlib's tags whose machine doesn't exist, or isn't complete."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
-from .client import Arm, parts
-from .objects import seconds
-from .provisioning import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS
-from .spec import MADE, TAG, VM, Body, tags_of
+from . import stamps
+from .client import Arm
+from .resources import ADDRESSES, INTERFACES, NETWORKS, SECURITY_GROUPS
+from .spec import MADE, MAKING, TAG, VM, Body, tags_of
 
 _OWN: Final = frozenset({INTERFACES.lower(), ADDRESSES.lower()})
 _SHARED: Final = frozenset({NETWORKS.lower(), SECURITY_GROUPS.lower()})
@@ -19,33 +18,34 @@ _SHARED: Final = frozenset({NETWORKS.lower(), SECURITY_GROUPS.lower()})
 async def orphans(arm: Arm, group: str, older_than: float) -> Mapping[str, list[str]]:
     """Return the ids of unused resources, by group; a group's own name is included if nothing in it is needed.
 
-    group: "" for every group. older_than: seconds; newer resources may belong to a machine that is being created.
+    group: "" for every group. older_than: seconds; newer resources may belong to a machine that is being created. What
+    has no tag that tells its age is never unused.
     """
-    by_group = defaultdict[str, list[Body]](list)
-    for each in await arm.tagged(group, TAG):
-        by_group[parts(each["id"])[0]].append(each)
-    for each in await arm.tagged_groups(TAG):
-        if group in ("", each["name"]):
-            by_group[str(each["name"])].append(each)
-    found = {name: await _orphans_of(arm, name, tagged, time.time() - older_than) for name, tagged in by_group.items()}
+    groups = [group] if group else await arm.groups_with(TAG)
+    found = {name: await _orphans_in(arm, name, time.time() - older_than) for name in groups}
     return {name: ids for name, ids in found.items() if ids}
 
 
-async def _orphans_of(arm: Arm, group: str, tagged: Sequence[Body], before: float) -> list[str]:
-    machines = await arm.listed(arm.compute.virtual_machines.list(group))
-    failed = [
-        each for each in machines if each["properties"].get("provisioningState") == "Failed" and TAG in tags_of(each)
-    ]
-    there = {str(each["name"]).lower() for each in machines if each not in failed}
-    old = [each for each in tagged if seconds(tags_of(each).get(MADE, "")) < before]
+async def _orphans_in(arm: Arm, group: str, before: float) -> list[str]:
+    tagged = [each for each in await arm.resources_in(group) if TAG in tags_of(each)]
+    machines = await arm.listed_in(arm.compute.virtual_machines, group)  # this list, unlike the other, never lags
+    unfinished = [each for each in machines if {TAG, MAKING} <= tags_of(each).keys() and _is_older(each, before)]
+    there = {str(each["name"]).lower() for each in machines if each not in unfinished}
+    old = [each for each in tagged if _is_older(each, before)]
     own = [each for each in old if _type(each) in _OWN and tags_of(each).get(VM, "").lower() not in there]
-    own += [each for each in old if _type(each) == MACHINES.lower() and str(each["name"]).lower() not in there]
     users = [each for each in tagged if _type(each) in _OWN and each not in own]
-    ids = [str(each["id"]) for each in own]
+    ids = [str(each["id"]) for each in (*unfinished, *own)]
     if not there and not users:
         ids += [str(each["id"]) for each in old if _type(each) in _SHARED]
-        ids += [group for each in old if _type(each).endswith("/resourcegroups")]
+        itself = await arm.group(group)
+        if itself is not None and TAG in tags_of(itself) and _is_older(itself, before):
+            ids.append(group)
     return ids
+
+
+def _is_older(resource: Body, before: float) -> bool:
+    made = stamps.read(tags_of(resource).get(MADE, ""))
+    return made is not None and made < before
 
 
 def _type(resource: Body) -> str:

@@ -31,6 +31,7 @@ from azure.core.rest._http_response_impl_async import AsyncHttpResponseImpl
 
 from ..http.handshakes import closing_unfinished
 from ..http.one_piece import OnePiece
+from ..http.received import why
 
 CONNECT_SECONDS: Final = 20.0
 READ_SECONDS: Final = 75.0
@@ -132,18 +133,10 @@ def _errors() -> Generator[None]:
     except httpx.ConnectTimeout as exc:
         raise ServiceRequestTimeoutError(f"timed out connecting to {exc.request.url.host}", error=exc) from exc
     except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyError) as exc:
-        raise ServiceRequestError(f"can't connect to {exc.request.url.host}: {_why(exc)}", error=exc) from exc
+        raise ServiceRequestError(f"can't connect to {exc.request.url.host}: {why(exc)}", error=exc) from exc
     except httpx.InvalidURL as exc:
         raise ServiceRequestError(str(exc), error=exc) from exc
     except httpx.TimeoutException as exc:
         raise ServiceResponseTimeoutError(f"{exc.request.url.host} did not answer in time", error=exc) from exc
     except httpx.HTTPError as exc:
-        raise ServiceResponseError(f"the answer of {exc.request.url.host} broke: {_why(exc)}", error=exc) from exc
-
-
-def _why(exc: BaseException) -> str:
-    """Return the first message in a chain of causes: httpx's own error often has none."""
-    cause: BaseException | None = exc
-    while cause is not None and not str(cause):
-        cause = cause.__cause__ or cause.__context__
-    return str(cause or type(exc).__name__)
+        raise ServiceResponseError(f"the answer of {exc.request.url.host} broke: {why(exc)}", error=exc) from exc

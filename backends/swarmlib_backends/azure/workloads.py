@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-from swarmlib import Ambiguous, BytesStream, Conflict, Invalid, NotFound, Request, Server, Unsupported, Verb
+from swarmlib import (
+    Ambiguous,
+    BytesStream,
+    Conflict,
+    Invalid,
+    NotFound,
+    Request,
+    Server,
+    Unavailable,
+    Unsupported,
+    Verb,
+)
 from swarmlib.service import Handler
 
 from ..dockerapi.canonical import reading_canonical
@@ -24,10 +35,12 @@ from . import objects
 from .access import Access, Shell
 from .client import connected
 from .events import Events
-from .machines import default_spec, machines
+from .machines import check_ours, default_spec, machines
 from .objects import Machine
 from .options import AzureOptions
-from .provisioning import MACHINES, provisioning
+from .provisioning import provisioning
+from .removal import named
+from .resources import MACHINES
 from .spec import LABEL, Body, Spec, is_reserved
 
 _CONTAINERS: Final = "containers"
@@ -165,7 +178,7 @@ class Workloads(Server):
 
     async def start(self, request: Request) -> None:
         """Switch a machine on."""
-        machine = await self._whole(request)
+        machine = await self._ours(self._ref(request))
         if machine.power == "running":
             await request.reply.ack(details={"status": 304})
             return
@@ -176,9 +189,9 @@ class Workloads(Server):
         operations = self._arm.compute.virtual_machines
         match request.path:
             case ("containers", ref, "kill"):
-                await self._off(await self._find(ref), request, partial(operations.begin_power_off, skip_shutdown=True))
+                await self._off(await self._ours(ref), request, partial(operations.begin_power_off, skip_shutdown=True))
             case _:
-                await self._off(await self._whole(request), request, operations.begin_power_off)
+                await self._off(await self._ours(self._ref(request)), request, operations.begin_power_off)
 
     async def _off(self, machine: Machine, request: Request, power_off: Callable[..., Awaitable[Any]]) -> None:
         asked = _PowerOff.of(request)
@@ -190,22 +203,22 @@ class Workloads(Server):
 
     async def rm(self, request: Request) -> None:
         """Remove a machine, with its disk, interface and address."""
-        machine = await self._whole(request)
+        machine = await self._ours(self._ref(request))
         if machine.running and not ContainerDelete.of(request).force:
             raise still_runs(machine.id, "running")
-        await self._maker.remove(machine.body)
+        left = await self._maker.remove(machine.body)
         self._events.look()
+        if left:
+            raise Unavailable(f"{machine.name} is removed, but not all that it used: {'; '.join(named(left))}")
 
     async def set(self, request: Request) -> None:
         """Change a machine's size and tags (`update`), or restart it."""
         operations = self._arm.compute.virtual_machines
         match request.path:
             case ("containers", ref, "update"):
-                machine = await self._find(ref)
-                patch = _patch(machine, request.json)
-                await self._operate(machine, partial(operations.begin_update, parameters=patch))
+                await self._update(await self._ours(ref), *_changes(request.json))
             case ("containers", ref, "restart"):
-                await self._operate(await self._find(ref), operations.begin_restart)
+                await self._operate(await self._ours(ref), operations.begin_restart)
             case ("containers", ref, "resize"):
                 await self._find(ref)  # resizes a terminal: an ssh connection has none that could be resized
             case ("containers", _, "rename"):
@@ -213,14 +226,32 @@ class Workloads(Server):
             case _:
                 raise no_such_place("azure", request)
 
+    async def _update(self, machine: Machine, tags: Mapping[str, str], size: str) -> None:
+        if tags:
+            await self._arm.tag(machine.arm_id, tags)
+        if size:
+            patch = {"properties": {"hardwareProfile": {"vmSize": size}}}
+            await self._operate(machine, partial(self._arm.compute.virtual_machines.begin_update, parameters=patch))
+        self._events.look()
+
     async def _operate(self, machine: Machine, begin: Callable[..., Awaitable[Any]]) -> None:
         await self._arm.finished(partial(begin, self.options.group, machine.name))
         self._events.look()
 
-    async def _whole(self, request: Request) -> Machine:
+    def _ref(self, request: Request) -> str:
         if len(request.path) != 2 or request.path[0] != _CONTAINERS:
             raise no_such_place("azure", request)
-        return await self._find(request.path[1])
+        return request.path[1]
+
+    async def _ours(self, ref: str) -> Machine:
+        """Return a machine, as `_find` does, that may be changed.
+
+        Raises:
+            Denied: it may not, because swarmlib did not make it.
+        """
+        machine = await self._find(ref)
+        check_ours(self.options, machine)
+        return machine
 
     # Streams.
 
@@ -248,8 +279,8 @@ class Workloads(Server):
         return await self._arm.fetch(str(found["serialConsoleLogBlobUri"]))
 
 
-def _patch(machine: Machine, body: Any) -> Body:
-    """Return the change of a machine that an `update` asks for: `Labels` are new tags, azure.size is the new size."""
+def _changes(body: Any) -> tuple[dict[str, str], str]:
+    """Return the new tags and the new size ("" for none) that an `update` asks for by `Labels`."""
     given = {key: value for key, value in cast("Body", body or {}).items() if value}
     labels = {key: value for key, value in dict_of(given.pop("Labels", None)).items() if not is_reserved(key)}
     given = {key: value for key, value in given.items() if key not in HARMLESS or not HARMLESS[key](value)}
@@ -260,8 +291,7 @@ def _patch(machine: Machine, body: Any) -> Body:
                           f"{', '.join([*given, *fixed])}")  # fmt: skip
     if not labels and not size:
         raise Invalid(f"Labels is missing, with tags or {LABEL}size to change")
-    patch: Body = {"tags": machine.tags | labels} if labels else {}
-    return patch | ({"properties": {"hardwareProfile": {"vmSize": size}}} if size else {})
+    return labels, size
 
 
 def _tail(text: bytes, count: int | None) -> bytes:

@@ -16,18 +16,22 @@ from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
 from swarmlib.quantities import Duration
 
+from ..control import offering
 from ..dockerapi.canonical import canonical
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerRename, ImageBuild, ImageCommit, ImageGetAll, ImagePush
 from ..dockerapi.rows import WHOLE
 from ..dockerapi.versions import parsed
+from ..observe import engines
+from ..watched_file import WatchedFile
 from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks, swarm_mode
+from .engines_desk import EnginesDesk
 from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
 from .images import Images
 from .lists import Listing
 from .member_source import MemberSource, source_of
 from .members import Members
-from .members_file import MembersFile
+from .members_file import MembersFile, chains_in
 from .node import Node
 from .placement.placement import Placement
 from .placement.strategies import Strategy
@@ -54,6 +58,8 @@ class Balance(Server):
     container goes can be said as in the old Swarm: `-e constraint:region==us`, `-e affinity:container==web`.
     """
 
+    position = "last"
+
     members: Sequence[Stages] = argument(
         "a chain for each engine, in quotes or parentheses; or `swarm`, for the nodes of a swarm", default=[]
     )
@@ -74,6 +80,16 @@ class Balance(Server):
         """See `Backend.check_options`."""
         if not self.members and not self.watch_file and self.provisioner is None:
             raise Invalid("MEMBER or --watch-file is required")
+        if self.deadline <= 0:
+            raise Invalid("--deadline must be above 0")
+        labels = [label for each in map(Chain.read, self.members) if (label := each.label)]
+        if twice := next((each for each in labels if labels.count(each) > 1), ""):
+            raise Invalid(f"two members are named {twice!r}: each name must be its own")
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        if self.watch_file:
+            await chains_in(WatchedFile(FilePath(self.watch_file)))
 
     @property
     def name(self) -> str:
@@ -103,6 +119,7 @@ class Balance(Server):
                 self._listing = Listing(members, strict=self.strict, may_be_empty=self.provisioner is not None)
                 nursery.start_soon(Rescheduler(members, self._spawner, self.reschedule_after).run)
                 async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(offering(engines.KIND, EnginesDesk(members), needed=False))
                     for source in sources:
                         await stack.enter_async_context(source.provision(members))
                     yield
@@ -199,7 +216,7 @@ class Balance(Server):
 
     async def _rename(self, request: Request) -> None:
         """Rename a container on its owner, which checks its own names; those of the other engines are checked here."""
-        owner = await self._router.owner(*request.path)
+        owner = await self._router.owner_of(request)
         name = ContainerRename.of(request).name.removeprefix("/")
         async with self._spawner.renaming(name, owner.member):
             renamed = request.replace(path=(*_CONTAINERS, owner.ref, "rename"))

@@ -93,6 +93,11 @@ class Member(Node):
     def __repr__(self) -> str:
         return f"<member {self.name}: {'up' if self.up else self.failure or 'not known yet'}>"
 
+    @property
+    def down_seconds(self) -> float:
+        """How long it has been down; 0 unless it is known to be down."""
+        return 0.0 if self.failure is None else trio.current_time() - self._down_since
+
     async def wait_up(self) -> None:
         """Wait until the member is up."""
         while not self.up:
@@ -107,8 +112,7 @@ class Member(Node):
             Unavailable: the member is down; the error says since when and why.
         """
         if self.failure is not None:
-            lasted = trio.current_time() - self._down_since
-            text = f"{self.name} is down ({self.failure.message}), for {lasted:.0f} s now; trying again"
+            text = f"{self.name} is down ({self.failure.message}), for {self.down_seconds:.0f} s now; trying again"
             raise Unavailable(text, backend=self.name, details={UNSENT: True})
 
     async def ask(self, request: Request, deadline: float | None = None) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Chain, SwarmError, Unavailable
+from swarmlib import Chain, SwarmError, Unavailable, observing
 from swarmlib.errors import sole
 from swarmlib.supervision import supervised
 
@@ -41,6 +41,7 @@ class Members:
         self.overlay = False
         """Whether new networks span the nodes of a swarm."""
         self._nursery = nursery
+        self._observer = observing.here.get()  # of this stage: a member may join in a task of another one
         self._by_node: dict[Node, Member] = {}
         self._hearers: list[Hear] = []
         self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
@@ -101,7 +102,7 @@ class Members:
         """Open a member's chain, and hold it open until the member leaves. Raise what ends it before it is open."""
         opened = False
         try:
-            async with chain.open() as sender:
+            async with Chain(chain, label=member.name).open(observer=self._observer) as sender:
                 member.sender.connect(sender)
                 opened = True
                 if task_status is not None:

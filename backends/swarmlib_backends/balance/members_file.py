@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from swarmlib import Chain, ChainSyntaxError, Invalid, SwarmError
@@ -33,7 +33,7 @@ class MembersFile:
             Invalid: the file can't be read, or a line is not a chain; nothing is changed then.
             SwarmError: a chain can't be opened; those before it have joined.
         """
-        wanted = _chains(self._path, (await self._file.read()).splitlines())
+        wanted = await chains_in(self._file)
         for text in self._joined.keys() - wanted.keys():
             await self._members.leave(self._joined.pop(text))
         for text, chain in wanted.items():
@@ -53,17 +53,24 @@ class MembersFile:
                 _log.error("the members are unchanged: %s", exc.message)
 
 
-def _chains(path: Path, lines: Sequence[str]) -> Mapping[str, Chain]:
+async def chains_in(file: WatchedFile) -> Mapping[str, Chain]:
+    """Read the chains of a file by their texts.
+
+    Raises:
+        Invalid: the file can't be read, or a line is not a chain.
+    """
     found: dict[str, Chain] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate((await file.read()).splitlines(), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
         try:
             found[text] = Chain.read(text)
         except ChainSyntaxError as exc:
-            raise Invalid(f"{path}, line {number}: {exc.message}") from exc
+            raise Invalid(f"{file.path}, line {number}: {exc.message}") from exc
         if source_of(found[text]) is not None:
             name = found[text].name
-            raise Invalid(f"{path}, line {number}: {name} has members of its own: name it as an argument of balance")
+            raise Invalid(
+                f"{file.path}, line {number}: {name} has members of its own: name it as an argument of balance"
+            )
     return found

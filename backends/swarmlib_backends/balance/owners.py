@@ -37,6 +37,8 @@ class Owner(NamedTuple):
     """Whether no other engine needs to be asked if this one says that it has no such object."""
     missing: bool = False
     """Whether no engine has the object, and this one reports that."""
+    id: str = ""
+    """The object's full id, as the index knows it; "" if it was not found there."""
 
 
 async def find(members: Members, path: Path) -> Owner:
@@ -63,8 +65,9 @@ async def find(members: Members, path: Path) -> Owner:
             # The manager may not show it at the moment: a node that stops using such a network tells that as its end.
             swarm = members.index.places(kind, items[0].id)
             speaker = await manager([member for member in members.all if member in swarm])
-            return Owner(speaker, kind, items[0].id, certain=False)
-        return Owner(members.of(_sole(kind, ref, items).node), kind, ref, certain=False)
+            return Owner(speaker, kind, items[0].id, certain=False, id=items[0].id)
+        item = _sole(kind, ref, items)
+        return Owner(members.of(item.node), kind, ref, certain=False, id=item.id)
     if addressed is not None:
         return Owner(addressed[0], kind, addressed[1], certain=True)
     outcome = await ask_all(members.all, Request(Verb.GET, (kind, ref)))

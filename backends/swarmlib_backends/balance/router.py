@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from swarmlib import Handler, NotFound, Path, ReplySender, Request, Server
 from swarmlib.asking import Answer
 
+from .. import notes
 from . import owners
 from .forwarding import GiveBack
 from .member import Member
@@ -31,9 +32,16 @@ class Router:
         """See `owners.find`."""
         return await owners.find(self._members, path)
 
+    async def owner_of(self, request: Request) -> Owner:
+        """Find the engine that has the object of a call's path, and note its full id. Raise as `owners.find`."""
+        owner = await owners.find(self._members, request.path)
+        if owner.id:
+            notes.found(owner.id)
+        return owner
+
     async def to_owner(self, request: Request, learn: Learn | None = None) -> Any:
         """Forward a call to the member that has the object of its path; raise what `owners.find` raises."""
-        owner = await self.owner(*request.path)
+        owner = await self.owner_of(request)
         return await self.forward(request.replace(path=_there(request.path, owner)), owner, learn)
 
     async def forward(self, request: Request, owner: Owner, learn: Learn | None = None) -> Any:

@@ -7,7 +7,7 @@ the engine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
@@ -16,6 +16,7 @@ import trio
 
 from swarmlib import (
     BadAnswer,
+    Chain,
     Client,
     Internal,
     Invalid,
@@ -37,7 +38,7 @@ from swarmlib.quantities import Duration
 from ..dockerapi import isolation, patience, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import ROWS, Row
-from .engine import ADDRESS_FORMS, open_engine
+from .engine import ADDRESS_FORMS, Endpoint, open_engine
 from .exchange import EngineExchange
 from .locate import locate
 from .response import NoAnswer
@@ -51,6 +52,8 @@ _SAFE: Final = frozenset({"GET", "HEAD"})
 class Docker(Server):
     """A Docker engine, reached by unix socket, TCP, TLS, ssh or pipe; by default the one that the docker CLI uses."""
 
+    position = "last"
+
     address: str = argument(ADDRESS_FORMS, default="")
     context: str = option("Docker context to use instead of an address", default="", metavar="NAME")
     cert_path: str = option(
@@ -60,6 +63,32 @@ class Docker(Server):
     ssh_options: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, kw_only=True)
     """Further options for ssh, as in its configuration."""
 
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
+        if self.timeout <= 0:
+            raise Invalid("--timeout must be above 0")
+        if self.address:
+            Endpoint(self.address).check()
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        self._endpoint().check()
+
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """See `Backend.endpoints`."""
+        return [self._endpoint().address]
+
+    async def greet(self) -> str:
+        """See `Backend.greet`."""
+        async with Chain(self).open() as sender:
+            told = _Told(await Client(sender).get("version"), self.name)
+        version, api, system, processor = (told.check(name, str) for name in ("Version", "ApiVersion", "Os", "Arch"))
+        return f"Docker {version}, API {api}, {system}/{processor}"
+
+    def _endpoint(self) -> Endpoint:
+        return replace(locate(self.address, self.context, self.cert_path), ssh_options=self.ssh_options)
+
     @property
     def name(self) -> str:
         """The backend and the engine, as an error must say which of many it concerns."""
@@ -68,8 +97,7 @@ class Docker(Server):
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connections to the engine open."""
-        endpoint = replace(locate(self.address, self.context, self.cert_path), ssh_options=self.ssh_options)
-        async with open_engine(endpoint) as self._engine:
+        async with open_engine(self._endpoint()) as self._engine:
             yield
 
     def handlers(self) -> Mapping[Verb, Any]:

@@ -8,6 +8,7 @@ machine and no login for each request, and is not limited by sshd's MaxSessions 
 from __future__ import annotations
 
 import logging
+import shlex
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
@@ -24,8 +25,11 @@ from swarmlib.net.ssh import lines, ssh_command
 
 SOCKET_THERE: Final = "/var/run/docker.sock"
 _READY: Final = "swarmlib: ready"
-_HOLD: Final = f"echo '{_READY}'; exec cat"
-"""Ends with this end of its stdin, so that ssh never outlives a swarmd that was killed."""
+_HOLD: Final = f"""\
+if [ ! -S "$0" ]; then echo "there is no socket $0 on this machine: is an engine running there?"; exit 1; fi
+if [ ! -w "$0" ]; then echo "the user $(id -un) may not use the socket $0: is it in the group docker?"; exit 1; fi
+echo '{_READY}'; exec cat"""
+"""Checks the socket $0, and ends with this end of its stdin, so that ssh never outlives a swarmd that was killed."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +62,8 @@ class SshTunnel:
         there = address.path if address.path.strip("/") else SOCKET_THERE
         options = [word for name, value in self._options.items() for word in ("-o", f"{name}={value}")]
         tunnel = ("-L", f"{socket_here}:{there}", *options)
-        return ssh_command(address.hostname or "", address.port, address.username, _HOLD, *tunnel)
+        hold = f"exec sh -c {shlex.quote(_HOLD)} {shlex.quote(there)}"
+        return ssh_command(address.hostname or "", address.port, address.username, hold, *tunnel)
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Run ssh until it ends; report `started` once it has logged in."""

@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from swarmlib import SwarmError
+
 from .status import refusal
 
 _DEFAULT: Final = ("docker.io/library/", "docker.io/", "index.docker.io/library/", "index.docker.io/")
@@ -44,6 +46,14 @@ def normal(text: str, *, status: int = 400) -> str:
     if found["digest"]:
         return f"{name}@{found['digest']}"
     return f"{name}:{found['tag'] or 'latest'}"
+
+
+def normal_or_none(text: str) -> str | None:
+    """Return a reference in normal form; None for a text that is no reference, such as an image's id."""
+    try:
+        return normal(text)
+    except SwarmError:
+        return None
 
 
 def full(text: str) -> str:

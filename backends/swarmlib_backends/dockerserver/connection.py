@@ -15,12 +15,13 @@ from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.targets import Moved
+from ..http.admission import bearer, check_head, expects_invitation
 from ..http.head import Head
 from ..http.headers import Headers
 from ..http.incoming import Incoming
 from ..http.outgoing import response_head
 from ..stream_wrappers import Resumed
-from .admission import bearer, check_head, check_json, check_type, expects_invitation, takes_json
+from .admission import check_json, check_type, takes_json
 from .exchange import response
 from .fields import OWN_HEADERS
 from .reply import HttpReply, last_response

@@ -9,6 +9,7 @@ at once, and its call cancelled in every stage.
 
 from __future__ import annotations
 
+import shlex
 import socket
 import ssl
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from swarmlib.net import callers
 from swarmlib.net.address import Address
 from swarmlib.net.hangups import Hangups
 from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, Heed, most_connections
-from swarmlib.net.listening import listening, serve
+from swarmlib.net.listening import check_addresses, listening, serve, unix_users
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
 from swarmlib.options import Reader
@@ -42,7 +43,14 @@ _Url: TypeAlias = Annotated[str | Address, Reader(_Address.read)]
 
 @dataclass
 class DockerServer(Source):
-    """A Docker API endpoint for the chain that follows it."""
+    """A Docker API endpoint for the chain that follows it.
+
+    Whoever can reach a Docker API is as good as root. A unix socket can be opened only by the user who runs swarmd, and
+    by the members of --group. A tcp address is open to every user and program of this machine; other machines can
+    connect only with a certificate (--tlsverify).
+
+    dockerserver unix:///run/swarm.sock --group docker
+    """
 
     addresses: Sequence[_Url] = argument(
         "address to listen on: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)"
@@ -69,23 +77,56 @@ class DockerServer(Source):
     heed: Heed | None = None
     """Called with the number of clients that are connected, and of those with a call under way, when it changes."""
 
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Bind every address, then serve until cancelled."""
+    def check_options(self) -> None:
+        """See `Backend.check_options`."""
         if self.max_connections < 1:
             raise Invalid(f"--max-connections must be 1 or more, not {self.max_connections}")
+
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """See `Backend.endpoints`."""
+        return [each.text for each in self._urls]
+
+    def invitation(self, address: str) -> str:
+        """See `Source.invitation`."""
+        export = f"export DOCKER_HOST={shlex.quote(address)}"
+        if address.startswith("unix:"):
+            return f"for {unix_users(address)}: {export}"
+        if self.tlsverify:
+            return f"for clients with a certificate: {export} DOCKER_TLS_VERIFY=1"
+        if self.insecure:
+            return f"for everybody who can connect, with root access: {export}"
+        return f"for every user and program of this machine, with root access (a unix socket is private): {export}"
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        check_addresses(self._urls, exposed=self._exposed, safer=_SAFER, group=self.group)
+        self._tls_context()
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Bind every address, then serve until cancelled."""
         self._limiter = ConnectionLimiter(most_connections(self.max_connections), self.name, self.heed)
-        self._tls = self._tls_context() if self.tls or self.tlsverify else None
-        addresses = [_Address.read(address) for address in self.addresses]
+        self._tls = self._tls_context()
+        addresses = self._urls
         self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
-        exposed = self.insecure or self.tlsverify
         async with (
-            listening(addresses, exposed=exposed, safer=_SAFER, group=self.group) as listeners,
+            listening(addresses, exposed=self._exposed, safer=_SAFER, group=self.group) as listeners,
             Hangups.open() as self._hangups,
         ):
             task_status.started()
             await serve(listeners, self._serve, self.name, make_room=self._limiter.make_room)
 
-    def _tls_context(self) -> ssl.SSLContext:
+    @property
+    def _urls(self) -> list[Address]:
+        return list(map(_Address.read, self.addresses))
+
+    @property
+    def _exposed(self) -> bool:
+        return self.insecure or self.tlsverify
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if not (self.tls or self.tlsverify):
+            return None
         return server_context(self.tlscert, self.tlskey, self.tlscacert if self.tlsverify else "")
 
     async def _serve(self, stream: trio.SocketStream, caller: str) -> None:

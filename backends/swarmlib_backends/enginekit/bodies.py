@@ -105,7 +105,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     """Raise what is said of a configuration that can't be."""
     check_process(config)
     health = dict_of(config.get("Healthcheck"))
-    for name in ("Interval", "Timeout", "StartPeriod"):
+    for name in ("Interval", "Timeout", "StartPeriod", "StartInterval"):
         if 0 != int(health.get(name) or 0) < _MILLISECOND:
             raise refusal(400, f"{name} in Healthcheck cannot be less than 1ms")
     if int(health.get("Retries") or 0) < 0:

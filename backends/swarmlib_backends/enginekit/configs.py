@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,29 @@ LEFT_OUT_IF_EMPTY: Final = (
 NO_CONFIG: Final = empty("ContainerConfig", *LEFT_OUT_IF_EMPTY, "StopTimeout")
 """The configuration of an image, or of a container, that says nothing."""
 _CONFIG: Final[dict[str, Any]] = NO_CONFIG | {"Labels": {}}
+
+
+_HOST: Final[dict[str, Any]] = {
+    **empty("HostConfig", *("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs")),
+    "NetworkMode": "default",
+    "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
+    "CgroupnsMode": "host",
+    "IpcMode": "private",
+    "ShmSize": 67108864,
+    "Runtime": "runc",
+    "ConsoleSize": [0, 0],
+    "MemorySwappiness": None,
+    "PidsLimit": None,
+    "MaskedPaths": [
+        *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
+        *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"),
+    ],
+    "ReadonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+}
+"""What an inspection shows of the host's side where nothing is asked for."""
+_DEFAULT_IF_EMPTY: Final = (
+    *("NetworkMode", "ShmSize", "IpcMode", "CgroupnsMode", "Runtime", "OomKillDisable", "ConsoleSize"),
+)
 
 
 def completed(body: Mapping[str, Any], own: Mapping[str, Any], hostname: str) -> dict[str, Any]:
@@ -41,6 +65,19 @@ def completed(body: Mapping[str, Any], own: Mapping[str, Any], hostname: str) ->
         if not config.get(name):
             config.pop(name, None)
     return config
+
+
+def completed_host(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the host's side of a configuration with an engine's defaults, but for the log's, which are a backend's."""
+    host = {**_HOST, **given}
+    for name in _DEFAULT_IF_EMPTY:
+        host[name] = host[name] or copy.copy(_HOST[name])
+    host["RestartPolicy"] = {**_HOST["RestartPolicy"], **dict_of(given.get("RestartPolicy"))}
+    if host["MemorySwappiness"] == -1:
+        host["MemorySwappiness"] = None
+    if host["PidsLimit"] == 0:
+        host["PidsLimit"] = None
+    return host
 
 
 def _merged_env(own: list[str], given: list[str]) -> list[str]:

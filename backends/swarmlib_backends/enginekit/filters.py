@@ -33,7 +33,7 @@ IMAGES: Final = frozenset({"before", "dangling", "label", "reference", "since"})
 PRUNE_FILTERS: Final = frozenset({"label", "label!", "until"})
 """The filters that every prune of objects with a time has."""
 _STATUSES: Final = frozenset({"created", "restarting", "running", "removing", "paused", "exited", "dead"})
-_OF_STOPPED: Final = frozenset({"before", "exited", "since", "status"})
+_OF_STOPPED: Final = frozenset({"status"})
 """Filters with which a list also holds containers that don't run."""
 
 

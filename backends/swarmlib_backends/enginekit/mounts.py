@@ -160,3 +160,21 @@ def _mount_problem(kind: str, given: dict[str, Any], target: str, source: str) -
     if kind == "bind" and not source.startswith("/"):
         return f"invalid mount path: '{source}' mount path must be absolute"
     return ""
+
+
+def described(mount: Mount, source: str) -> dict[str, Any]:
+    """Return what lists and inspections show of what is mounted.
+
+    source: the folder that it is, on the machine of the engine; "" for none.
+    """
+    is_volume = mount.type == "volume"
+    return {
+        "Type": mount.type,
+        **({"Name": mount.name} if is_volume else {}),
+        "Source": source,
+        "Destination": mount.target,
+        **({"Driver": "local"} if is_volume else {}),
+        "Mode": mount.mode,
+        "RW": mount.writable,
+        "Propagation": mount.propagation,
+    }

@@ -7,13 +7,13 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from swarmlib import Request
 
-from ..dockerapi.rows import ROWS
+from ..dockerapi.rows import ROWS, WHOLE
 
 Operations: TypeAlias = Mapping[str, Callable[[Request], Awaitable[Any]]]
 """What answers, by the names of the rows in the routing table."""
 FOLLOW: Final = "swarmlib.attach"
 """In the place of a row's name: swarmlib's own `attach`, for which an engine has several rows."""
-_NAMES: Final = {FOLLOW, *(row.name for row in ROWS)}
+_NAMES: Final = {FOLLOW, *(row.name for row in (*ROWS, WHOLE))}
 
 M = TypeVar("M", bound=Callable[..., Awaitable[Any]])
 

@@ -46,6 +46,8 @@ class EngineServer(Server):
     refuses that before it looks for anything.
     """
 
+    position = "last"
+
     operations: Operations
 
     @answers("SystemPing", "SystemPingHead")

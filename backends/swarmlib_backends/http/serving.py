@@ -1,4 +1,6 @@
-"""A small HTTPS server, for services that are played on this machine: a request is read whole, its answer is an object.
+"""A small HTTP server: a request is read whole, its answer is an object.
+
+`serving` serves HTTPS for services that are played on this machine; `converse` serves one connection, whatever it is:
 
     async with serving("127.0.0.1", 0, context, "fake ARM", handler) as url: ...
 
@@ -20,10 +22,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 import trio
 
-from swarmlib import Invalid, SwarmError, Unavailable
+from swarmlib import Denied, Invalid, SwarmError, Unavailable
 from swarmlib.net.listening import serve
 from swarmlib.net.sockets import lean
-from swarmlib.net.tls import TlsStream, secured
+from swarmlib.net.tls import secured
 
 from .head import Head
 from .incoming import Incoming
@@ -96,32 +98,53 @@ async def serving(
         raise Unavailable(f"can't listen on {host}:{port}: {exc.strerror or exc}") from exc
     base = f"https://{host}:{listeners[0].socket.getsockname()[1]}"
     async with trio.open_nursery() as nursery:
-        serve_one = partial(_secure, context=context, name=name, service=_Service(base, handler, refused))
+        serve_one = partial(_secure, context=context, name=name, service=Service(base, handler, refused))
         nursery.start_soon(serve, listeners, serve_one, name)
         yield base
         nursery.cancel_scope.cancel()
 
 
+def _admit(_: Head) -> None:
+    """Admit every request."""
+
+
 @dataclass(frozen=True)
-class _Service:
+class Service:
+    """What answers the requests of a connection.
+
+    Attributes:
+        base: the beginning of its URLs, such as https://HOST:PORT.
+        handler: answers a request.
+        refused: makes the body of the answer to what is not HTTP, or not admitted, of the reason.
+        admit: checks the head of a request before its body is read. It raises `Denied`, which is answered 403, or
+            `Invalid`.
+    """
+
     base: str
     handler: Handler
     refused: Callable[[str], Any]
+    admit: Callable[[Head], None] = _admit
 
 
 async def _secure(
-    stream: trio.SocketStream, client: str, *, context: ssl.SSLContext, name: str, service: _Service
+    stream: trio.SocketStream, client: str, *, context: ssl.SSLContext, name: str, service: Service
 ) -> None:
     hidden = await secured(lean(stream), context, name, client)
     if hidden is not None:
         async with hidden:
-            await _converse(hidden, service)
+            await converse(hidden, service)
 
 
-async def _converse(stream: TlsStream, service: _Service) -> None:
+async def converse(stream: trio.abc.HalfCloseableStream, service: Service) -> None:
+    """Answer the requests that arrive on a connection, until it ends.
+
+    Raises:
+        trio.BrokenResourceError: the client disconnected.
+    """
     incoming = Incoming(stream)
     try:
         while (head := await incoming.next_head()) is not None:
+            service.admit(head)
             if head.upgrade:
                 incoming.converse(chunks=True)
             else:
@@ -131,11 +154,14 @@ async def _converse(stream: TlsStream, service: _Service) -> None:
                 return
     except Unavailable as exc:
         raise trio.BrokenResourceError("the client disconnected") from exc
-    except SwarmError as exc:  # it is not HTTP, or too large
-        await _send(stream, Answer(400, service.refused(exc.message), {"Connection": "close"}), bodyless=False)
+    except SwarmError as exc:  # it is not HTTP, too large, or not admitted
+        status = 403 if isinstance(exc, Denied) else 400
+        await _send(stream, Answer(status, service.refused(exc.message), {"Connection": "close"}), bodyless=False)
 
 
-async def _exchange(stream: TlsStream, incoming: Incoming, service: _Service, request: Request) -> bool:
+async def _exchange(
+    stream: trio.abc.HalfCloseableStream, incoming: Incoming, service: Service, request: Request
+) -> bool:
     """Answer a request; return False if the connection can't be used any more."""
     if request.upgrade:
         answer = await service.handler(request)
@@ -180,7 +206,7 @@ async def _while_connected(incoming: Incoming) -> AsyncGenerator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def _send(stream: TlsStream, answer: Answer, *, bodyless: bool) -> bool:
+async def _send(stream: trio.abc.HalfCloseableStream, answer: Answer, *, bodyless: bool) -> bool:
     """Send an answer; return False if the connection can't be used any more."""
     if answer.pieces is not None:
         return await _send_pieces(stream, answer, answer.pieces)
@@ -197,7 +223,9 @@ async def _send(stream: TlsStream, answer: Answer, *, bodyless: bool) -> bool:
     return not answer.halfway
 
 
-async def _send_pieces(stream: TlsStream, answer: Answer, pieces: Callable[[Write], Awaitable[None]]) -> bool:
+async def _send_pieces(
+    stream: trio.abc.HalfCloseableStream, answer: Answer, pieces: Callable[[Write], Awaitable[None]]
+) -> bool:
     await stream.send_all(response_head(answer.status, _encoded({"Transfer-Encoding": "chunked"} | answer.headers)))
 
     async def write(data: bytes) -> None:
@@ -216,7 +244,7 @@ def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 class _Continued(trio.abc.HalfCloseableStream):
     """A connection after the request that upgraded it, of which the first bytes came with that."""
 
-    def __init__(self, stream: TlsStream, early: bytes) -> None:
+    def __init__(self, stream: trio.abc.HalfCloseableStream, early: bytes) -> None:
         self._stream, self._early = stream, early
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:

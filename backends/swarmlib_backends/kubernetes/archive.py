@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import posixpath
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +28,7 @@ from .pods import names
 from .pods.shim import BUSYBOX
 from .pods.status import phase
 from .streams.remote import RemoteCommand, RemoteProcess
+from .uploading import upload
 
 _MOST_ERRORS: Final = 4096
 """Bytes of a tar's complaints that are kept."""
@@ -58,9 +58,8 @@ code=$?
 {BUSYBOX} cat >/dev/null
 exit "$code"
 """
-"""All of the input is read, also what follows a tar's end: a cluster may lose how a process ended that does not.
-
-This tar never replaces a folder by something else, and leaves alone what is no folder where one should be.
+"""As `tars.UNPACK`, for a client's tar: this tar never replaces a folder by something else, and would leave alone what
+is no folder where one should be.
 """
 _NO_FOLDER: Final = re.compile(r"can't remove old file (.*): Is a directory")
 _EXPORT: Final = f"""
@@ -138,13 +137,9 @@ class Archive:
         own = ["-o"] if asked.copy_uidgid and container.config.get("User") else []
         words = (BUSYBOX, "sh", "-c", _UNPACK, "sh", folder, *packed, *own)
         command = RemoteCommand("exec", names.MAIN, words, stdin=True)
-        async with remote(self.cluster, container, command) as process, trio.open_nursery() as sending:
-            sending.start_soon(_upload, head, request.upload, process)
-            errors = b""
-            while (received := await process.receive()) is not None:
-                errors = (errors + received[1])[-_MOST_ERRORS:]
-            sending.cancel_scope.cancel()
-        if process.exit_code != 0:
+        async with request.upload:
+            code, errors = await upload(self.cluster, container, command, _pieces(head, request.upload))
+        if code != 0:
             raise _unpack_error(errors, folder)
         self.lifecycle.events.tell_container(container, "extract-to-dir")
 
@@ -223,14 +218,11 @@ async def _head(upload: trio.abc.ReceiveStream) -> bytes:
     return head
 
 
-async def _upload(head: bytes, upload: trio.abc.ReceiveStream, process: RemoteProcess) -> None:
-    """Send an upload, of which `head` was read, to a process; to its end or to that of the process."""
-    async with upload:
-        with suppress(trio.BrokenResourceError):
-            await process.send(head)
-            async for piece in upload:
-                await process.send(piece)
-            await process.end_input()
+async def _pieces(head: bytes, upload: trio.abc.ReceiveStream) -> AsyncGenerator[bytes]:
+    """Yield an upload, of which `head` was read."""
+    yield head
+    async for piece in upload:
+        yield bytes(piece)
 
 
 def _unpack_error(errors: bytes, folder: str) -> SwarmError:

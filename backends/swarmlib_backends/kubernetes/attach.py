@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -25,23 +25,47 @@ KEPT_GRACE_SECONDS: Final = 0.5
 """The same as `GRACE_SECONDS` for a container that is kept, whose process ends while its Pod and its streams go on."""
 
 
+class AttachedProcess(Protocol):
+    """A process in a Pod; its methods are those of `RemoteProcess`."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, once that is known."""
+
+    async def receive(self) -> tuple[str, bytes] | None:
+        """Return the next output, with the stream that it is of; None at the end."""
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """Send bytes to stdin."""
+
+    async def end_input(self) -> None:
+        """End stdin."""
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the terminal."""
+
+
 @asynccontextmanager
-async def remote(cluster: Cluster, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[RemoteProcess]:
+async def remote(
+    cluster: Cluster, container: PodContainer, command: RemoteCommand, *, ended: trio.Event | None = None
+) -> AsyncGenerator[RemoteProcess]:
     """Attach to the process of a container, or run another one, for the time of the context.
 
-    It ends when the Pod does, and the container does not remove itself before.
+    It ends when the Pod does, or when `ended` is set, and the container does not remove itself before.
 
     Raises:
         SwarmError: the cluster's error.
     """
     by_run = container.record.keep and command.kind == "attach"
+    if ended is None:
+        ended = container.exited if by_run else container.pod_ended
     opened = remote_command(
         cluster.api,
         cluster.namespace,
         pod_name(container),
         command,
         dialects=cluster.dialects,
-        ended=container.exited if by_run else container.pod_ended,
+        ended=ended,
         grace=KEPT_GRACE_SECONDS if by_run else GRACE_SECONDS,
     )
     with container.kept():
@@ -49,9 +73,9 @@ async def remote(cluster: Cluster, container: PodContainer, command: RemoteComma
             yield process
 
 
-async def attached(
-    cluster: Cluster, container: PodContainer, attach: Callable[[], Awaitable[RemoteProcess]]
-) -> RemoteProcess:
+async def confirmed(
+    cluster: Cluster, container: PodContainer, attach: Callable[[], Awaitable[AttachedProcess]]
+) -> AttachedProcess:
     """Attach, with stdin, to a container at its gate, and wait until that has come into effect.
 
     A cluster answers before it has; so the gate waits for a word that comes through the attach itself.
@@ -63,7 +87,7 @@ async def attached(
     """
     word = secrets.token_hex(8)
     opened = trio.Event()
-    found: list[RemoteProcess] = []
+    found: list[AttachedProcess] = []
 
     async def open_it() -> None:
         found.append(await attach())
@@ -94,7 +118,7 @@ class RemoteStdio:
     closed: is set when the client has gone, so that the connection can be closed.
     """
 
-    process: RemoteProcess
+    process: AttachedProcess
     closed: trio.Event
     now: Callable[[], float]
     on_end: Callable[[int | None], None] = lambda _: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import trio
@@ -22,7 +22,9 @@ from .pods import names, reading, record
 from .pods.options import PodOptions
 from .pods.pod import pod as pod_of
 from .pods.record import Record
+from .policies import put_policy
 from .reservations import holder as holder_in
+from .split_logs import SplitLogs
 from .streams.negotiate import Dialects
 
 _TRIES: Final = 10
@@ -39,6 +41,7 @@ class Cluster:
     mirror: Mirror
     options: PodOptions
     dialects: Dialects
+    split_logs: SplitLogs = field(default_factory=SplitLogs)
 
     @property
     def namespace(self) -> str:
@@ -122,11 +125,13 @@ class Cluster:
     async def make_pod(self, container: PodContainer, *, run: int, gate: bool) -> None:
         """Make the Pod of a run of a container. Raises `SwarmError`: it can't be, or the cluster's error."""
         body = pod_of(container.record, self.options, run=run, gate=gate)
+        if self.options.isolate:
+            await put_policy(self.api, container.record, self.options)
         await self.mirror.seen(await self.api.post(PODS.path(self.namespace), body))
 
-    async def patch_pod(self, container: PodContainer, patch: Any, *part: str) -> None:
-        """Change the Pod of a container, or a part of it. Raises `SwarmError`: the cluster's error."""
-        await self.api.patch(PODS.path(self.namespace, pod_name(container), *part), patch)
+    async def patch_pod(self, container: PodContainer, patch: Any, *part: str) -> Body:
+        """Change the Pod of a container, or a part of it, and return it. Raises `SwarmError`: the cluster's error."""
+        return await self.api.patch(PODS.path(self.namespace, pod_name(container), *part), patch)  # type: ignore[no-any-return]
 
     async def end_pod(self, container: PodContainer) -> None:
         """End the Pod of a container: the cluster sends TERM, waits as long as the Pod allows, and restarts nothing."""

@@ -13,7 +13,7 @@ import trio
 from ..dockerapi.nullable import dict_of
 from ..enginekit.container import Configured
 from .pods import status
-from .pods.record import Ended, Record
+from .pods.record import Ended, Health, Record
 from .pods.status import State
 
 Pod: TypeAlias = dict[str, Any]
@@ -43,8 +43,10 @@ class PodContainer(Configured):
     """Set when the processes of its Pod, if it has one, have ended or are gone; each Pod has its own."""
     removed: trio.Event = field(default_factory=trio.Event)
     _changed: trio.Event = field(default_factory=trio.Event)
+    _checked: tuple[int, Health] | None = None
+    """The last checks of its health, and the run that they are of."""
     _seen: Ended | None = None
-    """The end of a run whose Pod is gone, and that may not be written down."""
+    """The end of the run whose Pod is gone: as it was seen, or as the deletion of a Pod that ran."""
 
     def __post_init__(self) -> None:
         self.id = self.record.id
@@ -83,19 +85,27 @@ class PodContainer(Configured):
         """Whether its Pod, if it has one, waits for a run that was not asked for yet."""
         return self.status == "created" or (self.record.keep and self.status == "exited")
 
+    @property
+    def published_address(self) -> str:
+        """The address of its published ports, where its record does not say it; "" for none (yet)."""
+        if self.record.via == "pod":
+            return self.address
+        return str(dict_of((self.pod or {}).get("status")).get("hostIP") or "")
+
     def update(self, record: Record, pod: Pod | None) -> State:
         """Take what the cluster has now, and wake those who wait; returns the state before."""
         before = self.state
         if pod is None and self.pod is not None:
-            self._seen = _end_with_pod(record.run, before)
+            self._seen = _end_of(record, before)
         self.record, self.pod, self.config = record, pod, record.config
-        self.state = status.state(self._known_record(), pod)
+        self.state = self._with_checks(status.state(self._known_record(), pod))
         self.wake()
         if pod is None or status.phase(pod) in ("Failed", "Succeeded"):
             self.pod_ended.set()
         elif self.pod_ended.is_set():
             self.pod_ended = trio.Event()
-        if self.has_ended_since(before) or (before.status == "restarting" and not self.running):
+        failed = self.status == "created" and before.running and not self.begins
+        if failed or self.has_ended_since(before) or (before.status == "restarting" and not self.running):
             self.exited.set()
             self.exited = trio.Event()
         return before
@@ -115,6 +125,18 @@ class PodContainer(Configured):
         if seen is None or seen.run != self.record.run or (known is not None and known.run == seen.run):
             return self.record
         return replace(self.record, last=seen)
+
+    def note_health(self, found: Health) -> None:
+        """Note the last checks of this run. What the status is, the record says."""
+        self._checked = self.record.run, found
+        self.state = self._with_checks(self.state)
+
+    def _with_checks(self, state: State) -> State:
+        """Return a state with the checks of this run that are known."""
+        known, checked = state.health, self._checked
+        if known is None or checked is None or checked[0] != self.record.run or known.latest >= checked[1].latest:
+            return state
+        return replace(state, health=replace(checked[1], status=known.status))
 
     def wake(self) -> None:
         """Have all that wait for a change look again."""
@@ -141,10 +163,10 @@ class PodContainer(Configured):
             self.wake()
 
 
-def _end_with_pod(run: int, before: State) -> Ended | None:
-    """Return the end of a run, by the state before its Pod was gone; None if it had not begun."""
-    if before.running:
-        return Ended(run, _KILLED, before.started, time.time(), error="its Pod was deleted")
-    if before.status != "exited":
-        return None
-    return Ended(run, before.exit_code, before.started, before.finished, before.oom_killed, before.error)
+def _end_of(record: Record, last: State) -> Ended | None:
+    """Return the end of a run whose Pod is gone. last: how it was before that."""
+    if last.running:
+        return Ended(record.run, _KILLED, last.started, time.time(), error="its Pod was deleted")
+    if last.status == "exited":
+        return Ended(record.run, last.exit_code, last.started, last.finished, last.oom_killed, last.error)
+    return None

@@ -5,28 +5,36 @@ from __future__ import annotations
 import secrets
 import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
 import trio
 
 from swarmlib import Request, Unsupported
+from swarmlib.client.multiplexed import lines
 
 from ..dockerapi import platforms
 from ..dockerapi.detachkeys import Typed, keys
-from ..dockerapi.nullable import dict_of, list_of
-from ..dockerapi.operations import ContainerAttach, ContainerCreate, ContainerInspect, ContainerList, ContainerResize
+from ..dockerapi.operations import (
+    ContainerAttach,
+    ContainerCreate,
+    ContainerInspect,
+    ContainerList,
+    ContainerLogs,
+    ContainerResize,
+)
 from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
-from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
-from ..enginekit.operations import answers, body_of
+from ..enginekit.health import plan_of
+from ..enginekit.operations import FOLLOW, answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from . import views
-from .attach import RemoteStdio, attached, remote
+from .attach import AttachedProcess, RemoteStdio, confirmed, remote
+from .captured import attached
 from .cluster import Cluster
 from .container import PodContainer
 from .execs import Execs
@@ -34,20 +42,22 @@ from .holding import held
 from .images.images import Images, Known
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
-from .logs import send_logs
+from .listing import listed
+from .log_lines import Wanted, log_lines
+from .log_parts import parts_of
+from .logged import LoggedStdio
+from .logs import check_kept, open_logs, send_logs
 from .networking import Networking
 from .pods import names
 from .pods.creation import new
 from .pods.fields import refused
+from .pods.health import command, plan
+from .pods.options import PodOptions
 from .pods.record import Image, Record
-from .pods.volumes import mounts
-from .streams.remote import RemoteCommand, RemoteProcess
+from .streams.remote import RemoteCommand
+from .volume_operations import VolumeOperations
 
-_FILTERS: Final[Mapping[str, Filter[PodContainer]]] = {
-    **FILTERS,
-    "ancestor": one_of(lambda each, value: value in (each.config.get("Image"), views.image_id(each))),
-    "exited": by_exit,
-}
+_BOTH: Final = {"stream": "1", "stdout": "1", "stderr": "1"}
 
 
 class Containers(ContainerOperations[PodContainer]):
@@ -60,6 +70,7 @@ class Containers(ContainerOperations[PodContainer]):
         networking: Networking,
         images: Images,
         execs: Execs,
+        volumes: VolumeOperations,
         nursery: trio.Nursery,
     ) -> None:
         super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
@@ -68,8 +79,9 @@ class Containers(ContainerOperations[PodContainer]):
         self._networking = networking
         self._images = images
         self._execs = execs
+        self._volumes = volumes
         self._nursery = nursery
-        self._terminals: dict[str, list[RemoteProcess]] = {}
+        self._terminals: dict[str, list[AttachedProcess]] = {}
         """The connections by which clients are attached, by the ids of the containers."""
 
     async def list_containers(self, request: Request) -> list[Any]:
@@ -79,7 +91,7 @@ class Containers(ContainerOperations[PodContainer]):
         now = self.now()
         return [
             views.summary(each, now, self._networking.shown(each))
-            for each in chosen(reversed(self.store), request, _FILTERS)
+            for each in listed(self._cluster.mirror, self._networking, request)
         ]
 
     async def create(self, request: Request) -> dict[str, Any]:
@@ -95,7 +107,9 @@ class Containers(ContainerOperations[PodContainer]):
         image = None if known is None else _image(known, secret)
         name_of = self._networking.networks.name_of
         record = new(name, body, image, self._cluster.options, self.now(), name_of)
-        _check_done_here(record)
+        _check_health(record, self._cluster.options)
+        await self._life.binds.check(record)
+        await self._volumes.make_for(record)
         made = await self._cluster.create(record, secret)
         return {"Id": made.id, "Warnings": [warning] if warning else []}
 
@@ -131,6 +145,24 @@ class Containers(ContainerOperations[PodContainer]):
     async def _logs(self, request: Request) -> None:
         await send_logs(self._cluster, self._nursery, self.find(request), request)
 
+    @answers(FOLLOW)
+    async def _follow(self, request: Request) -> None:
+        """Answer with a container's output as `log` replies, and its state when it ends."""
+        container, reply = self.find(request), request.reply
+        async with await self._output(container) as stream, aclosing(lines(stream, tty=container.tty)) as found:
+            await reply.ack()
+            async for line in found:
+                await reply.log(line.data, details={"stream": line.stream})
+        await container.until(lambda each: not each.running)
+        await reply.set(self.state(container))
+
+    async def _output(self, container: PodContainer) -> trio.abc.ReceiveStream:
+        """Open the stream of all that a container writes, from its first start on. Raises `SwarmError`."""
+        if container.status == "created":
+            await self._life.gated(container)
+            return await self._stream(container, ContainerAttach.read(_BOTH))
+        return await open_logs(self._cluster, self._nursery, container, ContainerLogs.read(_BOTH | {"follow": "1"}))
+
     @answers("ContainerAttach")
     async def _attach(self, request: Request) -> None:
         container, asked = self.find(request), ContainerAttach.of(request)
@@ -143,17 +175,19 @@ class Containers(ContainerOperations[PodContainer]):
 
     async def _stream(self, container: PodContainer, asked: ContainerAttach) -> trio.abc.Stream:
         """Attach a client to the process of a container. Raises `SwarmError`."""
-        if asked.logs:
-            raise Unsupported("attach with logs is not supported in a cluster: use the logs themselves")
         tty, opened = container.tty, bool(container.config.get("OpenStdin"))
         stdin = opened and asked.stdin
-        if stdin and not tty and _input_has_ended(container):
-            raise Unsupported(f"the input of {container.name} has ended with its first run, and can't be opened again")
-        waits = container.at_gate and (stdin or not opened)
-        command = RemoteCommand("attach", names.MAIN, stdin=stdin or waits, stderr=not tty, tty=tty)
-        closed = trio.Event()
-        process = await self._opened(container, command, closed, waits=waits)
-        remote_stdio = RemoteStdio(process, closed, self.now)
+        remote_stdio: RemoteStdio | LoggedStdio
+        if asked.logs and container.status != "created":
+            stdin = stdin and asked.stream and container.running
+            remote_stdio = await self._logged(container, follow=asked.stream, stdin=stdin)
+        else:
+            _check_input(container, stdin=stdin)
+            waits = container.at_gate and (stdin or not opened)
+            command = RemoteCommand("attach", names.MAIN, stdin=stdin or waits, stderr=not tty, tty=tty)
+            closed = trio.Event()
+            process = await self._attached(container, command, closed, waits=waits)
+            remote_stdio = RemoteStdio(process, closed, self.now)
         typed = Typed(keys(asked.detach_keys)) if tty else None
         once, on_detach = bool(container.config.get("StdinOnce")), partial(self._detached, container)
         streams = chosen_streams(asked)
@@ -161,23 +195,39 @@ class Containers(ContainerOperations[PodContainer]):
             remote_stdio, remote_stdio, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach
         )
 
-    async def _opened(
-        self, container: PodContainer, command: RemoteCommand, closed: trio.Event, *, waits: bool
-    ) -> RemoteProcess:
+    async def _logged(self, container: PodContainer, *, follow: bool, stdin: bool) -> LoggedStdio:
+        """Return what a container has written, and what it writes, if that is followed; and its stdin."""
+        check_kept(container)
+        wanted, closed = Wanted(follow=follow and container.running), trio.Event()
+        parts = await parts_of(self._cluster, container)
+        lines = await held(self._nursery, log_lines(self._cluster, container, parts, wanted), closed)
+        stdio = LoggedStdio(lines, closed)
+        if stdin:
+            command = RemoteCommand("attach", names.MAIN, stdin=True, stdout=False, stderr=False, tty=container.tty)
+            try:
+                stdio.process = await self._attached(container, command, closed)
+            except BaseException:
+                closed.set()
+                raise
+        return stdio
+
+    async def _attached(
+        self, container: PodContainer, command: RemoteCommand, closed: trio.Event, *, waits: bool = False
+    ) -> AttachedProcess:
         """Attach to a process until `closed` is set; to one that `waits` at its gate, until that is in effect."""
         attach = partial(held, self._nursery, self._terminal(container, command), closed)
         if not waits:
             return await attach()
         try:
-            return await attached(self._cluster, container, attach)
+            return await confirmed(self._cluster, container, attach)
         except BaseException:
             closed.set()
             raise
 
     @asynccontextmanager
-    async def _terminal(self, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[RemoteProcess]:
+    async def _terminal(self, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[AttachedProcess]:
         """Attach to a process, whose terminal can be resized for the time of the context."""
-        async with remote(self._cluster, container, command) as process:
+        async with attached(self._cluster, container, command) as process:
             terminals = self._terminals.setdefault(container.id, [])
             terminals.append(process)
             try:
@@ -206,22 +256,26 @@ class Containers(ContainerOperations[PodContainer]):
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
 
 
-def _input_has_ended(container: PodContainer) -> bool:
-    """Return whether the cluster has closed the input of a container: it does so once, at the end of an attach."""
+def _check_input(container: PodContainer, *, stdin: bool) -> None:
+    """Refuse an attach to an input that the cluster has closed, as it does once, at the end of an attach.
+
+    Raises:
+        Unsupported: it is closed.
+    """
     first = 1 if container.running else 0
-    return container.record.keep and bool(container.config.get("StdinOnce")) and container.record.run > first
+    once = bool(container.config.get("StdinOnce")) and not container.tty
+    if stdin and once and container.record.keep and container.record.run > first:
+        raise Unsupported(f"the input of {container.name} has ended with its first run, and can't be opened again")
 
 
-def _check_done_here(record: Record) -> None:
-    """Refuse what a Pod could have, and no gateway does for it. Raises `Unsupported`."""
-    volume = next((each for each in mounts(record) if each.type == "volume" and not each.anonymous), None)
-    if volume is not None:
-        why = "named volumes are not made in a cluster; an anonymous one is empty and goes with the container"
-        raise refused((f"the volume {volume.name!r:.80}", why))
-    if list_of(dict_of(record.body.get("Healthcheck")).get("Test")) not in ([], ["NONE"]):
-        raise refused(("Healthcheck", "no gateway runs health checks in a cluster"))
+def _check_health(record: Record, options: PodOptions) -> None:
+    """Refuse a health check that can't be made; that of an image is left out then. Raises `Unsupported`."""
+    if options.tools == "never" and plan_of(record.body) is not None:
+        raise refused(("Healthcheck", "swarmlib's tools make the checks, which --tools never forbids"))
+    if (found := plan(record, options)) is not None:
+        command(record, found, options)
 
 
 def _image(known: Known, secret: Mapping[str, Any] | None) -> Image:
     """Return what the record of a container keeps of its image. secret: that which pulls it, if it needs one."""
-    return Image("", known.found.digest, known.found.config, secret["metadata"]["name"] if secret else "")
+    return Image(known.reference, known.shown_id, known.found.config, secret["metadata"]["name"] if secret else "")

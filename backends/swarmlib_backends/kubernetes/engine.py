@@ -10,24 +10,30 @@ from typing import Any
 
 import trio
 
-from swarmlib import Denied, Request
-from swarmlib.supervision import supervised
+from swarmlib import Chain, Denied, Request, Sender
 
 from ..enginekit.clock import Clock
 from ..enginekit.events import Events
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
+from ..registry.client import Registries
+from ..registry.credentials import stored
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
+from .binds import Binds
 from .cluster import Cluster
 from .containers import Containers
 from .endpoints import Endpoints
 from .execs import Execs
 from .happenings import Happenings
+from .health import HealthChecks
+from .images.builder import Builder
+from .images.building import Building
+from .images.built import BuiltImages
 from .images.images import Images
+from .images.naming import Naming
 from .images.operations import ImageOperations
-from .images.registry import Registries
 from .keeping import Keeper
 from .lifecycle import Lifecycle
 from .mirror import Mirror
@@ -36,12 +42,17 @@ from .networking import Networking
 from .networks import Networks
 from .options import KubernetesOptions
 from .pods import template
+from .pods.claims import Claim
 from .pods.options import PodOptions
 from .ports import Ports
+from .publishers import NodePorts, PodPorts, Publisher
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
 from .updating import Updates
+from .volume_operations import VolumeOperations
+from .volumes import Volumes
+from .walls import Walls
 from .yaml_files import read_yaml
 
 
@@ -61,35 +72,30 @@ class Engine(EngineServer):
         """Hold the connections to the cluster, and the watches."""
         options, clock = self.options, Clock()
         access = read_access(options.kubeconfig, options.context, options.namespace)
-        async with (
-            Api.open(access) as api,
-            Registries.open(options.insecure_registry) as registries,
-            trio.open_nursery() as nursery,
-        ):
+        async with Api.open(access) as api, trio.open_nursery() as nursery:
             self._mirror = Mirror(api, access.namespace)
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
-            Happenings(cluster, events, nursery, clock.now, self.name)
+            happenings = Happenings(cluster, events, nursery, clock.now, self.name)
             self._keeper = Keeper(cluster, nursery, clock.now, self.name)
-            self._networks = Networks(api, access.namespace)
-            endpoints, ports = Endpoints(cluster, self._networks, nursery), Ports(cluster, nursery)
-            networking = Networking(self._networks, endpoints, ports)
-            lifecycle = Lifecycle(cluster, networking, events, clock.now, options.start_timeout)
-            images = Images(registries, clock.now)
-            execs = Execs(cluster, events, clock.now, nursery)
-            containers = Containers(cluster, lifecycle, networking, images, execs, nursery)
-            archive = Archive(cluster, lifecycle, nursery)
-            networks = NetworkOperations(cluster, networking, events, clock.now)
-            own = (containers, networks, execs, archive, Top(cluster, events), Updates(cluster, events))
-            families = (*own, events, System(cluster), ImageOperations(images, events))
-            self.operations = operations_of(self, *families)
-            nursery.start_soon(supervised, f"{self.name}: the watches", self._mirror.run)
-            nursery.start_soon(supervised, f"{self.name}: the watches of networks", self._networks.run)
-            try:
-                yield
-            finally:
-                ports.close()
-                nursery.cancel_scope.cancel()
+            HealthChecks(cluster, nursery)
+            self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
+            endpoints, ports = Endpoints(cluster, self._networks, nursery), _publisher(cluster, nursery)
+            walls = Walls(cluster, nursery) if options.isolate else None
+            networking = Networking(self._networks, endpoints, ports, walls)
+            of_volumes = VolumeOperations(cluster, volumes, events, clock.now)
+            async with _of_images(options, cluster, events, clock, nursery) as (images, of_images):
+                of_containers = _of_containers(options, clock, networking, images, of_volumes, nursery)
+                of_system = (events, System(cluster, networking, images, clock.now))
+                self._mirror.listeners.append(happenings.tell_removal)
+                self.operations = operations_of(self, *of_containers, of_volumes, *of_images, *of_system)
+                for each in (self._mirror, self._networks, volumes):
+                    nursery.start_soon(each.run)
+                try:
+                    yield
+                finally:
+                    ports.close()
+                    nursery.cancel_scope.cancel()
 
     async def answer(self, request: Request) -> Any:
         """See `EngineServer`. Nothing is answered before all that the cluster has is known."""
@@ -98,6 +104,69 @@ class Engine(EngineServer):
         with suppress(Denied):  # an account without networks can have containers all the same
             await self._networks.ready()
         return await super().answer(request)
+
+
+def _of_containers(
+    options: KubernetesOptions,
+    clock: Clock,
+    networking: Networking,
+    images: Images,
+    volumes: VolumeOperations,
+    nursery: trio.Nursery,
+) -> tuple[object, ...]:
+    """Return what answers what is asked of containers, and of their networks and processes."""
+    cluster, events = volumes.cluster, volumes.events
+    binds = Binds(cluster, options.binds_size)
+    lifecycle = Lifecycle(cluster, networking, events, clock.now, binds, options.start_timeout)
+    execs = Execs(cluster, events, clock.now, nursery)
+    return (
+        Containers(cluster, lifecycle, networking, images, execs, volumes, nursery),
+        NetworkOperations(cluster, networking, events, clock.now),
+        execs,
+        Archive(cluster, lifecycle, nursery),
+        Top(cluster, events),
+        Updates(cluster, events),
+    )
+
+
+@asynccontextmanager
+async def _of_images(
+    options: KubernetesOptions, cluster: Cluster, events: Events, clock: Clock, nursery: trio.Nursery
+) -> AsyncGenerator[tuple[Images, tuple[object, ...]]]:
+    """Hold the connections to registries and to the builder; give the images, and what answers what is asked of them.
+
+    Raises:
+        SwarmError: the chain of the builder can't be opened. Unavailable: as `stored`.
+    """
+    built = BuiltImages(cluster, clock.now)
+    async with Registries.open(options.insecure_registry) as registries, _builds(options) as sender:
+        images, builder = Images(registries, built, clock.now), None
+        if sender is not None:
+            credentials = await stored(options.registry.partition("/")[0])
+            builder = Builder(sender, options.registry, credentials, registries, built)
+            images.settled = builder.settled
+        builds = Building(builder, images, events, nursery)
+        yield images, (ImageOperations(images, events), Naming(images, events), builds)
+
+
+@asynccontextmanager
+async def _builds(options: KubernetesOptions) -> AsyncGenerator[Sender | None]:
+    """Open the chain that builds; None if there is none. Raises `SwarmError`: it can't be opened."""
+    if options.builder is None:
+        yield None
+        return
+    async with Chain.read(options.builder).open() as sender:
+        yield sender
+
+
+def _publisher(cluster: Cluster, nursery: trio.Nursery) -> Publisher:
+    match cluster.options.ports:
+        case "forward":
+            return Ports(cluster, nursery)
+        case "pod":
+            return PodPorts()
+        case "node":
+            return NodePorts(cluster)
 
 
 def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
@@ -114,4 +183,9 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         service_account=options.service_account,
         pull_secrets=options.pull_secret,
         domain=options.cluster_domain,
+        binds=options.binds,
+        claim=Claim(options.volume_size, options.storage_class, options.access_mode),
+        ports=options.ports,
+        capture=options.logs == "capture",
+        isolate=options.isolate,
     )

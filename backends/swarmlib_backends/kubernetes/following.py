@@ -15,10 +15,11 @@ from typing import Any, Final, TypeAlias
 import trio
 
 from swarmlib import Denied, SwarmError, Unavailable
+from swarmlib.supervision import supervised
 
 from .api.client import Api
 from .api.resources import Resource
-from .api.watch import Change, Kind, watch
+from .api.watch import Change, Kind, Told, watch
 from .pods import names
 
 _log = logging.getLogger(__name__)
@@ -127,18 +128,23 @@ class Following(ABC):
             raise Unavailable(f"the cluster did not {what} within {READY_SECONDS:g} s{why}")
 
     async def _follow(self, resource: Resource) -> None:
-        """Watch a resource. A first list that fails is tried again; what breaks later is the watch's own work."""
-        view = self._views[resource.kind]
+        """Watch a resource for ever. A watch that failed, even by a bug, goes on from what it had told."""
+        told: Told = {}
         while True:
-            try:
-                async with watch(self.api, await self.served(resource), self.namespace, _OWN) as changes:
-                    async for change in changes:
-                        self._changed(resource, view, change)
-            except SwarmError as exc:
-                self._trouble, self._denied = exc.message, exc if isinstance(exc, Denied) else None
-                view.wake()
-                _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
-                await trio.sleep(_PAUSE_SECONDS)
+            await supervised(f"kubernetes: the watch of {resource.plural}", self._watch, resource, told)
+            await trio.sleep(_PAUSE_SECONDS)
+
+    async def _watch(self, resource: Resource, told: Told) -> None:
+        """Watch a resource until that fails: its first list, as what breaks later is the watch's own work."""
+        view = self._views[resource.kind]
+        try:
+            async with watch(self.api, await self.served(resource), self.namespace, _OWN, told) as changes:
+                async for change in changes:
+                    self._changed(resource, view, change)
+        except SwarmError as exc:
+            self._trouble, self._denied = exc.message, exc if isinstance(exc, Denied) else None
+            view.wake()
+            _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
 
     def _changed(self, resource: Resource, view: _View, change: Change) -> None:
         if change.kind is Kind.SYNCED:

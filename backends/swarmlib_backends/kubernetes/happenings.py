@@ -47,7 +47,6 @@ class Happenings:
         known = self.cluster.mirror.complete
         if container.removed.is_set():
             self._told_end(container, before)
-            self.events.tell_container(container, "destroy")
         elif before is None:
             if known:
                 self.events.tell_container(container, "create")
@@ -57,6 +56,11 @@ class Happenings:
                     self._start_soon(container, self._note_loss)
         else:
             self._moved(container, before)
+
+    def tell_removal(self, container: PodContainer, before: State | None) -> None:
+        """Listen to the mirror as the last, so that all that goes before a removal is told before it."""
+        if container.removed.is_set():
+            self.events.tell_container(container, "destroy")
 
     def _moved(self, container: PodContainer, before: State) -> None:
         after, seen = container.state, before.status in ("running", "paused")
@@ -71,8 +75,17 @@ class Happenings:
             self.events.tell_container(container, "pause")
         if before.status == "paused" and after.status == "running":
             self.events.tell_container(container, "unpause")
-        if (after.status, after.restarts) != (before.status, before.restarts):
+        self._tell_health(container, before)
+        if after.status == "created" and before.running and not container.begins:
+            self._tell_end(container)
+            self._start_soon(container, self._note_failure)
+        elif (after.status, after.restarts) != (before.status, before.restarts):
             self._look_after(container)
+
+    def _tell_health(self, container: PodContainer, before: State) -> None:
+        known, now = before.health, container.state.health
+        if container.running and known and now and now.status not in (known.status, "starting"):
+            self.events.tell_container(container, f"health_status: {now.status}")
 
     def _told_end(self, container: PodContainer, before: State | None) -> None:
         if before is not None and before.running:
@@ -120,6 +133,17 @@ class Happenings:
             await self.cluster.change(container, lambda each: replace(each, wanted="stopped"))
             await self._write_end(container)
             await self.cluster.end_pod(container)
+
+    async def _note_failure(self, container: PodContainer) -> None:
+        """Write down that a start has failed which seemed to succeed; or remove what removes itself."""
+        try:
+            if container.host.get("AutoRemove"):
+                await self._remove_itself(container)
+            else:
+                error = container.state.error
+                await self.cluster.change(container, lambda each: replace(each, wanted="created", error=error))
+        except NotFound:
+            pass  # it was removed meanwhile
 
     async def _remove_itself(self, container: PodContainer) -> None:
         if not container.started_here:

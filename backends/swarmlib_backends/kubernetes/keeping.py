@@ -21,7 +21,8 @@ from .cluster import Cluster
 from .container import PodContainer
 from .following import READY_SECONDS
 from .pods import runs, status
-from .pods.record import Ended, Record
+from .pods.health import initial
+from .pods.record import Ended, Health, Record
 from .pods.status import State
 
 _log = logging.getLogger(__name__)
@@ -112,7 +113,8 @@ class Keeper:
             await container.until(lambda each: not each.record.restarts_again)
             return
         try:
-            await self.cluster.change(container, lambda each: _next_run(each, run, self.now()))
+            health = initial(container.record, self.cluster.options)
+            await self.cluster.change(container, lambda each: _next_run(each, run, self.now(), health))
         except SwarmError as exc:
             _log.warning("%s: %s can't be restarted: %s", self.backend, container.name, exc)
             await trio.sleep(_PAUSE_SECONDS)
@@ -141,8 +143,8 @@ def _with_end(record: Record, end: runs.End) -> Record:
     return replace(record, paused=False, last=Ended(end.run, end.code, record.started, finished, end.oom_killed))
 
 
-def _next_run(record: Record, run: int, now: float) -> Record:
+def _next_run(record: Record, run: int, now: float, health: Health | None) -> Record:
     """Return a record of which the run after `run` begins, if that was its last one."""
     if record.run != run or not record.restarts_again:
         return record
-    return replace(record, run=run + 1, started=now, restarts=record.restarts + 1)
+    return replace(record, run=run + 1, started=now, restarts=record.restarts + 1, health=health)

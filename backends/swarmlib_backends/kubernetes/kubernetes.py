@@ -21,6 +21,16 @@ from .options import KubernetesOptions
 class Kubernetes(KubernetesOptions, Backend):
     """A namespace of a Kubernetes cluster as a Docker engine: each container is a Pod."""
 
+    position = "last"
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        try:
+            from .api.kubeconfig import read_access
+        except ModuleNotFoundError as exc:
+            raise _extra_missing(exc) from exc
+        read_access(self.kubeconfig, self.context, self.namespace)
+
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`.
@@ -32,6 +42,10 @@ class Kubernetes(KubernetesOptions, Backend):
             await trio.to_thread.run_sync(import_module, f"{__package__}.engine")
             from .engine import Engine
         except ModuleNotFoundError as exc:
-            raise Invalid(f"kubernetes requires its extra: pip install 'swarmlib[kubernetes]' ({exc})") from exc
+            raise _extra_missing(exc) from exc
         async with Engine(self).open(next) as sender:
             yield sender
+
+
+def _extra_missing(exc: ModuleNotFoundError) -> Invalid:
+    return Invalid(f"kubernetes requires its extra: pip install 'swarmlib[kubernetes]' ({exc})")

@@ -19,17 +19,21 @@ from swarmlib import CLEANUP_SECONDS, BadAnswer, SwarmError, TimedOut, Unsupport
 from ..dockerapi.status import refusal
 from ..enginekit.events import Events
 from ..enginekit.refusals import check_running
-from . import starting, tools
+from . import binds, starting, tools
+from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
 from .following import READY_SECONDS
 from .happenings import tell_start
 from .networking import Networking
 from .pods import runs, status
+from .pods.health import initial
 from .pods.publishing import PortMap
-from .pods.record import Record
+from .pods.record import Health, Record
 from .pods.shim import BUSYBOX, FOLDER
 
+_TOLD_SECONDS: Final = 3.0
+"""How much later than a container's end the cluster may tell it."""
 _SEND: Final = f'p=$({BUSYBOX} cat {FOLDER}/pid) && kill -"$1" "$p"'
 """Sends a signal to the first process of a container's command."""
 _SEND_ALL: Final = 'kill -"$1" -1'
@@ -45,6 +49,7 @@ class Lifecycle:
     networking: Networking
     events: Events
     now: Callable[[], float]
+    binds: Binds
     start_seconds: float
     """How long a Pod may wait for a node that has room for it."""
 
@@ -65,7 +70,8 @@ class Lifecycle:
         run, waits = container.record.run + 1, container.pod is not None
         async with self.networking.starting(container) as ports:
             container.begins = waits or container.record.keep
-            await self.cluster.change(container, lambda each: _started(each, run, self.now(), ports))
+            health = initial(container.record, self.cluster.options)
+            await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
             if not waits:
                 await self.cluster.make_pod(container, run=run, gate=False)
             await self._begun(container)
@@ -90,6 +96,10 @@ class Lifecycle:
         if container.begins:
             tell_start(self.events, container)
 
+    def _started(self, record: Record, run: int, ports: PortMap, health: Health | None) -> Record:
+        begun = replace(record, wanted="running", run=run, started=self.now(), restarts=0, paused=False, error="")
+        return replace(begun, ports=ports, via=self.cluster.options.ports, health=health)
+
     async def gated(self, container: PodContainer) -> None:
         """Make the Pod of one that has not been started, and wait until it is at its gate.
 
@@ -111,9 +121,14 @@ class Lifecycle:
         Raises:
             SwarmError: it can't, in an engine's words. TimedOut: no node has had room for it for `start_seconds`.
         """
+        copied = False
         with trio.move_on_after(self.start_seconds) as patience:
             while not container.removed.is_set():
                 pod = container.pod or {}
+                if binds.wait(pod) and not copied:
+                    await self.binds.copy(container)
+                    copied = True
+                    continue
                 if (error := starting.refusal(container, pod)) is not None:
                     raise error
                 if starting.has_begun(pod):
@@ -146,10 +161,22 @@ class Lifecycle:
 
     async def _send(self, container: PodContainer, number: int) -> None:
         self.events.tell_container(container, "kill", signal=str(int(number)))
-        ran = await tools.run(self.cluster, container, (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number))), "kill")
+        words = (BUSYBOX, "sh", "-c", _SEND, "sh", str(int(number)))
+        try:
+            ran = await tools.run(self.cluster, container, words, "kill")
+        except SwarmError:
+            if await self._runs_on(container):
+                raise
+            return
         if ran.code and container.running:
             said = ran.errors.decode("utf-8", "replace").strip()
             raise refusal(500, f"Cannot kill container: {container.id}: {said}")
+
+    async def _runs_on(self, container: PodContainer) -> bool:
+        """Return whether a container in which nothing can be run runs: the cluster may tell its end a moment later."""
+        with trio.move_on_after(_TOLD_SECONDS):
+            await container.until(lambda each: not each.running)
+        return container.running
 
     async def kill(self, container: PodContainer) -> None:
         """See `enginekit.Lifecycle`."""
@@ -226,7 +253,3 @@ def _check_can_start(container: PodContainer) -> None:
 def _is_kept(container: PodContainer) -> bool:
     """Return whether a container's Pod waits for its next run."""
     return container.record.keep and container.pod is not None and status.is_usable(container.pod)
-
-
-def _started(record: Record, run: int, now: float, ports: PortMap) -> Record:
-    return replace(record, wanted="running", run=run, started=now, restarts=0, paused=False, error="", ports=ports)

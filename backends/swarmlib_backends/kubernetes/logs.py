@@ -1,44 +1,38 @@
-"""The logs of containers, as the kubelets of their nodes keep them.
+"""The logs of containers for clients, as the kubelets of their nodes keep them.
 
-Kubelets before 1.32 do not tell stdout from stderr: everything is stdout then.
+Where a cluster does not tell stdout from stderr, everything is stdout (see `log_parts`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import trio
 
-from swarmlib import BadAnswer, Request, TooLarge
+from swarmlib import Request
 from swarmlib.bytes_stream import BytesStream
 from swarmlib.client.multiplexed import framed
-from swarmlib.errors import ungrouped
 
 from ..dockerapi.operations import ContainerLogs
 from ..dockerapi.status import refusal
 from ..enginekit.stdio import chosen_streams, stream_headers
-from .api.resources import PODS
-from .attach import KEPT_GRACE_SECONDS
-from .cluster import Cluster, pod_name
+from .cluster import Cluster
 from .container import PodContainer
 from .holding import held
-from .pods import names, status
+from .log_lines import LogLine, LogLines, Wanted, log_lines
+from .log_parts import Part, opened, parts_of
 
-_STDOUT: Final = 1
-_MAX_LINE: Final = 1024 * 1024
-"""The most bytes of a line whose time is looked at."""
+_PIECE: Final = 64 * 1024
+"""About the bytes of lines that are sent together."""
 
 
 async def send_logs(cluster: Cluster, nursery: trio.Nursery, container: PodContainer, request: Request) -> None:
     """Answer with the logs of a container. Raises `SwarmError` where there are none any more."""
     asked = ContainerLogs.of(request)
     stream: trio.abc.ReceiveStream = BytesStream(b"")
-    if container.status != "created" and _STDOUT in chosen_streams(asked):
+    if container.status != "created":
         stream = await open_logs(cluster, nursery, container, asked)
     await request.reply.ack(stream=stream, details={"headers": stream_headers(None)})
 
@@ -51,90 +45,67 @@ async def open_logs(
     Raises:
         SwarmError: the Pod, and the logs with it, are gone; or the cluster's error.
     """
+    check_kept(container)
+    parts = _needed(await parts_of(cluster, container), asked)
+    if not parts:
+        return BytesStream(b"")
+    if len(parts) == 1 and not _timed(asked, parts[0]):
+        return await _whole(cluster, nursery, container, asked, parts[0])
+    closed = trio.Event()
+    wanted = Wanted(asked.since or 0.0, asked.until or math.inf, asked.tail, asked.follow and container.running)
+    lines = await held(nursery, log_lines(cluster, container, parts, wanted), closed)
+    return MergedLogs(lines, closed, asked, tty=container.tty)
+
+
+def check_kept(container: PodContainer) -> None:
+    """Raise `SwarmError` where the logs of a container that has been started are gone."""
     if container.pod is None:
         raise refusal(500, f"the logs of {container.name} are gone with its Pod")
-    closed = trio.Event()
-    source = await held(nursery, _source(cluster, container, asked), closed)
-    return PodLogs(source, closed, asked, framed_as=None if container.tty else _STDOUT)
 
 
-@asynccontextmanager
-async def _source(
-    cluster: Cluster, container: PodContainer, asked: ContainerLogs
-) -> AsyncGenerator[trio.abc.ReceiveStream]:
-    path = PODS.path(cluster.namespace, pod_name(container), "log")
-    with container.kept():
-        async with cluster.api.stream(path, _params(container, asked)) as stream:
-            kept = container.record.keep and container.running
-            yield _UntilSilent(stream, container.exited) if kept else stream
+def _needed(parts: list[Part], asked: ContainerLogs) -> list[Part]:
+    """Return the logs that have to be read: both for a tail, which counts the lines of both."""
+    streams = chosen_streams(asked)
+    if not any(part.stream in streams for part in parts):
+        return []
+    return parts if asked.tail is not None else [part for part in parts if part.stream in streams]
 
 
-@dataclass(frozen=True)
-class _UntilSilent(trio.abc.ReceiveStream):
-    """Logs of a run that goes on: they end when it has ended, and nothing has come for some time."""
-
-    source: trio.abc.ReceiveStream
-    ended: trio.Event
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return the next piece, whole; b"" at the end."""
-        data = b""
-        with trio.CancelScope() as waiting, ungrouped():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._limit, waiting)
-                data = bytes(await self.source.receive_some())
-                nursery.cancel_scope.cancel()
-        return data
-
-    async def _limit(self, waiting: trio.CancelScope) -> None:
-        await self.ended.wait()
-        waiting.deadline = trio.current_time() + KEPT_GRACE_SECONDS
-
-    async def aclose(self) -> None:
-        """Stop reading."""
-        await self.source.aclose()
+def _timed(asked: ContainerLogs, part: Part) -> bool:
+    """Return whether the time of each line has to be looked at: a kubelet knows whole seconds only, and no end."""
+    exact = bool(asked.until) or bool(asked.since and asked.since % 1)
+    return exact or bool(part.chosen and asked.tail is not None)
 
 
-def _params(container: PodContainer, asked: ContainerLogs) -> dict[str, str]:
-    """Return what the kubelet is asked for. It knows whole seconds only, and no end."""
-    params = {"container": names.MAIN}
+async def _whole(
+    cluster: Cluster, nursery: trio.Nursery, container: PodContainer, asked: ContainerLogs, part: Part
+) -> trio.abc.ReceiveStream:
+    """Return a log as the kubelet sends it."""
+    params: dict[str, str] = {}
     if asked.follow and container.running:
         params["follow"] = "true"
-    if asked.timestamps or _timed(asked):
+    if asked.timestamps:
         params["timestamps"] = "true"
     if asked.since:
         params["sinceTime"] = datetime.fromtimestamp(math.floor(asked.since), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if asked.tail is not None and not asked.until:
+    if asked.tail is not None:
         params["tailLines"] = str(asked.tail)
-    return params
+    closed = trio.Event()
+    source = await held(nursery, opened(cluster, container, part, params), closed)
+    return WholeLog(source, closed, None if container.tty else part.stream)
 
 
-def _timed(asked: ContainerLogs) -> bool:
-    """Return whether the time of each line has to be looked at."""
-    return bool(asked.until) or bool(asked.since and asked.since % 1)
+class WholeLog(trio.abc.ReceiveStream):
+    """A log as it comes, framed if the client takes it for a process's streams."""
 
-
-class PodLogs(trio.abc.ReceiveStream):
-    """Logs as they come, with or without their times, framed if the client takes them for a process's streams."""
-
-    def __init__(
-        self, source: trio.abc.ReceiveStream, closed: trio.Event, asked: ContainerLogs, framed_as: int | None
-    ) -> None:
+    def __init__(self, source: trio.abc.ReceiveStream, closed: trio.Event, framed_as: int | None) -> None:
         self._source = source
         self._closed = closed
         self._framed_as = framed_as
-        self._timed = _TimedLines(asked) if _timed(asked) else None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next piece, whole; b"" at the end."""
-        while data := bytes(await self._source.receive_some()):
-            if shown := data if self._timed is None else self._timed.feed(data):
-                return self._framed(shown)
-            if self._timed is not None and self._timed.over:
-                break
-        return self._framed(self._timed.rest()) if self._timed is not None else b""
-
-    def _framed(self, data: bytes) -> bytes:
+        data = bytes(await self._source.receive_some())
         return framed(self._framed_as, data) if data and self._framed_as is not None else data
 
     async def aclose(self) -> None:
@@ -143,49 +114,32 @@ class PodLogs(trio.abc.ReceiveStream):
         await trio.lowlevel.checkpoint()
 
 
-class _TimedLines:
-    """The lines of some time, out of lines that begin with their times."""
+class MergedLogs(trio.abc.ReceiveStream):
+    """Lines of logs, with or without their times, framed if the client takes them for a process's streams."""
 
-    def __init__(self, asked: ContainerLogs) -> None:
-        self._since, self._until = asked.since or 0.0, asked.until or math.inf
+    def __init__(self, lines: LogLines, closed: trio.Event, asked: ContainerLogs, *, tty: bool) -> None:
+        self._lines = lines
+        self._closed = closed
+        self._streams = chosen_streams(asked)
         self._stamped = asked.timestamps
-        self._left = math.inf if asked.tail is None or not asked.until else asked.tail
-        self._tail: list[bytes] = []
-        self._begun = b""
-        self.over = False
-        """Whether all that comes now is too late."""
+        self._tty = tty
 
-    def feed(self, data: bytes) -> bytes:
-        """Take a piece, and return the lines to be shown that are complete.
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return the next lines; b"" at the end."""
+        shown = b""
+        while not shown and (line := await self._lines.next()) is not None:
+            shown = self._shown(line)
+            while len(shown) < _PIECE and (more := self._lines.at_hand()) is not None:
+                shown += self._shown(more)
+        return shown
 
-        Raises:
-            TooLarge: a line is too long. BadAnswer: a line does not begin with its time.
-        """
-        *lines, self._begun = (self._begun + data).split(b"\n")
-        if len(self._begun) > _MAX_LINE:
-            raise TooLarge(f"the cluster sent a line of more than {_MAX_LINE} bytes in a container's logs")
-        return self._kept([line + b"\n" for line in lines])
+    def _shown(self, line: LogLine) -> bytes:
+        if line.stream not in self._streams:
+            return b""
+        data = line.stamp + b" " + line.text if self._stamped else line.text
+        return data if self._tty else framed(line.stream, data)
 
-    def rest(self) -> bytes:
-        """Return what is left at the end: the line without an end, and the last lines if only these were asked for."""
-        begun, self._begun = self._begun, b""
-        shown = self._kept([begun]) if begun and not self.over else b""
-        tail, self._tail = self._tail, []
-        return shown + b"".join(tail)
-
-    def _kept(self, lines: list[bytes]) -> bytes:
-        shown = [text for line in lines if (text := self._shown(line)) is not None]
-        if self._left is math.inf:
-            return b"".join(shown)
-        self._tail = [*self._tail, *shown][-int(self._left) :] if self._left else []
-        return b""
-
-    def _shown(self, line: bytes) -> bytes | None:
-        stamp, _, text = line.partition(b" ")
-        at = status.moment(stamp.decode("ascii", "replace"))
-        if not at:
-            raise BadAnswer(f"a line of a container's logs does not begin with its time: {line[:80]!r}")
-        self.over = self.over or at > self._until
-        if not self._since <= at <= self._until:
-            return None
-        return line if self._stamped else text
+    async def aclose(self) -> None:
+        """Stop reading."""
+        self._closed.set()
+        await trio.lowlevel.checkpoint()

@@ -76,11 +76,16 @@ class Mirror(Following):
         super().__init__(api, namespace, (CONFIG_MAPS, PODS))
         self.containers = ContainerStore[PodContainer]()
         self.listeners: list[Listener] = []
+        self.others: dict[str, Callable[[Body, bool], None]] = {}
+        """Those that are told of ConfigMaps of other kinds (`names.KIND`), and of their removal (True)."""
         self._parts: dict[str, _Parts] = {}
         """By the values of the label `names.CONTAINER`."""
 
     def note(self, body: Body, *, gone: bool) -> None:
         """See `Following`."""
+        if body["kind"] == CONFIG_MAPS.kind and (other := self.others.get(body["metadata"]["labels"].get(names.KIND))):
+            other(body, gone)
+            return
         short = body["metadata"]["labels"].get(names.CONTAINER, "")
         parts = self._parts.setdefault(short, _Parts())
         try:

@@ -44,7 +44,8 @@ class NetworkOperations:
 
     def __post_init__(self) -> None:
         self.networking.networks.listeners.append(self._network_changed)
-        self.cluster.mirror.listeners.append(self._container_changed)
+        self.cluster.mirror.listeners.insert(0, self._came)  # before its start is told
+        self.cluster.mirror.listeners.append(self._left)  # after its end
 
     @answers("NetworkList")
     async def _ls(self, request: Request) -> list[Any]:
@@ -154,24 +155,28 @@ class NetworkOperations:
         about = {**attributes, "name": network.name, "type": network.driver}
         self.events.tell_object("network", action, network.id, about)
 
-    def _container_changed(self, container: PodContainer, before: State | None) -> None:
-        """Tell which networks a container has come into, and which it has left."""
-        old = self._active.pop(container.id, [])
-        new = list(connections(container.record)) if _is_active(container) else []
-        if new:
-            self._active[container.id] = new
-        if self.cluster.mirror.complete:
-            self._tell_moves("disconnect", container, [each for each in old if each not in new])
-            self._tell_moves("connect", container, [each for each in new if each not in old])
+    def _came(self, container: PodContainer, before: State | None) -> None:
+        """Tell which networks a container has come into."""
+        known, now = self._active.get(container.id, []), _networks_of(container)
+        if new := [each for each in now if each not in known]:
+            self._active[container.id] = [*known, *new]
+            self._tell_moves("connect", container, new)
+
+    def _left(self, container: PodContainer, before: State | None) -> None:
+        """Tell which networks a container has left."""
+        known, now = self._active.pop(container.id, []), _networks_of(container)
+        if now:
+            self._active[container.id] = now
+        self._tell_moves("disconnect", container, [each for each in known if each not in now])
 
     def _tell_moves(self, action: str, container: PodContainer, moved: list[str]) -> None:
-        for network in self.networking.networks:
+        for network in self.networking.networks if self.cluster.mirror.complete else ():
             if network.name in moved:
                 self._tell(action, network, container=container.id)
 
     async def _change(self, container: PodContainer, change: Callable[[Record], Record]) -> None:
         await self.cluster.change(container, change)
-        await self.networking.endpoints.published(container)
+        await self.networking.moved(container)
 
     def _members(self, network: Network) -> list[PodContainer]:
         """Return the running containers in a network."""
@@ -184,6 +189,11 @@ class NetworkOperations:
 
 def _is_active(container: PodContainer) -> bool:
     return bool(container.address) and not container.removed.is_set()
+
+
+def _networks_of(container: PodContainer) -> list[str]:
+    """Return the networks in which a container has an address."""
+    return list(connections(container.record)) if _is_active(container) else []
 
 
 def _check(body: Mapping[str, Any]) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from .container import PodContainer
 from .endpoints import Endpoints
 from .networks import Networks
-from .pods.connections import aliases, connections
+from .pods.connections import aliases, connections, given
 from .pods.publishing import PortMap
-from .ports import Ports
+from .publishers import Publisher
+from .walls import Walls
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Networking:
 
     networks: Networks
     endpoints: Endpoints
-    ports: Ports
+    ports: Publisher
+    walls: Walls | None
+    """None where networks are no walls."""
 
     @asynccontextmanager
     async def starting(self, container: PodContainer) -> AsyncGenerator[PortMap]:
@@ -33,22 +36,32 @@ class Networking:
         """
         for network in connections(container.record):
             self.networks.find(network)
-        with self.ports.starting(container) as ports:
+        async with self.ports.starting(container) as ports:
             yield ports
             await self.endpoints.published(container)
+
+    async def moved(self, container: PodContainer) -> None:
+        """Wait until a container is where its record says, once that has changed.
+
+        Raises:
+            Unavailable: the cluster does not take it.
+        """
+        await self.endpoints.published(container)
+        if self.walls is not None:
+            await self.walls.standing(container)
 
     def shown(self, container: PodContainer) -> dict[str, Any]:
         """Return a container's connections as lists and inspections show them, by the names of the networks."""
         return {name: self._connection(container, name) for name in connections(container.record)}
 
     def _connection(self, container: PodContainer, network: str) -> dict[str, Any]:
-        found = container.address
+        found, begun = container.address, container.record.run > 0
         old, new = (found, "") if ":" not in found else ("", found)
         return {
             "IPAMConfig": None,
             "Links": None,
-            "Aliases": aliases(container.record, network),
-            "NetworkID": self.id_of(network),
+            "Aliases": aliases(container.record, network) if begun else given(container.record, network),
+            "NetworkID": self.id_of(network) if begun else "",
             "EndpointID": endpoint_id(container, network),
             "Gateway": "",
             "IPAddress": old,

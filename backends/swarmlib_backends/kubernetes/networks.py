@@ -12,15 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from swarmlib import BadAnswer, Conflict, NotFound, SwarmError
 
-from ..dockerapi import schema, strictjson
+from ..dockerapi import schema
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.schema import Wrong
 from ..dockerapi.status import refusal
 from ..enginekit.networks import PREDEFINED, only
+from .annotated import annotated, annotation, field, moment_of, text_of
 from .api.client import Api
 from .api.errors import reason_of
 from .api.resources import ENDPOINT_SLICES, SERVICES, SLICE_VERSIONS, Resource, served
@@ -55,14 +54,14 @@ class Network:
 
     def service(self) -> Body:
         """Return the Service that it is."""
-        text = orjson.dumps({"id": self.id, "name": self.name, "created": self.created, "body": self.body})
+        data = {"id": self.id, "name": self.name, "created": self.created, "body": self.body}
         return {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {
                 "name": names.network_name(self.name),
                 "labels": names.own_labels(KIND),
-                "annotations": {_KEY: text.decode()},
+                "annotations": annotation(_KEY, data),
             },
             "spec": {"clusterIP": "None"},
         }
@@ -72,9 +71,8 @@ def read(service: Body) -> Network:
     """Return the network that a Service is. Raises `BadAnswer` if it is none."""
     about = service["metadata"]
     try:
-        text = str(dict_of(about.get("annotations")).get(_KEY, ""))
-        data = strictjson.read(text.encode(), _KEY)
-        found = Network(_text(data, "id"), _text(data, "name"), _created(data), _body(data))
+        data = annotated(service, _KEY)
+        found = Network(text_of(data, "id"), text_of(data, "name"), moment_of(data, "created"), _body(data))
         if names.network_name(found.name) != about["name"]:
             raise Wrong(f"is the network {found.name!r:.80}, which has another Service")
         return found
@@ -82,30 +80,10 @@ def read(service: Body) -> Network:
         raise BadAnswer(f"the Service {about['name']} is not a network: {exc}") from exc
 
 
-def _field(data: Any, name: str) -> Any:
-    if not isinstance(data, dict) or name not in data:
-        raise Wrong(f"lacks the field {name}")
-    return data[name]  # pyright: ignore[reportUnknownVariableType] - any JSON
-
-
-def _text(data: Any, name: str) -> str:
-    found = _field(data, name)
-    if not isinstance(found, str) or not found:
-        raise Wrong(f"has a malformed field {name}")
-    return found
-
-
-def _created(data: Any) -> float:
-    found = _field(data, "created")
-    if type(found) not in (int, float) or not 0 <= found < 2.0**37:
-        raise Wrong("has a malformed field created")
-    return float(found)
-
-
 def _body(data: Any) -> dict[str, Any]:
     reader = schema.body_reader("NetworkCreate")
     assert reader is not None
-    return dict_of(reader(_field(data, "body")))
+    return dict_of(reader(field(data, "body")))
 
 
 class Networks(Following):

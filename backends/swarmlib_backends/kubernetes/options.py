@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from swarmlib import Invalid, option
-from swarmlib.quantities import Duration
+from swarmlib import Invalid, Stages, SwarmError, option
+from swarmlib.quantities import Duration, Size
+
+from ..dockerapi.references import is_registry, normal
+from .pods.claims import AccessMode
 
 
 @dataclass
@@ -38,11 +41,47 @@ class KubernetesOptions:
     insecure_registry: list[str] = option(
         "registry that is spoken to without TLS, besides those on this machine", default=[], metavar="HOST[:PORT]"
     )
+    storage_class: str = option(
+        "storage class of named volumes (default: the cluster's default)", default="", metavar="NAME"
+    )
+    volume_size: Size = option("size of a named volume, unless it is created with the option size", default=2**30)
+    access_mode: AccessMode = option("how the nodes of a cluster may mount a named volume", default="ReadWriteOnce")
+    binds: Literal["refuse", "copy"] = option(
+        "whether folders of this machine (-v) are copied into the Pod before the start; changes don't come back",
+        default="refuse",
+    )
+    binds_size: Size = option("the most bytes of a folder that is copied", default=256 * 2**20)
+    logs: Literal["node", "capture"] = option(
+        "logs as the nodes keep them, or with stdout and stderr apart by a second container in each Pod", default="node"
+    )
+    ports: Literal["forward", "pod", "node"] = option(
+        "published ports: forwarded by the gateway, told as the Pod's own, or listened for by all nodes",
+        default="forward",
+    )
+    builder: Stages | None = option(
+        "chain with an engine that builds images, and loads, saves and pushes them", default=None, metavar="CHAIN"
+    )
+    registry: str = option("where the nodes find what is built", default="", metavar="HOST[/PREFIX]")
+    isolate: bool = option("NetworkPolicies that let in only containers of the same network", default=False)
     start_timeout: Duration = option("how long a container may wait for a node with room for it", default=120.0)
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         if not 0 <= self.requests <= 1:
             raise Invalid(f"--requests must be from 0 to 1, not {self.requests:g}")
-        if self.keep and self.tools == "never":
-            raise Invalid("--keep and --tools never can't be used together")
+        if self.tools == "never" and (self.keep or self.logs == "capture"):
+            raise Invalid(f"{'--keep' if self.keep else '--logs capture'} and --tools never can't be used together")
+        if (self.builder is None) != (not self.registry):
+            raise Invalid("--builder and --registry require each other")
+        if self.registry:
+            _check_registry(self.registry)
+
+
+def _check_registry(registry: str) -> None:
+    form = f"invalid registry {registry!r:.120}: expected HOST[:PORT][/PREFIX]"
+    try:
+        known = normal(f"{registry}/image")
+    except SwarmError as exc:
+        raise Invalid(f"{form} ({exc.message})") from exc
+    if known != f"{registry}/image:latest" or not is_registry(registry.partition("/")[0]):
+        raise Invalid(form)

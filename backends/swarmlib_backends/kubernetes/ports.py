@@ -8,11 +8,10 @@ while the container runs.
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import socket
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -22,12 +21,12 @@ import trio
 from swarmlib import SwarmError
 from swarmlib.supervision import supervised
 
-from ..dockerapi.status import refusal
 from .cluster import Cluster
 from .container import PodContainer
 from .forwards import forward
 from .pods.publishing import Binding, PortMap, bindings, written
 from .pods.status import State
+from .publishers import no_connectivity
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
@@ -59,14 +58,10 @@ class Ports:
         self._starting: set[str] = set()
         cluster.mirror.listeners.append(self._changed)
 
-    @contextmanager
-    def starting(self, container: PodContainer) -> Generator[PortMap]:
-        """Publish the ports of a container that is started in this context; they are given up if that fails.
-
-        Raises:
-            SwarmError: a port can't be had, in an engine's words.
-        """
-        wanted = bindings(container.record)
+    @asynccontextmanager
+    async def starting(self, container: PodContainer) -> AsyncGenerator[PortMap]:
+        """See `Publisher`."""
+        wanted = bindings(container.record, "forward")
         self._starting.add(container.id)
         try:
             self._give_up(container)
@@ -89,7 +84,7 @@ class Ports:
             return
         if not container.running or container.removed.is_set():
             self._give_up(container)
-        elif container.record.ports and container.id not in self._published:
+        elif container.record.ports and container.record.via == "forward" and container.id not in self._published:
             try:
                 self._publish(container, list(written(container.record)))
             except SwarmError as exc:
@@ -102,7 +97,7 @@ class Ports:
                 listening = self._listening(container, each)
                 published.sockets.append((each.port, trio.socket.from_stdlib_socket(listening)))
                 host, port = listening.getsockname()[:2]
-                ports.setdefault(f"{each.port}/tcp", []).append({"HostIp": host, "HostPort": str(port)})
+                ports.setdefault(each.name, []).append({"HostIp": host, "HostPort": str(port)})
         except BaseException:
             published.close()
             raise
@@ -115,13 +110,13 @@ class Ports:
 
     def _listening(self, container: PodContainer, wanted: Binding) -> socket.socket:
         """Return a socket that listens at the first port of a range that is free. Raises `SwarmError`."""
-        family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in wanted.listening_host else socket.AF_INET
         for port in range(wanted.first, wanted.last + 1):
             try:
-                return socket.create_server((wanted.host, port), family=family, backlog=_BACKLOG)
+                return socket.create_server((wanted.listening_host, port), family=family, backlog=_BACKLOG)
             except OSError as exc:
                 if port == wanted.last or exc.errno != errno.EADDRINUSE:
-                    raise self._unavailable(container, wanted.host, port, exc) from exc
+                    raise self._unavailable(container, wanted.listening_host, port, exc) from exc
         raise AssertionError("a range has a port")
 
     def _unavailable(self, container: PodContainer, host: str, port: int, exc: OSError) -> SwarmError:
@@ -131,9 +126,7 @@ class Ports:
         else:
             where = f"tcp6 [{host}]" if ":" in host else f"tcp4 {host}"
             why = f"Error starting userland proxy: listen {where}:{port}: bind: {str(exc.strerror).lower()}"
-        endpoint = hashlib.sha256(container.id.encode()).hexdigest()
-        head = f"driver failed programming external connectivity on endpoint {container.name} ({endpoint})"
-        return refusal(500, f"{head}: {why}")
+        return no_connectivity(container, why)
 
     async def _serve(self, container: PodContainer, published: _Published) -> None:
         with published.scope:

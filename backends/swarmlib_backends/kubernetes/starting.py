@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from swarmlib import SwarmError
@@ -9,7 +10,7 @@ from swarmlib import SwarmError
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal as refusal_of
 from .container import Pod, PodContainer
-from .pods import status
+from .pods import names, status
 
 _NO_IMAGE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _NO_CONTAINER: Final = frozenset(
@@ -18,9 +19,14 @@ _NO_CONTAINER: Final = frozenset(
 
 
 def has_begun(pod: Pod) -> bool:
-    """Return whether Docker's container of a Pod runs, or has ended."""
-    state = dict_of(status.main_status(pod).get("state"))
-    return "running" in state or "terminated" in state or status.phase(pod) in ("Failed", "Succeeded")
+    """Return whether Docker's container of a Pod, and the one for its stderr, run, or have ended."""
+    needed = (names.MAIN, *((names.STDERR,) if status.has_stderr(pod) else ()))
+    begun = (_has_begun(dict_of(each.get("state"))) for each in _statuses(pod) if each.get("name") in needed)
+    return sum(begun) == len(needed) or status.phase(pod) in ("Failed", "Succeeded")
+
+
+def _has_begun(state: Mapping[str, Any]) -> bool:
+    return "running" in state or "terminated" in state
 
 
 def has_node(pod: Pod) -> bool:

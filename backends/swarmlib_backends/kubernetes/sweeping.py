@@ -20,6 +20,7 @@ from .api.resources import (
     CLAIMS,
     CONFIG_MAPS,
     ENDPOINT_SLICES,
+    NETWORK_POLICIES,
     PODS,
     SECRETS,
     SERVICES,
@@ -63,7 +64,7 @@ async def orphans(api: Api, namespace: str) -> Found:
     """
     objects: list[_Object] = []
     unseen: dict[str, str] = {}
-    for resource in (PODS, SERVICES, ENDPOINT_SLICES, SECRETS, CLAIMS, CONFIG_MAPS):
+    for resource in (PODS, SERVICES, ENDPOINT_SLICES, NETWORK_POLICIES, SECRETS, CLAIMS, CONFIG_MAPS):
         try:
             objects += await _listed(api, namespace, resource)
         except Unsupported:

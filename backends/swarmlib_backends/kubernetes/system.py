@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
 from swarmlib import Request
 
+from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from ..enginekit import views as kit_views
 from ..enginekit.operations import answers
+from . import capacity, views
+from .api.rights import version
 from .cluster import Cluster
+from .images.images import Images
+from .images.operations import summary
+from .networking import Networking
+
+_MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Processors as the kernel calls them, by the names that Kubernetes has for them."""
+_NO_SWARM: Final = {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False}
+_LIMITS: Final = dict.fromkeys(("MemoryLimit", "CpuCfsPeriod", "CpuCfsQuota", "CPUShares"), True)
+"""What a Pod can be limited in."""
 
 
+@dataclass(frozen=True)
 class System:
     """Answers what is asked of the engine."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    cluster: Cluster
+    networking: Networking
+    images: Images
+    now: Callable[[], float]
 
     @answers("SystemVersion")
     async def _version(self, request: Request) -> dict[str, Any]:
-        found: dict[str, Any] = await self._cluster.api.get("/version")
+        found = await version(self.cluster.api)
         own = kit_views.version()
         return own | {
             "KernelVersion": "",
@@ -28,11 +45,44 @@ class System:
             "MinAPIVersion": MIN_API_VERSION,
             "Components": [
                 {"Name": "Engine", "Version": own["Version"], "Details": {"ApiVersion": API_VERSION}},
-                {"Name": "Kubernetes", "Version": str(found.get("gitVersion", "")), "Details": {}},
+                {"Name": "Kubernetes", "Version": found, "Details": {}},
             ],
         }
 
     @answers("SystemInfo")
     async def _info(self, request: Request) -> dict[str, Any]:
-        statuses = (each.status for each in self._cluster.mirror.containers)
-        return kit_views.info("kubernetes", statuses) | {"Name": self._cluster.namespace}
+        found = await capacity.capacity(self.cluster.api, self.cluster.namespace)
+        release = await version(self.cluster.api)
+        machine, nodes = found.about("architecture"), found.nodes
+        statuses = (each.status for each in self.cluster.mirror.containers)
+        counted = [] if nodes is None else [["Nodes", str(len(nodes))]]
+        return kit_views.info("kubernetes", statuses) | {
+            "Name": self.cluster.namespace,
+            "OperatingSystem": f"Kubernetes {release}",
+            "DriverStatus": [["Namespace", self.cluster.namespace], ["Kubernetes", release], *counted],
+            "KernelVersion": found.about("kernelVersion"),
+            "Architecture": _MACHINES.get(machine, machine),
+            "NCPU": int(found.cpus or 0),
+            "MemTotal": int(found.memory or 0),
+            "Images": len(self.images.known()),
+            "SystemTime": stamp(self.now()),
+            "LoggingDriver": "kubernetes",
+            "Swarm": _NO_SWARM,
+            "Warnings": []
+            if nodes is not None
+            else ["the account may not list nodes: only the namespace's quota is known"],
+            **_LIMITS,
+        }
+
+    @answers("SystemDataUsage")
+    async def _df(self, request: Request) -> dict[str, Any]:
+        now = self.now()
+        return {
+            "LayersSize": 0,
+            "Images": [summary(each) for each in self.images.known()],
+            "Containers": [
+                views.summary(each, now, self.networking.shown(each)) for each in self.cluster.mirror.containers
+            ],
+            "Volumes": [],
+            "BuildCache": [],
+        }

@@ -41,5 +41,5 @@ class Top:
         if any(len(row) != len(_TITLES) for row in rows):
             raise BadAnswer(f"the processes of {container.name} can't be read: {output!r:.200}")
         self.events.tell_container(container, "top")
-        found = [row for row in rows if row[1] != _PAUSE and not row[4].startswith(BUSYBOX)]
+        found = [row for row in rows if row[1] != _PAUSE and not row[4].startswith(f"{BUSYBOX} ")]  # not our own
         return {"Titles": list(_TITLES), "Processes": found}

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from ..dockerapi.ages import human
 from ..dockerapi.nullable import dict_of, list_of
-from ..dockerapi.schema import empty
 from ..dockerapi.values import stamp
 from ..enginekit import health
+from ..enginekit.configs import completed_host
+from ..enginekit.mounts import described
 from .container import PodContainer
 from .pods import publishing
+from .pods.volumes import mounts
 
 _OF_BRIDGE: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"), ""),
@@ -31,13 +33,13 @@ def summary(container: PodContainer, now: float, networks: dict[str, Any]) -> di
         "ImageID": image_id(container),
         "Command": " ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])]),
         "Created": int(container.created),
-        "Ports": publishing.listed(container.record) if container.running else [],
+        "Ports": publishing.listed(container.record, container.published_address) if container.running else [],
         "Labels": container.labels,
         "State": container.status,
         "Status": _status_text(container, now),
         "HostConfig": {"NetworkMode": _network_mode(container)},
-        "NetworkSettings": {"Networks": networks},
-        "Mounts": [],
+        "NetworkSettings": {"Networks": {name: {**each, "Aliases": None} for name, each in networks.items()}},
+        "Mounts": _mounts(container),
     }
 
 
@@ -102,20 +104,19 @@ def inspect(container: PodContainer, networks: dict[str, Any], execs: list[str])
         "ExecIDs": execs or None,
         "HostConfig": host_config(container),
         "GraphDriver": {"Name": "kubernetes", "Data": None},
-        "Mounts": [],
+        "Mounts": _mounts(container),
         "Config": container.config,
         "NetworkSettings": _network_settings(container, networks),
     }
 
 
+def _mounts(container: PodContainer) -> list[dict[str, Any]]:
+    return [described(each, each.source) for each in mounts(container.record)]
+
+
 def host_config(container: PodContainer) -> dict[str, Any]:
     """Return the host's side of a container's configuration, with an engine's defaults."""
-    given = {name: value for name, value in container.host.items() if value is not None}
-    shown = empty("HostConfig") | given
-    shown["NetworkMode"] = _network_mode(container)
-    shown["RestartPolicy"] = {"Name": "no", "MaximumRetryCount": 0} | dict_of(given.get("RestartPolicy"))
-    shown["LogConfig"] = {"Type": "kubernetes", "Config": {}}
-    return shown
+    return completed_host(container.host) | {"LogConfig": {"Type": "kubernetes", "Config": {}}}
 
 
 def _network_settings(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def _network_settings(container: PodContainer, networks: dict[str, Any]) -> dict
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
-        "Ports": publishing.shown(container.record) if container.running else {},
+        "Ports": publishing.shown(container.record, container.published_address) if container.running else {},
         "SandboxKey": "",
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Final, Self
+from importlib.util import find_spec
+from typing import Final, Self, cast
 
 from swarmlib import Request, Sender, SwarmError
 from swarmlib.quantities import number_of_bytes, seconds
@@ -16,7 +17,7 @@ from ..dockerapi.rows import ROWS, WHOLE, Row
 from ..globs import globs
 from ..redact_text import without_credentials
 from ..toml_tables import Table
-from . import answers, folders, grants, hiding, image_ids, operations, readings, requirements
+from . import answers, folders, grants, hiding, image_ids, operations, readings, requirements, signatures
 from .changes import Changes, differences
 from .demands import Demand
 from .grants import Grants
@@ -27,7 +28,8 @@ from .protection import GUARDED, Protection, label_of
 from .readings import UNJUDGED
 from .redaction import Redaction
 from .requirements import Requirements
-from .sight import Sight
+from .sight import Repeats, Sight
+from .signatures import Signers
 
 MODES: Final = ("enforce", "warn")
 
@@ -82,8 +84,11 @@ class Rule:
     redaction: Redaction | None
     hold: Hold | None
     """What waits for a person's approval."""
+    signers: Signers | None = None
+    """Who must have signed the images of containers."""
     raced: frozenset[str] = frozenset()
     """The kinds of `folders.RACED` that a rule of the policy grants: what a container binds may have become a link."""
+    _repeats: Repeats = field(default_factory=Repeats, compare=False, repr=False)
 
     def is_for(self, operation: str, caller: str, facts: Facts | None) -> bool:
         """Return whether it is about this client. What is not known of it never lets a rule allow more."""
@@ -117,6 +122,8 @@ class Rule:
             return True
         if self.raced and row.name in folders.STARTING:
             return True
+        if self.signers is not None and row.name == signatures.OPERATION:
+            return True
         return bool(demands) and (folders.asked(demands) or image_ids.asked(demands))
 
     def holds(self, row: Row) -> bool:
@@ -127,7 +134,7 @@ class Rule:
         """Return the request as it goes on: confined to what is the owner's, and with the real paths of folders.
 
         Raises:
-            Denied: an object, or a folder to which a link leads, is not the client's.
+            Denied: an object, or a folder to which a link leads, is not the client's; an image is not signed.
             SwarmError: the engine's error for an object that does not exist.
         """
         demands = tuple(readings.demands(row, request))
@@ -135,10 +142,12 @@ class Rule:
             request = await folders.resolve(request, demands, self.grants)
         if image_ids.asked(demands):
             request = await image_ids.resolve(request, demands, self._allows_image, sender)
+        if self.signers is not None and row.name == signatures.OPERATION:
+            request = await self.signers.check(request, self._allows_image, sender)
         if self.owner is not None:
             request = await self.owner.confine(row, request, sender, self.grants)
         if self.owner is not None and row.name in hiding.OF_AN_IMAGE:
-            request = await Sight(self.owner, self.grants, request.meta.of_caller(), sender).resolve_image(request)
+            request = await self._sight(self.owner, request, sender).resolve_image(request)
         if self.raced and row.name in folders.STARTING:
             request = await folders.check(request, self.raced, self.grants, sender)
         return request
@@ -159,7 +168,10 @@ class Rule:
         """Return what the client may see of the answer to a request; None if it may see all of it."""
         if self.owner is None or row.name not in hiding.OPERATIONS:
             return None
-        return Sight(self.owner, self.grants, request.meta.of_caller(), sender)
+        return self._sight(self.owner, request, sender)
+
+    def _sight(self, owner: Owner, request: Request, sender: Sender) -> Sight:
+        return Sight(owner, self.grants, request.meta.of_caller(), sender, self._repeats)
 
 
 @dataclass(frozen=True)
@@ -302,6 +314,7 @@ def _rule(table: Table, index: int, known: Mapping[str, Client], warn: bool) -> 
         table.read_table("change", Changes.read),
         table.read_table("redact", Redaction.read),
         _hold(table, allow),
+        _signers(container, allow),
     )
     container.end()
     table.end()
@@ -318,6 +331,17 @@ def _owner(table: Table, allow: frozenset[str]) -> Owner | None:
         raise table.mistake("allow", f"{name} can't be confined to the objects of an owner: allow it in another rule")
     owner: Owner = table.read("own", text, Owner.read)
     return owner
+
+
+def _signers(container: Table, allow: frozenset[str]) -> Signers | None:
+    files = container.texts("signed_by")
+    if files is None:
+        return None
+    for name in sorted(allow & signatures.UNCHECKED):
+        raise container.mistake("signed_by", f"the images of {name} can't be checked: allow it in another rule")
+    if find_spec("httpx") is None:
+        raise container.mistake("signed_by", "signed_by requires the package httpx: pip install 'swarmlib[signatures]'")
+    return cast("Signers", container.read("signed_by", files, Signers.read))
 
 
 def _hold(table: Table, allow: frozenset[str]) -> Hold | None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from swarmlib import Conflict, Error, Log, Reply, Request, SwarmError
+from swarmlib import Conflict, Error, Json, Log, Reply, Request, SwarmError
 from swarmlib.asking import ask
-from swarmlib.values import as_json
 
 from ..calls import forward, relay
 from .sight import Object, Sight, object_of, objects_of
@@ -126,10 +125,20 @@ async def relay_shown(operation: str, request: Request, sight: Sight) -> None:
             if operation in _TAKING_NAMES:
                 reply = Error(_of_name(request.params.get("name", ""), reply.error))
         elif hide is not None and not isinstance(reply, Log) and reply.value is not None:
-            reply = reply.replace(value=as_json(await hide(sight, reply.json)))
+            reply = reply.replace(value=await _hidden(operation, hide, sight, reply.value))
         await forward(reply, request.reply)
 
     await relay(await ask(sight.sender, request), take)
+
+
+async def _hidden(operation: str, hide: Hide, sight: Sight, given: Json) -> Json:
+    repeated = sight.repeats.shown(operation, given)
+    if repeated is not None:
+        return repeated
+    shown = Json.from_data(await hide(sight, given.data))
+    if not sight.needed_lists:
+        sight.repeats.keep(operation, given, shown)
+    return shown
 
 
 def _of_name(name: str, error: SwarmError) -> SwarmError:

@@ -71,13 +71,13 @@ def _replaced(request: Request, meant: Mapping[str, str]) -> Request:
         texts: Sequence[str] = [given] if isinstance(given, str) else given
         return request.replace(params={**request.params, "names": [meant.get(text, text) for text in texts]})
     body = cast("dict[str, Any]", copy.deepcopy(request.json))
-    for holder, key in _images_in(body):
+    for holder, key in images_in(body):
         holder[key] = meant.get(holder[key], holder[key])
     return request.replace(body=Json.from_data(body))
 
 
-def _images_in(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield each field in the description of a container that names an image, with the object that holds it."""
+def images_in(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each field in the description of a container that names an image, after the object that holds it."""
     if "Image" in body:
         yield body, "Image"
     for mount in body.get("HostConfig", {}).get("Mounts", ()):

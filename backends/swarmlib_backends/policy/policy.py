@@ -46,6 +46,8 @@ class Policy(Server):
     policy --preset read-only
     """
 
+    position = "between"
+
     file: Path | None = argument("a TOML file with the rules", default=None)
     preset: str = option("rules that come with swarmlib, instead of a file: read-only, traefik, …", default="")
 
@@ -56,11 +58,18 @@ class Policy(Server):
         if self.preset:
             preset_text(self.preset)
 
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        await replace(self)._open_file()
+
+    async def _open_file(self) -> None:
+        self._file = WatchedFile(self.file or PRESETS / f"{self.preset}.toml")
+        await self._read()
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Read the rules, and read them again whenever the file has changed."""
-        self._file = WatchedFile(self.file or PRESETS / f"{self.preset}.toml")
-        await self._read()
+        await self._open_file()
         self._callers = Callers(self.next)
         self._holding = Holding()
         async with offering("held", self._holding), trio.open_nursery() as nursery:

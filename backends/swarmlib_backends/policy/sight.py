@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
-from swarmlib import Meta, NotFound, Request, Sender, SwarmError, Verb
+from swarmlib import Json, Meta, NotFound, Request, Sender, SwarmError, Verb
 from swarmlib.asking import call
 
 from ..dockerapi import references
@@ -22,9 +22,30 @@ _PREDEFINED: Final = frozenset({"bridge", "host", "none", "default", "nat", ""})
 """The networks that every engine has."""
 _ANONYMOUS: Final = re.compile(r"[0-9a-f]{64}")
 """The name of a volume that an engine made for a container, which belongs to whom the container does."""
+_MOST_KEPT: Final = 1024 * 1024
 _OTHERS_MODE: Final = "container:"
 _DIGEST: Final = "sha256:"
 Object: TypeAlias = dict[str, Any]
+
+
+class Repeats:
+    """The last answer to each operation, as it came and as it is shown: who polls mostly gets the same again.
+
+    Only answers are kept whose sight depends on nothing but themselves and the rule.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[bytes, Json]] = {}
+
+    def shown(self, operation: str, given: Json) -> Json | None:
+        """Return what is shown of an answer, if it is the same as the last one."""
+        kept = self._kept.get(operation)
+        return kept[1] if kept is not None and kept[0] == given.raw else None
+
+    def keep(self, operation: str, given: Json, shown: Json) -> None:
+        """Keep an answer, unless it is large."""
+        if len(given.raw) <= _MOST_KEPT:
+            self._kept[operation] = given.raw, shown
 
 
 @dataclass(frozen=True)
@@ -36,13 +57,20 @@ class Sight:
         grants: what the rule allows besides: images, networks and volumes that are nobody's.
         meta: of the call that is answered.
         sender: where objects are listed.
+        repeats: what was shown before by the same rule.
     """
 
     owner: Owner
     grants: Grants
     meta: Meta
     sender: Sender
+    repeats: Repeats
     _listed: dict[str, Sequence[Object]] = field(default_factory=dict[str, Sequence[Object]])
+
+    @property
+    def needed_lists(self) -> bool:
+        """Whether objects had to be listed, so that the same answer may be shown otherwise the next time."""
+        return bool(self._listed)
 
     async def resolve_image(self, request: Request) -> Request:
         """Return the request about an image with the image's id.

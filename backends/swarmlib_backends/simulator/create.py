@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,41 +9,18 @@ from typing import Any, Final
 from swarmlib import SwarmError
 
 from ..dockerapi.nullable import dict_of, list_of
-from ..dockerapi.schema import empty
 from ..dockerapi.status import refusal, restated
 from ..enginekit.bodies import check_restarts
-from ..enginekit.configs import completed
+from ..enginekit.configs import completed, completed_host
 from ..enginekit.mounts import asked_mount
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
 from .image import Image
 from .links import conflict
-from .logdrivers import DEFAULT, log_config
+from .logdrivers import log_config
 from .resources import check_of_other_systems, check_privileges, check_resources
 
-_HOST: Final[dict[str, Any]] = {
-    **empty("HostConfig", *("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs")),
-    "LogConfig": {"Type": DEFAULT, "Config": {}},
-    "NetworkMode": "default",
-    "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
-    "CgroupnsMode": "host",
-    "IpcMode": "private",
-    "ShmSize": 67108864,
-    "Runtime": "runc",
-    "ConsoleSize": [0, 0],
-    "MemorySwappiness": None,
-    "PidsLimit": None,
-    "MaskedPaths": [
-        *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
-        *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"),
-    ],
-    "ReadonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-}
-"""What an inspection shows of the host's side where nothing is asked for."""
-_DEFAULT_IF_EMPTY: Final = (
-    *("NetworkMode", "ShmSize", "IpcMode", "CgroupnsMode", "Runtime", "OomKillDisable", "ConsoleSize"),
-)
 _UPDATABLE: Final = (
     *("BlkioWeight", "CpuPeriod", "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpuShares", "CpusetCpus"),
     *("CpusetMems", "KernelMemory", "Memory", "MemoryReservation", "MemorySwap", "NanoCpus", "PidsLimit"),
@@ -72,16 +48,8 @@ def host_of(body: Mapping[str, Any], engine: Engine) -> dict[str, Any]:
     given = dict_of(body.get("HostConfig"))
     for each in list_of(given.get("Mounts")):
         asked_mount(each)
-    host = _HOST | given
-    for name in _DEFAULT_IF_EMPTY:
-        host[name] = host[name] or copy.copy(_HOST[name])
-    policy = dict_of(given.get("RestartPolicy"))
-    host["RestartPolicy"] = {"Name": "", "MaximumRetryCount": 0} | policy
+    host = completed_host(given)
     host["LogConfig"] = log_config(given.get("LogConfig"))
-    if host["MemorySwappiness"] == -1:
-        host["MemorySwappiness"] = None
-    if host["PidsLimit"] == 0:
-        host["PidsLimit"] = None
     if ports := dict_of(given.get("PortBindings")):
         for port in ports:
             _check_port(port.partition("/")[0])

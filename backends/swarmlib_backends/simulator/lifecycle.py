@@ -23,6 +23,7 @@ from swarmlib.supervision import supervised
 
 from ..dockerapi.status import refusal
 from ..enginekit.containers import kept
+from ..enginekit.health import plan_of
 from ..enginekit.refusals import check_running
 from .container import Container, Exec, Health
 from .engine import Engine
@@ -104,7 +105,7 @@ class Lifecycle:
         self._engine.tell(container, "start")
 
     def _begin_health(self, container: Container) -> None:
-        probe = self._prober.probe_of(container)
+        probe = plan_of(container.config)
         if probe is None:
             container.health = None
             return
@@ -302,7 +303,7 @@ class Lifecycle:
         if container.host["AutoRemove"] if volumes is None else volumes:
             for mount in container.mounts:
                 if mount.anonymous and engine.volumes.has(mount.name) and not engine.volumes.users(mount.name):
-                    engine.volumes.remove(mount.name)
+                    engine.volumes.discard(mount.name)
         for alias in list(container.links):
             unlink(container, alias, engine)
         container.linked_by.clear()

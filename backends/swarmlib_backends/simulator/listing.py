@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from swarmlib import Request, SwarmError
 
-from ..dockerapi.filters import flag
-from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerList
-from ..dockerapi.status import refusal
-from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
+from ..enginekit.filters import FILTERS, Filter, by_exit, chosen
+from ..enginekit.relations import FILTERS as RELATIONS
+from ..enginekit.relations import by_age, by_health, by_mount, by_network, by_port, published
 from . import views
-from .addresses import LAST_PORT
 from .container import Container
 from .engine import Engine
 from .image import Image
 
-_HEALTHS: Final = {"starting", "healthy", "unhealthy", "none"}
 _KEPT_LISTS: Final = 16
 
 
@@ -51,42 +48,20 @@ def listed(engine: Engine, request: Request) -> bytes:
 def _filters(engine: Engine) -> Mapping[str, Filter[Container]]:
     return {
         **FILTERS,
+        **RELATIONS,
         "ancestor": lambda values: _ancestor(engine, values),
-        "before": lambda values: _bounded(engine, values, lambda each, bound: each.created < bound.created),
+        "before": by_age(engine.find, before=True),
         "exited": by_exit,
-        "expose": lambda values: _port(values, lambda each: dict_of(each.config.get("ExposedPorts"))),
-        "health": _health,
-        "is-task": lambda values: lambda each: not flag({"is-task": values}, "is-task", ["true"], ["false"]),
-        "isolation": lambda values: lambda each: True,
-        "network": one_of(_is_in),
-        "publish": lambda values: _port(values, lambda each: {k: v for k, v in each.ports.items() if v}),
-        "since": lambda values: _bounded(engine, values, lambda each, bound: each.created > bound.created),
-        "volume": one_of(_mounts),
+        "expose": by_port(lambda each: dict_of(each.config.get("ExposedPorts"))),
+        "health": by_health(lambda each: each.health.status if each.health else "none"),
+        "network": by_network(_networks),
+        "publish": by_port(lambda each: published(each.ports)),
+        "since": by_age(engine.find, before=False),
+        "volume": by_mount(_mounts),
     }
 
 
-_Test = Callable[[Container], bool]
-
-
-def _bounded(engine: Engine, values: list[str], fits: Callable[[Container, Container], bool]) -> _Test:
-    """Return the test of the containers before, or after, those that are named."""
-    bounds: list[Container] = []
-    for ref in values:
-        try:
-            bounds.append(engine.find(ref))
-        except SwarmError as exc:
-            raise refusal(500, f"no such container {ref}") from exc
-    return lambda each: all(fits(each, bound) for bound in bounds)
-
-
-def _health(values: list[str]) -> _Test:
-    for value in values:
-        if value not in _HEALTHS:
-            raise refusal(400, f"Unrecognised filter value for health: {value}")
-    return lambda each: not values or (each.health.status if each.health else "none") in values
-
-
-def _ancestor(engine: Engine, values: list[str]) -> _Test:
+def _ancestor(engine: Engine, values: list[str]) -> Callable[[Container], bool]:
     wanted: set[str] = set()
     for value in values:
         try:
@@ -104,36 +79,9 @@ def _images(container: Container) -> Iterator[Image]:
         image = image.parent
 
 
-def _is_in(container: Container, network: str) -> bool:
-    return any(
-        network == name or (endpoint.network_id and endpoint.network_id.startswith(network))
-        for name, endpoint in container.networks.items()
-    )
+def _networks(container: Container) -> Mapping[str, str]:
+    return {name: endpoint.network_id for name, endpoint in container.networks.items()}
 
 
-def _mounts(container: Container, place: str) -> bool:
-    return any(place in (mount.name, mount.target, mount.source) for mount in container.mounts)
-
-
-def _port(values: list[str], of: Callable[[Container], Mapping[str, Any]]) -> _Test:
-    wanted: set[str] = set()
-    for value in values:
-        ports, _, protocol = value.partition("/")
-        first, _, last = ports.partition("-")
-        for bound in (first, last or first):
-            if not re.fullmatch("[0-9]{1,5}", bound) or int(bound) > LAST_PORT:
-                kind = (
-                    f'error while looking up for publish {value}: strconv.ParseUint: parsing "{bound}": invalid syntax'
-                )
-                raise refusal(500, kind)
-        wanted |= {f"{port}/{protocol or 'tcp'}" for port in range(int(first), int(last or first) + 1)}
-
-    def fits(each: Container) -> bool:
-        numbers = {
-            f"{bound['HostPort']}/{port.partition('/')[2]}"
-            for port, all in of(each).items()
-            for bound in list_of(all or None)
-        }
-        return not values or bool(wanted & (numbers | set(of(each))))
-
-    return fits
+def _mounts(container: Container) -> set[str]:
+    return {word for mount in container.mounts for word in (mount.name, mount.target, mount.source)}

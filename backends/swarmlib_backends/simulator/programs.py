@@ -73,8 +73,8 @@ async def _cp(run: Run) -> int:
         elif node.is_folder and not set(options) & set("raR"):
             code = await _complain(run, f"omitting directory '{name}'")
         else:
-            at = posixpath.join(run.path(target), posixpath.basename(path)) if is_folder else run.path(target)
-            _copy(run, path, at)
+            below = is_folder and not name.endswith("/.")  # by which what is in a folder is meant
+            _copy(run, path, posixpath.join(run.path(target), posixpath.basename(path) if below else ""))
     return code
 
 

@@ -1,4 +1,4 @@
-"""The shell's own commands: cd, exec, exit, export, kill, read, trap and wait."""
+"""The shell's own commands: cd, exec, exit, export, kill, read, shift, trap and wait."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ async def _exec(words: list[str], shell: Shell, run: Run) -> int:
 
 
 async def _cd(words: list[str], shell: Shell, run: Run) -> int:
-    path = run.path(words[1] if len(words) > 1 else run.env.get("HOME", "/"))
+    given = [word for word in words[1:] if word != "--"] or [run.env.get("HOME", "/")]
+    path = run.path(given[0])
     folder = run.files.get(path)
     if folder is not None and folder.is_folder:
         shell.folder = path
         return 0
-    return await run.fail(f"sh: cd: can't cd to {words[1]}: No such file or directory", 2)
+    return await run.fail(f"sh: cd: can't cd to {given[0]}: No such file or directory", 2)
 
 
 async def _trap(words: list[str], shell: Shell, run: Run) -> int:
@@ -114,6 +115,14 @@ async def _kill(words: list[str], shell: Shell, run: Run) -> int:
     return code
 
 
+async def _shift(words: list[str], shell: Shell, run: Run) -> int:
+    count = int(words[1]) if len(words) > 1 and words[1].isdigit() else 1
+    if count > len(shell.args):
+        return await run.fail("sh: shift: can't shift that many")
+    shell.args = shell.args[count:]
+    return 0
+
+
 OWN: Final[Mapping[str, Callable[[list[str], Shell, Run], Awaitable[int]]]] = {
     "exit": _exit,
     "export": _export,
@@ -121,6 +130,7 @@ OWN: Final[Mapping[str, Callable[[list[str], Shell, Run], Awaitable[int]]]] = {
     "cd": _cd,
     "kill": _kill,
     "read": _read,
+    "shift": _shift,
     "trap": _trap,
     "wait": _wait,
 }

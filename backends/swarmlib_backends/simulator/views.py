@@ -10,13 +10,14 @@ import orjson
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
 from ..enginekit import health
-from ..enginekit.mounts import Mount
+from ..enginekit.mounts import Mount, described
 from .container import Container, Endpoint
 from .engine import Engine
 from .links import names_of
 from .links import shown as shown_links
 from .logdrivers import DEFAULT
 from .paths import ROOT, graph_driver
+from .volumes import folder_of
 
 
 def summary(engine: Engine, container: Container, now: float) -> bytes:
@@ -87,19 +88,7 @@ def _status(container: Container, now: float) -> tuple[str, float]:
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
-    named = {"Name": mount.name} if mount.type == "volume" else {}
-    source = f"{ROOT}/volumes/{mount.name}/_data" if mount.type == "volume" else mount.source
-    driver = {"Driver": "local"} if mount.type == "volume" else {}
-    return {
-        "Type": mount.type,
-        **named,
-        "Source": source,
-        "Destination": mount.target,
-        **driver,
-        "Mode": mount.mode,
-        "RW": mount.writable,
-        "Propagation": mount.propagation,
-    }
+    return described(mount, folder_of(mount.name) if mount.type == "volume" else mount.source)
 
 
 def _networks(container: Container) -> dict[str, Any]:

@@ -28,6 +28,8 @@ class Swarm(MemberSource, Backend):
     node.hostname, node.id, and labels of nodes and engines: -e constraint:node.role==worker.
     """
 
+    position = "last"
+
     managers: Sequence[EngineChain] = argument("address of a manager, or a chain that reaches it; several may be given")
     engines: Template = option(
         "how to reach the engine of a node: an address such as ssh://root@{addr}, or a chain",

@@ -43,7 +43,13 @@ class Tenant(Server):
     tenant /etc/swarmlib/tenants.toml
     """
 
+    position = "between"
+
     file: Path = argument("a TOML file with the tenants")
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        tenants.parse(await WatchedFile(self.file).read(), str(self.file))
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

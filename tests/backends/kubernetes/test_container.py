@@ -74,7 +74,7 @@ def test_a_wait_ends_with_each_run_and_not_with_a_start_that_fails() -> None:
     found.update(record(ALWAYS, run=1, wanted="running", keep=True, last=Ended(1, 3)), found.pod)
     assert (waiting.is_set(), found.status) == (True, "restarting")
     found = container(RUNNING, keep=True)
-    waiting = found.exited
+    found.begins, waiting = True, found.exited
     found.update(record(run=1, wanted="created", keep=True, error="not found"), found.pod)
     assert (waiting.is_set(), found.status) == (False, "created")
 

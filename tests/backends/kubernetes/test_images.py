@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from swarmlib import BadAnswer, Denied, Invalid, NotFound, TooLarge, Unavailable, Unsupported
-from swarmlib_backends.kubernetes.images.credentials import Challenge, Credentials
 from swarmlib_backends.kubernetes.images.pulling import pull_secret
-from swarmlib_backends.kubernetes.images.registry import Registries
+from swarmlib_backends.registry.client import Registries
+from swarmlib_backends.registry.credentials import Challenge, Credentials
 from tests.support.engines import Engine, docker
 from tests.support.registries import PASSWORD, USER, registry
 

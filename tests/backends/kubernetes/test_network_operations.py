@@ -1,28 +1,16 @@
 """Networks in fake clusters of both releases: made, shown, joined and left, over two gateways."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from swarmlib import Client, Json, SwarmError, Verb, connect
+from swarmlib import Client, SwarmError, Verb
 from swarmlib_backends.kubernetes.api.resources import ENDPOINT_SLICES, SLICE_VERSIONS, served
 from swarmlib_backends.kubernetes.pods import names
 from tests.backends.kubernetes.conftest import Place
+from tests.backends.kubernetes.gateways import call, gateway
 
 pytestmark = pytest.mark.parametrize("place", ["1.20", "1.35"], indirect=True)
-
-
-@asynccontextmanager
-async def gateway(place: Place) -> AsyncIterator[Client]:
-    async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1") as opened:
-        yield opened
-
-
-async def call(client: Client, verb: Verb, *path: str, body: Any = None, **params: str) -> Any:
-    given = Json.from_data(body) if body is not None else None
-    return (await client.call(verb, path, params=params, body=given)).value
 
 
 async def shown(client: Client, name: str) -> dict[str, Any]:

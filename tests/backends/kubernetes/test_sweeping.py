@@ -49,7 +49,10 @@ class Namespace:
     def __init__(self, **lists: list[Any]) -> None:
         empty: dict[str, list[Any]] = {
             each: []
-            for each in ("pods", "services", "endpointslices", "secrets", "persistentvolumeclaims", "configmaps")
+            for each in (
+                *("pods", "services", "endpointslices", "networkpolicies", "secrets"),
+                *("persistentvolumeclaims", "configmaps"),
+            )
         }
         self.lists = {**empty, **lists}
         self.has_slices = True
@@ -79,6 +82,7 @@ async def test_what_belongs_to_no_container_is_an_orphan() -> None:
         pods=[thing("web", ID, RECORD_UID), thing("old", GONE, "gone"), thing("label-only", GONE)],
         services=[thing("network"), thing("owned", owner="gone")],
         endpointslices=[thing("slice", GONE)],
+        networkpolicies=[thing("walls", GONE, "gone"), thing("ours", ID, RECORD_UID)],
         secrets=[thing("pull", ID, RECORD_UID), thing("pull-old", ID, "another uid")],
         persistentvolumeclaims=[thing("volume")],
     )
@@ -90,6 +94,7 @@ async def test_what_belongs_to_no_container_is_an_orphan() -> None:
         "pods/label-only",
         "services/owned",
         "endpointslices/slice",
+        "networkpolicies/walls",
         "secrets/pull-old",
         "configmaps/n-2",
     ]

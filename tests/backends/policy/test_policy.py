@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -20,6 +20,7 @@ from swarmlib import (
     Meta,
     NotFound,
     Request,
+    Server,
     SwarmError,
     Verb,
     connect,
@@ -67,6 +68,40 @@ async def test_each_sees_its_own_containers_only(tmp_path: Path) -> None:
         assert named(await blue.ls(all=True)) == ["/two"]
         assert (await red.get("containers", "one"))["Id"] == one.id
         assert (await red.get("containers", one.id[:5]))["Id"] == one.id
+
+
+class Listed(Server):
+    """An engine with one container, and volumes."""
+
+    volumes: ClassVar[list[dict[str, Any]]] = []
+    image: ClassVar[str] = "busybox"
+
+    async def ls(self, request: Request) -> Any:
+        mount = {"Type": "volume", "Name": "data", "Destination": "/data"}
+        container = {"Id": "1", "Names": ["/one"], "Image": self.image, "Mounts": [mount], "Labels": {"team": "red"}}
+        return [container] if request.path == ("containers",) else {"Volumes": self.volumes}
+
+
+@pytest.mark.parametrize("granted", [False, True])
+async def test_what_is_shown_of_the_same_answer_follows_what_it_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, granted: bool
+) -> None:
+    file = tmp_path / "red.toml"
+    rules = TEAM.replace("NAME", "red").replace("FOLDER", str(tmp_path))
+    file.write_text(rules + ('volumes = ["data"]\n' if granted else ""))
+
+    async def seen() -> tuple[str, int]:
+        (found,) = await red.ls()
+        return found["Image"], len(found["Mounts"])
+
+    async with Chain(Listed()).open() as sender, Policy(file).open(sender) as policy:
+        red = Client(policy)
+        for _ in range(2):
+            assert await seen() == ("busybox", int(granted))
+        monkeypatch.setattr(Listed, "volumes", [{"Name": "data"}])
+        assert await seen() == ("busybox", 1)
+        monkeypatch.setattr(Listed, "image", "nginx")
+        assert await seen() == ("nginx", 1)
 
 
 async def test_what_is_anothers_is_as_if_it_did_not_exist(tmp_path: Path) -> None:

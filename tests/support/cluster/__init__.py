@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,6 +59,24 @@ class Cluster:
         """The kubeconfig of the user `nobody`, who has no rights but those that a test gives."""
         return self.folder / "nobody-outside.kubeconfig"
 
+    @contextmanager
+    def disks(self, count: int) -> Iterator[str]:
+        """The storage class of this many volumes that claims of the namespace may bind to; they end with the context.
+
+        They are folders of this machine, which all nodes have.
+        """
+        folder = self.folder / "disks" / self.namespace
+        names = [f"{self.namespace}-{number}" for number in range(count)]
+        for name in names:
+            (folder / name).mkdir(parents=True)
+            self.api.value("POST", "/api/v1/persistentvolumes", _disk(name, self.namespace, folder / name))
+        try:
+            yield self.namespace
+        finally:
+            for name in names:
+                self.api.value("DELETE", f"/api/v1/persistentvolumes/{name}")
+            shutil.rmtree(folder)
+
     def compact(self) -> None:
         """Let etcd forget all versions of objects but the present ones."""
         self._order("compact")
@@ -87,6 +106,20 @@ class Cluster:
             with control.makefile() as lines:
                 answer = lines.read()
         assert answer == "done", answer
+
+
+def _disk(name: str, storage_class: str, folder: Path) -> dict[str, object]:
+    """A PersistentVolume that is a folder. The controllers would need a provisioner to use it again, or remove it."""
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": storage_class,
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": str(folder)},
+        },
+    }
 
 
 def build() -> Path:

@@ -24,6 +24,7 @@ _ROOTS = [
                    "ServiceAccount")
       for list in ("", "List")),
     *(f"io.k8s.api.discovery.{version}.EndpointSlice{list}" for version in ("v1", "v1beta1") for list in ("", "List")),
+    *(f"io.k8s.api.networking.v1.NetworkPolicy{list}" for list in ("", "List")),
     "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
     *(_META + kind for kind in ("APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "Status")),
     "io.k8s.apimachinery.pkg.version.Info",

@@ -17,6 +17,7 @@ import trio
 from ...http.serving import Answer, Body, Request
 from . import errors
 from .compute import MACHINES
+from .containerinstance.service import OPERATIONS
 from .errors import ArmError
 from .faults import Fault, Faults
 from .groups import PROVIDERS
@@ -35,6 +36,7 @@ VERSIONS: Final = {
     "Microsoft.Compute": "2024-07-01",
     "Microsoft.Compute/disks": "2024-03-02",
     "Microsoft.Compute/skus": "2021-07-01",
+    "Microsoft.ContainerInstance": "2023-05-01",
     "Microsoft.Network": "2024-05-01",
     "Microsoft.Resources": "2024-11-01",
 }
@@ -42,6 +44,7 @@ VERSIONS: Final = {
 
 _SUBSCRIPTION: Final = re.compile(r"/subscriptions/([^/]+)(/.*)", re.IGNORECASE)
 _PROVIDER: Final = re.compile(r"/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
+_OPERATIONS: Final = "/providers/microsoft.containerinstance/operations"
 _CONSOLE: Final = re.compile(r"/fakearm/bootdiagnostics/([^/]+)/(serialconsole\.log|screenshot\.bmp)")
 
 
@@ -115,7 +118,7 @@ class FakeArm:
         return ArmError(500, "InternalServerError", f"The fake has a bug: {exc!r}{hint}").answer()
 
     def _unguarded(self, request: Request) -> Answer | None:
-        if (found := self.tokens.answer(request)) is not None:
+        if (found := self.tokens.answer(request) or self._routes.containers.sockets.answer(request)) is not None:
             return found
         if (match := _CONSOLE.fullmatch(request.path)) is None:
             return None
@@ -130,6 +133,8 @@ class FakeArm:
         self._check_token(request.headers.get("authorization", ""))
         remaining = self.throttle.take(request.method)
         path = request.path.rstrip("/")
+        if path.lower() == _OPERATIONS:
+            return Answer(200, OPERATIONS)
         match = _SUBSCRIPTION.fullmatch(path)
         if match is None or match[1].lower() != self.state.subscription.lower():
             name = match[1] if match else path

@@ -70,7 +70,7 @@ class Crud:
             found = self._state.children(parent, type.rpartition("/")[2])
         else:
             found = [*self._state.of_type(type, group)]
-        return self.page([partial(kind.view, each, call.request.query) for each in found], call)
+        return self.page([partial(kind.listed, each, call.request.query) for each in found], call)
 
     def page(self, items: list[Any], call: ArmCall) -> Answer:
         """Return a page of a list; only the items on that page are made."""
@@ -167,7 +167,7 @@ class Crud:
             except Exception:
                 resource.state = "Failed"
                 raise
-            self._state.resources.pop(resource.id.key, None)
+            self._state.drop(resource.id)
 
         operation = self._begin(resource, work, call)
         return Answer(202, None, self.headers(operation, call, location=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
+import trio
+
 from ...http.serving import Body
 from . import errors
 from .network import NetworkKind, network
@@ -133,8 +135,24 @@ class Interfaces(NetworkKind):
         users = self.state.users_of(resource.id)
         return next((each for each in users if each.id.types[-1].lower() == "virtualmachines"), None)
 
+    def reserve(self, interface: Resource, machine: ResourceId) -> None:
+        """Reserve an interface for a machine that could not be created with it, for three minutes in Azure."""
+        until = trio.current_time() + self.state.reserve_seconds
+        interface.hidden["reserved"] = (machine, until)
+
+    def check_reserved(self, interface: Resource, machine: ResourceId | None = None) -> None:
+        """Raise an ArmError if an interface is reserved for another machine than this one."""
+        owner, until = interface.hidden.get("reserved", (None, 0))
+        if owner is not None and trio.current_time() < until and (machine is None or machine.key != owner.key):
+            message = (
+                "Nic(s) in request is reserved for another Virtual Machine for 180 seconds. Please provide another"
+            )
+            detail = f"nic(s) or retry after 180 seconds. Reserved VM: {owner}"
+            raise errors.bad("NicReservedForAnotherVm", f"{message} {detail}")
+
     def check_delete(self, resource: Resource) -> None:
-        """Refuse an interface that a machine has."""
+        """Refuse an interface that a machine has, or that is reserved for one."""
+        self.check_reserved(resource)
         if machine := self.machine(resource):
             message = (
                 f"Network Interface {resource.id} is used by existing resource {machine.id}. In order to delete the"

@@ -66,6 +66,10 @@ class Kind:
         """Return what GET shows of the resource."""
         return resource.body
 
+    def listed(self, resource: Resource, query: Mapping[str, str]) -> Body:
+        """Return what a list shows of the resource: by default the same as GET."""
+        return self.view(resource, query)
+
     def patched(self, resource: Resource, patch: Body) -> Body:
         """Return the body that a PATCH asks for: by default it can only change tags."""
         return resource.body | {"tags": patch.get("tags", {})}

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 from ...http.serving import Answer
 from .compute import Compute
+from .containerinstance.groups import ContainerGroups
+from .containerinstance.service import ContainerInstance
 from .crud import Crud
 from .disks import Disks
 from .errors import ArmError
@@ -17,6 +19,7 @@ from .network import Subnets, VirtualNetworks
 from .resource import ResourceId
 from .security import SecurityGroups, SecurityRules
 from .state import ArmCall, State
+from .tags import TAGS, Tags
 from .vms import Extensions, VirtualMachines
 
 _GROUPS: Final = re.compile(r"/resourceGroups(?:/([^/]+))?", re.IGNORECASE)
@@ -38,9 +41,12 @@ class Routes:
         interfaces, addresses = Interfaces(state), PublicAddresses(state)
         machines = VirtualMachines(state, interfaces, addresses)
         networks = [VirtualNetworks(state), Subnets(state), SecurityGroups(state), SecurityRules(state)]
-        self._crud = Crud(state, [machines, Extensions(state), Disks(state), interfaces, addresses, *networks])
+        own = [machines, Extensions(state), Disks(state), ContainerGroups(state), interfaces, addresses]
+        self._crud = Crud(state, [*own, *networks])
         self._groups = Groups(state, self._crud)
+        self._tags = Tags(state, lambda resource: self._crud.kind(resource.id.type).busy_error(resource))
         self._compute = Compute(state, self._crud)
+        self.containers = ContainerInstance(state)
 
     async def answer(self, path: str, rest: str, call: ArmCall) -> Answer:
         """Answer a request; `rest` is its path without the subscription.
@@ -50,7 +56,11 @@ class Routes:
         """
         if match := OPERATION.fullmatch(rest):
             return self._operation(match[2], (match[1] or "").lower() == "operations", call)
-        found = self._listed(rest, call) if call.request.method == "GET" else None
+        if match := TAGS.fullmatch(path):
+            return self._tags.answer(match[1], call)
+        found = await self.containers.answer(path, rest, call)
+        if found is None and call.request.method == "GET":
+            found = self._listed(rest, call)
         if found is not None:
             return found
         if (match := _GROUPS.fullmatch(rest)) and match[1]:

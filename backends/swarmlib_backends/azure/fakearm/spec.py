@@ -23,6 +23,7 @@ from swarmlib import Invalid
 
 from ...http.serving import Body
 from .nulls import without_nulls
+from .tags import TAGS
 
 try:
     from jsonschema import Draft4Validator, FormatChecker
@@ -31,6 +32,7 @@ try:
 except ImportError as exc:
     raise Invalid("validating needs jsonschema: pip install 'swarmlib[fakearm]'") from exc
 
+_TAGS: Final = "/{scope}/providers/Microsoft.Resources/tags/default"
 _METHODS: Final = ("get", "put", "post", "patch", "delete", "head")
 _KEPT: Final = ("type", "format", "pattern", "minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems",
                 "multipleOf", "uniqueItems")  # fmt: skip
@@ -82,7 +84,7 @@ class Spec:
     def _described(self) -> Iterator[Described]:
         for uri, document in self._raw.items():
             for template, item in document.get("paths", {}).items():
-                if template.startswith("/{"):
+                if template.startswith("/{") and template != _TAGS:
                     continue  # "any scope", "any id": duplicates of other paths
                 for method in set(item) & set(_METHODS):
                     raw = item[method]
@@ -94,13 +96,13 @@ class Spec:
 
     def find(self, method: str, path: str) -> Described | None:
         """Return the operation of a request; None if the documents don't have it."""
-        parts = path.strip("/").split("/")
+        parts = _parts(path)
         fitting = [each for each in self._by_shape.get((method, len(parts)), []) if _fits(each.segments, parts)]
         return max(fitting, key=lambda each: sum(not part.startswith("{") for part in each.segments), default=None)
 
     def request_errors(self, operation: Described, path: str, query: Mapping[str, str], body: Any) -> list[str]:
         """Return what is wrong with a request."""
-        values = dict(zip(operation.segments, path.strip("/").split("/"), strict=True))
+        values = dict(zip(operation.segments, _parts(path), strict=True))
         found: list[str] = []
         known: set[str] = set()
         for each in operation.parameters:
@@ -223,6 +225,12 @@ class Spec:
 def _name(ref: str) -> str:
     """Return a definition's own URI, without a fragment: the library would walk the document for each fragment."""
     return ref.replace("#/", "/")
+
+
+def _parts(path: str) -> list[str]:
+    """Return the segments of a path; of a path to tags, the scope is one segment."""
+    scope = TAGS.fullmatch(path.rstrip("/"))
+    return [scope[1], *_TAGS.split("/")[2:]] if scope else path.strip("/").split("/")
 
 
 def _fits(template: list[str], parts: list[str]) -> bool:

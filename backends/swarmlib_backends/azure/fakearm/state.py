@@ -13,13 +13,15 @@ from uuid import UUID
 import orjson
 import trio
 
+from swarmlib import Client
+
 from ...http.serving import Body, Request
 from . import errors
 from .faults import Fault
 from .machines import Machines
 from .nulls import without_nulls
 from .operations import Operation, Work
-from .resource import Resource, ResourceId
+from .resource import Resource, ResourceId, dig
 from .world import Region, regions
 
 PUBLIC: Final = IPv4Network("127.64.0.0/10")
@@ -72,7 +74,11 @@ class State:
     """Roughly how long an operation on a virtual machine takes; others take a tenth of it."""
     poll_seconds: float
     """How long a client is asked to wait before it polls an operation again."""
+    reserve_seconds: float
+    """How long an interface is reserved for the machine that could not be created with it."""
     first_address: int = 0
+    list_lag: float = 0
+    """How long ARM's own list of resources, unlike the providers' lists, still shows what was deleted."""
     basic_addresses: bool = False
     """Whether Basic public addresses can be created, as was possible until 2025."""
     regions: dict[str, Region] = field(default_factory=regions)
@@ -81,10 +87,27 @@ class State:
     operations: dict[str, Operation] = field(default_factory=dict[str, Operation])
     registered: dict[str, str] = field(default_factory=dict[str, str])
     """The registration state of each provider, by its name in lower case."""
+    engine: Client | None = None
+    """Where the containers of container groups run."""
+    simulated: bool = True
+    """Whether that engine is the simulator: its terminals do nothing, and it has one set of ports for all."""
+    registries: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """The registries that want a user with a password to pull an image for a container group, by their names."""
+    _gone: list[tuple[float, Resource]] = field(default_factory=list[tuple[float, Resource]])
 
     def uuid(self) -> str:
         """Return a new UUID from the seeded randomness."""
         return str(UUID(int=self.random.getrandbits(128), version=4))
+
+    def drop(self, id: ResourceId) -> None:
+        """Take a resource off the lists; ARM's own list shows it for a while longer."""
+        if (gone := self.resources.pop(id.key, None)) is not None and self.list_lag:
+            self._gone.append((trio.current_time() + self.list_lag, gone))
+
+    def cached(self) -> list[Resource]:
+        """Return what ARM's own list of resources shows."""
+        self._gone = [(until, each) for until, each in self._gone if until > trio.current_time()]
+        return [*self.resources.values(), *(each for _, each in self._gone)]
 
     def of_type(self, type: str, group: str = "") -> Iterator[Resource]:
         """Yield the resources of a type; only a group's, if one is named."""
@@ -154,6 +177,8 @@ class State:
     def public_address(self) -> str:
         """Return a public address that is not in use."""
         taken = {each.properties.get("ipAddress") for each in self.of_type("Microsoft.Network/publicIPAddresses")}
+        groups = self.of_type("Microsoft.ContainerInstance/containerGroups")
+        taken |= {dig(each.properties, "ipAddress", "ip") for each in groups}
         for offset in range(PUBLIC.num_addresses):
             address = str(PUBLIC[(self.first_address + offset) % PUBLIC.num_addresses])
             if address not in taken and not address.endswith((".0", ".255")):
@@ -188,11 +213,13 @@ class State:
         return operation
 
     async def stop_machines(self) -> None:
-        """Stop every machine that runs, concurrently."""
+        """Stop every machine, and every container on an engine that isn't the fake's own, concurrently."""
         async with trio.open_nursery() as nursery:
             for resource in self.resources.values():
                 if (real := resource.hidden.get("machine")) is not None:
                     nursery.start_soon(self.machines.stop, real)
+                for container in [] if self.simulated else resource.hidden.get("running", []):
+                    nursery.start_soon(container.halt)
 
     def waiting(self) -> dict[str, str]:
         """Return the header that says when to poll again."""

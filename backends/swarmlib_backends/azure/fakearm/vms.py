@@ -38,6 +38,21 @@ class VirtualMachines(Kind):
 
     def prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         """Check everything that Azure checks before it answers 201, and fill in what Azure fills in."""
+        try:
+            self._prepare(resource, old, call)
+        except ArmError:
+            if old is None:
+                self._reserve_interfaces(resource)
+            raise
+
+    def _reserve_interfaces(self, machine: Resource) -> None:
+        """Reserve the interfaces for the machine that is refused: they can't be deleted for a while."""
+        for each in machine.properties.get("networkProfile", {}).get("networkInterfaces", []):
+            interface = self.state.resources.get(str(each.get("id")).lower())
+            if interface is not None and self._interfaces.machine(interface) is None:
+                self._interfaces.reserve(interface, machine.id)
+
+    def _prepare(self, resource: Resource, old: Resource | None, call: ArmCall) -> None:
         if old is not None:
             _carry_over(resource, old)
             validation.check_unchanged(resource, old)
@@ -65,6 +80,7 @@ class VirtualMachines(Kind):
 
     def _check_interface(self, machine: Resource, id: str) -> None:
         found = self.state.referenced(machine.id, id)
+        self._interfaces.check_reserved(found, machine.id)
         user = self._interfaces.machine(found)
         if user is not None and user.id.key != machine.id.key:
             raise errors.bad("NicInUse", f"Network Interface {found.id} is used by existing VM {user.id}.")
@@ -126,13 +142,14 @@ class VirtualMachines(Kind):
             del self.state.resources[extension.id.key]
 
     def _drop_interface(self, key: str) -> None:
-        interface = self.state.resources.pop(key, None)
+        interface = self.state.resources.get(key)
         if interface is None:
             return
+        self.state.drop(interface.id)
         for each in interface.properties["ipConfigurations"]:
             address = self.state.resources.get((dig(each, "properties", "publicIPAddress", "id") or "").lower())
             if address is not None and address.properties.get("deleteOption") == "Delete":
-                del self.state.resources[address.id.key]
+                self.state.drop(address.id)
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
         """Show the machine with its instance view or user data, if requested, and its extensions, if any."""

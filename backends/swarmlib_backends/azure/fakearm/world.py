@@ -26,7 +26,8 @@ class Region:
 
     cores: the regional quota. families: quotas by family, where they differ from the regional one. spot_cores: the
     quota of all spot machines. withheld: sizes that this subscription can't have (SkuNotAvailable). room: cores that
-    are free in its data centers (AllocationFailed once they are used up).
+    are free in its data centers (AllocationFailed once they are used up). container_cores, container_room: the same of
+    container groups.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Region:
     spot_cores: int = 1000
     withheld: set[str] = field(default_factory=set[str])
     room: float = float("inf")
+    container_cores: int = 1000
+    container_room: float = float("inf")
     zones: tuple[str, ...] = ("1", "2", "3")
 
 

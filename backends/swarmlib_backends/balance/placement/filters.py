@@ -192,12 +192,12 @@ class ResourcesFilter:
     claim: Claim
 
     def reason(self, node: Node) -> Reason:
-        """See `Filter.reason`."""
+        """See `Filter.reason`. A node that does not say what it has decides itself."""
         claim, load = self.claim, node.load
-        if claim.memory and claim.memory + load.memory > node.memory:
+        if claim.memory and node.memory and claim.memory + load.memory > node.memory:
             free = max(node.memory - load.memory, 0)
             return f"{_mib(claim.memory)} of memory are wanted, {_mib(free)} of {_mib(node.memory)} are free"
-        if claim.cpus and claim.cpus + load.cpus > node.cpus:
+        if claim.cpus and node.cpus and claim.cpus + load.cpus > node.cpus:
             free = max(node.cpus - load.cpus, 0)
             return f"{claim.cpus / 1e9:g} CPUs are wanted, {free / 1e9:g} of {node.cpus / 1e9:g} are free"
         return None

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
-import httpcore
 import httpx
 import orjson
 import trio
@@ -24,8 +23,10 @@ from swarmlib import UNSENT, BadAnswer, Invalid, SwarmError, TimedOut, Unavailab
 
 from ...http.handshakes import closing_unfinished
 from ...http.one_piece import OnePiece
+from ...http.received import Body, why
+from ...http.upgraded import NetworkStream
 from .access import Access
-from .connections import Body, Connections, why
+from .connections import Connections
 from .credentials import Headers, Shown
 from .errors import error_of
 
@@ -73,7 +74,7 @@ class Upgraded:
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.stream: trio.abc.Stream = _NetworkStream(response)
+        self.stream: trio.abc.Stream = NetworkStream(response, "the cluster")
 
 
 class Api:
@@ -197,7 +198,7 @@ class Api:
                 request = self._request(call, shown, extensions)
                 with _unreached(call, self.access.server):
                     response = await transport.handle_async_request(request)
-            async with Body(response) as body:
+            async with Body(response, "the cluster") as body:
                 if response.status_code != _SWITCHING and not 200 <= response.status_code < 300:
                     said = await _whole(body, _MAX_ERROR)
                     error = error_of(response.status_code, said, response.headers.get("Retry-After", ""))
@@ -272,39 +273,3 @@ def _unreached(call: _Call, server: str) -> Generator[None]:
         raise Unavailable(f"can't connect to {server}: {why(exc)}", details={UNSENT: True}) from exc
     except httpx.HTTPError as exc:
         raise Unavailable(f"the connection to {server} broke: {why(exc)}: {call.name}") from exc
-
-
-class _NetworkStream(trio.abc.Stream):
-    """The stream of an upgraded connection, with trio's errors."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self._network: Any = response.extensions["network_stream"]
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """See `trio.abc.ReceiveStream`."""
-        with self._errors():
-            data: bytes = await self._network.read(max_bytes or 64 * 1024)
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See `trio.abc.SendStream`."""
-        with self._errors():
-            await self._network.write(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """See `trio.abc.SendStream`; httpx does not tell, so this returns at once."""
-        await trio.lowlevel.checkpoint()
-
-    async def aclose(self) -> None:
-        """See `trio.abc.AsyncResource`."""
-        await self._network.aclose()
-
-    @staticmethod
-    @contextmanager
-    def _errors() -> Generator[None]:
-        try:
-            yield
-        except (httpcore.NetworkError, httpcore.TimeoutException) as exc:
-            closed = isinstance(exc.__cause__, trio.ClosedResourceError)
-            kind = trio.ClosedResourceError if closed else trio.BrokenResourceError
-            raise kind(f"the connection to the cluster broke: {why(exc)}") from exc

@@ -21,9 +21,11 @@ from .resources import (
     CLAIMS,
     CONFIG_MAPS,
     ENDPOINT_SLICES,
+    NETWORK_POLICIES,
     NODES,
     POD_METRICS,
     PODS,
+    QUOTAS,
     SECRETS,
     SERVICES,
     Resource,
@@ -65,10 +67,12 @@ ROLE: Final = (
     Right(PODS, ("get", "create"), "attach, and so docker run without --detach", "attach"),
     Right(PODS, ("get", "create"), "published ports", "portforward"),
     Right(PODS, ("patch",), "update of running containers", "resize"),
-    Right(SERVICES, ("create", "list", "watch", "delete"), "networks"),
+    Right(SERVICES, ("create", "list", "watch", "delete"), "networks, and ports with --ports node"),
     Right(ENDPOINT_SLICES, ("create", "list", "watch", "update", "delete"), "names and aliases in networks"),
+    Right(NETWORK_POLICIES, ("create", "list", "update", "delete"), "networks that are walls (--isolate)"),
     Right(CLAIMS, ("create", "list", "watch", "delete"), "named volumes"),
     Right(SECRETS, ("create", "list", "delete"), "images of registries that need credentials"),
+    Right(QUOTAS, ("list",), "what the namespace may use, in info"),
 )
 """In the namespace."""
 CLUSTER_ROLE: Final = (

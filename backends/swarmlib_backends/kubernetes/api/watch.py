@@ -84,6 +84,10 @@ class Metadata(msgspec.Struct, frozen=True):
         return self.namespace, self.name, self.uid
 
 
+Told: TypeAlias = dict[tuple[str, str, str], Object]
+"""What a watch has told, by `Metadata.key`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A change of an object. That of one which was deleted is the last state that is known."""
@@ -94,16 +98,19 @@ class Change:
 
 @asynccontextmanager
 async def watch(
-    api: Api, resource: Resource, namespace: str = "", labels: str = ""
+    api: Api, resource: Resource, namespace: str = "", labels: str = "", told: Told | None = None
 ) -> AsyncGenerator[AsyncIterator[Change]]:
     """Watch the objects of a resource; the watch ends with the context.
 
-    namespace: "" for all. labels: a selector, such as "a=b,c"; "" for all.
+    namespace: "" for all. labels: a selector, such as "a=b,c"; "" for all. told: what a watch of the same objects has
+        told before: this one goes on from there, and keeps it up to date.
 
     Iterating raises the cluster's error if the first list fails. Later failures are logged, and tried again.
     """
     params = {"labelSelector": labels} if labels else {}
-    async with aclosing(_Watch(api, resource.path(namespace), params).changes()) as changes:
+    async with aclosing(
+        _Watch(api, resource.path(namespace), params, {} if told is None else told).changes()
+    ) as changes:
         yield changes
 
 
@@ -129,11 +136,11 @@ async def listed(api: Api, path: str, params: Mapping[str, str] | None = None) -
 class _Watch:
     """A watch's state: what is known, and up to which version."""
 
-    def __init__(self, api: Api, path: str, params: Mapping[str, str]) -> None:
+    def __init__(self, api: Api, path: str, params: Mapping[str, str], told: Told) -> None:
         self._api = api
         self._path = path
         self._params = params
-        self._known: dict[tuple[str, str, str], Object] = {}
+        self._known = told
         self._version = ""
         """The version that changes are told from; "" if everything must be listed again."""
         self._failures = 0
@@ -141,12 +148,12 @@ class _Watch:
     async def changes(self) -> AsyncGenerator[Change]:
         """Tell everything that there is, and then the changes, for ever."""
         for change in await self._listed():
-            yield change
+            yield self._noted(change)
         yield Change(Kind.SYNCED, {})
         while True:
             try:
                 for change in [] if self._version else await self._listed():
-                    yield change
+                    yield self._noted(change)
                 async with aclosing(self._told()) as told:
                     async for change in told:
                         yield change
@@ -161,14 +168,23 @@ class _Watch:
             if not is_expired(exc):  # the first page is too old for the next one
                 raise
             objects, version = await listed(self._api, self._path, self._params)
-        before, self._known = self._known, {Metadata.of(each).key: each for each in objects}
+        before, now = self._known, {Metadata.of(each).key: each for each in objects}
         self._version = version
-        gone = [Change(Kind.DELETED, each) for key, each in before.items() if key not in self._known]
+        gone = [Change(Kind.DELETED, each) for key, each in before.items() if key not in now]
         return gone + [
             Change(Kind.MODIFIED if key in before else Kind.ADDED, each)
-            for key, each in self._known.items()
+            for key, each in now.items()
             if key not in before or Metadata.of(before[key]) != Metadata.of(each)
         ]
+
+    def _noted(self, change: Change) -> Change:
+        """Note that a change is told now."""
+        key = Metadata.of(change.object).key
+        if change.kind is Kind.DELETED:
+            del self._known[key]
+        else:
+            self._known[key] = change.object
+        return change
 
     async def _told(self) -> AsyncGenerator[Change]:
         """Tell the changes since the last version, for one request.

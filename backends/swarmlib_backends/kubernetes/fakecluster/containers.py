@@ -21,6 +21,7 @@ from ...http.serving import Body
 from ...simulator.files import Files
 from ...simulator.process import Process, Run, Sink
 from ...simulator.users import User, user_of
+from ..api.quantities import quantity
 from .images import Image
 from .pod_tools import PodRun, missing
 from .programs import find_program, program_of_shell
@@ -28,7 +29,6 @@ from .programs import find_program, program_of_shell
 KEPT: Final = 10 * 1024 * 1024
 """Bytes of output that are kept of a container, as by a kubelet before it rotates."""
 _REFERENCE: Final = re.compile(r"\$(\$|\(([-._a-zA-Z][-._a-zA-Z0-9]*)\))")
-_UNITS: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9, "": 1}
 CANNOT_RUN: Final = 127
 KILLED: Final = 137
 
@@ -210,7 +210,7 @@ class Container:
             self.execs.remove(child)
 
     def _check_memory(self) -> None:
-        limit = quantity(str(dict_of(dict_of(self.spec.get("resources")).get("limits")).get("memory", "0")))
+        limit = quantity(str(dict_of(dict_of(self.spec.get("resources")).get("limits")).get("memory")))
         if limit and self.process is not None and sum(each.memory for each in self.processes) > limit:
             self.out_of_memory = True
             self.process.kill(KILLED)
@@ -219,11 +219,3 @@ class Container:
 def expanded(text: str, env: Mapping[str, str]) -> str:
     """Return a text in which `$(NAME)` is replaced by a variable, if there is one, and `$$` by `$`."""
     return _REFERENCE.sub(lambda found: "$" if found[1] == "$" else env.get(found[2], found[0]), text)
-
-
-def quantity(text: str) -> float:
-    """Return what a quantity such as `64Mi`, `0.5` or `500m` is."""
-    match = re.fullmatch(r"([0-9.]+)(m|Ki|Mi|Gi|k|M|G|)", text)
-    if match is None:
-        return 0.0
-    return float(match[1]) / 1000 if match[2] == "m" else float(match[1]) * _UNITS[match[2]]

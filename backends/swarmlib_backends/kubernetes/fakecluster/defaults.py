@@ -11,6 +11,9 @@ from ...http.serving import Body
 from ..api.resources import Resource
 
 _MAX_SERVICES: Final = 65_000
+NODE_PORTS: Final = range(30_000, 32_768)
+"""The ports of nodes that Services may have."""
+_MAX_NODE_PORTS: Final = len(NODE_PORTS)
 _TOLERATED: Final = [
     {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for state in ("not-ready", "unreachable")
@@ -22,6 +25,7 @@ class Defaults:
 
     def __init__(self) -> None:
         self._services = 1
+        self._node_ports = 0
         self._of: Mapping[str, Callable[[Body], None]] = {
             "namespaces": _namespace,
             "persistentvolumeclaims": _claim,
@@ -42,6 +46,9 @@ class Defaults:
         for port in list_of(spec.get("ports")):
             port.setdefault("protocol", "TCP")
             port.setdefault("targetPort", port.get("port"))
+            if spec["type"] == "NodePort" and not port.get("nodePort"):
+                self._node_ports = self._node_ports % _MAX_NODE_PORTS + 1
+                port["nodePort"] = NODE_PORTS[-self._node_ports]  # from the end, so that few are those asked for
         if spec["type"] != "ExternalName":
             if not spec.get("clusterIP"):
                 self._services = self._services % _MAX_SERVICES + 1

@@ -30,6 +30,7 @@ SUBRESOURCES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
 _SHORT: Final[Mapping[str, Sequence[str]]] = {
     "configmaps": ["cm"],
     "events": ["ev"],
+    "networkpolicies": ["netpol"],
     "namespaces": ["ns"],
     "nodes": ["no"],
     "persistentvolumeclaims": ["pvc"],
@@ -65,10 +66,12 @@ class Release:
             resources.SERVICES,
             resources.SECRETS,
             resources.CLAIMS,
+            resources.QUOTAS,
             resources.EVENTS,
             resources.NAMESPACES,
             resources.NODES,
             SERVICE_ACCOUNTS,
+            resources.NETWORK_POLICIES,
             replace(resources.ENDPOINT_SLICES, version=self.slices),
             resources.ACCESS_REVIEWS,
         ]

@@ -12,8 +12,9 @@ import trio
 
 from ...dockerapi.nullable import dict_of, list_of
 from ...http.serving import Body
+from ..api.quantities import quantity
 from ..api.resources import ENDPOINT_SLICES, EVENTS, NODES, PODS, SERVICES
-from .containers import Surroundings, quantity
+from .containers import Surroundings
 from .errors import StatusError
 from .images import Image, image_of
 from .objects import Objects
@@ -112,7 +113,7 @@ class Kubelets:
         running = [each for each in here if each["status"]["phase"] not in ("Succeeded", "Failed")]
         for what in ("cpu", "memory"):
             asked = sum(_asked(each, what) for each in [*running, object])
-            if asked > quantity(node["status"]["allocatable"][what]):
+            if asked > (quantity(node["status"]["allocatable"][what]) or 0.0):
                 return False
         return True
 
@@ -189,7 +190,7 @@ class Kubelets:
 
 def _asked(pod: Body, what: str) -> float:
     requests = [dict_of(dict_of(each.get("resources")).get("requests")) for each in pod["spec"]["containers"]]
-    return sum(quantity(str(each.get(what, "0"))) for each in requests)
+    return sum(quantity(str(each.get(what))) or 0.0 for each in requests)
 
 
 _INFO: Final = {

@@ -9,11 +9,14 @@ from typing import Final
 from ...enginekit.clock import Clock
 from ...enginekit.output import Line, Lines, Output
 from ...http.serving import Answer, Write
+from ..api.resources import Resource
 from .containers import Container
-from .errors import bad_request
+from .errors import Cause, bad_request, invalid
 from .pod import Pod
 
-_STREAMS: Final = {"All": (1, 2), "Stdout": (1,), "Stderr": (2,)}
+_STREAMS: Final = {"All": (1, 2), "Stderr": (2,), "Stdout": (1,)}
+_OPTIONS: Final = Resource("", "v1", "podlogoptions", "PodLogOptions")
+"""What the parameters of a log are, in errors."""
 
 
 def log(pod: Pod, query: Mapping[str, str], clock: Clock, *, split: bool) -> Answer:
@@ -24,6 +27,7 @@ def log(pod: Pod, query: Mapping[str, str], clock: Clock, *, split: bool) -> Ans
     Raises:
         StatusError: there is no such container, or it has not begun.
     """
+    wanted = _stream(pod, query) if split else "All"
     container = _chosen(pod, query.get("container", ""))
     output = container.output
     if query.get("previous") == "true":
@@ -33,9 +37,6 @@ def log(pod: Pod, query: Mapping[str, str], clock: Clock, *, split: bool) -> Ans
     elif container.process is None:
         reason = container.state.get("waiting", {}).get("reason", "ContainerCreating")
         raise bad_request(f'container "{container.name}" in pod "{pod.key[1]}" is waiting to start: {reason}')
-    wanted = query.get("stream", "All") if split else "All"
-    if wanted not in _STREAMS or (wanted != "All" and "tailLines" in query):
-        raise bad_request("`tailLines` and specific `stream` are mutually exclusive for now")
     follow = query.get("follow") == "true" and container.runs and output is container.output
     told = _Told(query, clock.now(), _STREAMS[wanted])
 
@@ -43,6 +44,19 @@ def log(pod: Pod, query: Mapping[str, str], clock: Clock, *, split: bool) -> Ans
         await _tell(output, told, follow, write)
 
     return Answer(200, headers={"Content-Type": "text/plain"}, pieces=pieces)
+
+
+def _stream(pod: Pod, query: Mapping[str, str]) -> str:
+    wanted = query.get("stream", "All")
+    if wanted in _STREAMS and (wanted == "All" or "tailLines" not in query):
+        return wanted
+    if wanted in _STREAMS:
+        why = "`tailLines` and specific `stream` are mutually exclusive for now"
+        cause = Cause("", "FieldValueForbidden", f"Forbidden: {why}")
+    else:
+        known = ", ".join(f'"{each}"' for each in _STREAMS)
+        cause = Cause("stream", "FieldValueNotSupported", f'Unsupported value: "{wanted}": supported values: {known}')
+    raise invalid(_OPTIONS, pod.key[1], [cause])
 
 
 def _chosen(pod: Pod, name: str) -> Container:

@@ -13,7 +13,7 @@ from uuid import UUID
 from ...dockerapi.nullable import dict_of, list_of
 from ...enginekit.clock import Clock
 from ...http.serving import Body
-from ..api.resources import NAMESPACES, PODS, Resource
+from ..api.resources import NAMESPACES, PODS, SERVICES, Resource
 from . import defaults, validation
 from .errors import already_exists, bad_request, conflict, forbidden, invalid, invalid_value, not_found
 from .patches import patched
@@ -78,6 +78,8 @@ class Objects:
         validation.check(resource, object)
         if self.store.get(resource, key_of(object)) is not None:
             raise already_exists(resource, metadata["name"])
+        if resource is SERVICES:
+            validation.check_node_ports(object, self.store.all(SERVICES))
         return object if dry else self.store.put(resource, object)
 
     def new_id(self) -> str:

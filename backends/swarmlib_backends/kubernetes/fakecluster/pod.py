@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -23,6 +24,7 @@ from .pod_status import conditions, container_status, phase_of
 from .store import key_of
 from .volumes import MissingVolume, Volumes
 
+_SEEN_SECONDS: Final = 0.02
 _FIRST_BACK_OFF: Final = 10.0
 _LONGEST_BACK_OFF: Final = 300.0
 _DEADLINE: Final = "Pod was active on the node longer than the specified deadline"
@@ -177,21 +179,23 @@ class Pod:
             await self._back_off(container)
 
     async def _run_once(self, container: Container) -> int:
-        begun = self._objects.clock.now()
-
-        def started() -> None:
-            container.state = {"running": {"startedAt": self._objects.time(begun)}}
-            self._note(self.object, "Started", f"Started container {container.name}")
-            self._publish()
-
-        message = ""
-        try:
-            code = await container.run(started)
-        except CannotRun as exc:
-            code, message = CANNOT_RUN, str(exc)
+        begun, message = self._objects.clock.now(), ""
+        async with trio.open_nursery() as nursery:
+            try:
+                code = await container.run(partial(nursery.start_soon, self._tell_start, container, begun))
+            except CannotRun as exc:
+                code, message = CANNOT_RUN, str(exc)
+            nursery.cancel_scope.cancel()
         self._told_end(container, begun, code, message)
         self._publish()
         return code
+
+    async def _tell_start(self, container: Container, begun: float) -> None:
+        """Tell that a container runs; not in the Pod's status if it ends at once, as kubelets look now and then."""
+        self._note(self.object, "Started", f"Started container {container.name}")
+        await self._objects.clock.sleep(_SEEN_SECONDS)
+        container.state = {"running": {"startedAt": self._objects.time(begun)}}
+        self._publish()
 
     def _told_end(self, container: Container, begun: float, code: int, message: str) -> None:
         reason = "ContainerCannotRun" if message else "Completed" if code == 0 else "Error"

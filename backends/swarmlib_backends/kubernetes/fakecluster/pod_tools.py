@@ -6,20 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+import trio
 
 from swarmlib import SwarmError
 from swarmlib.bytes_stream import BytesStream
 
 from ...simulator.files import Files, file
-from ...simulator.process import Process, Program, Run, contained
+from ...simulator.process import Process, Program, Run, Sink, contained
 from ...simulator.users import user_of
 from ..pods.shim import FOLDER
 
 Find: TypeAlias = Callable[[Files, str, Mapping[str, str]], Program | None]
 """Returns a program by its name and the environment; None if there is none."""
-_LOOK_SECONDS = 0.02
-_REPORT = "/dev/termination-log"
+_LOOK_SECONDS: Final = 0.02
+_REPORT: Final = "/dev/termination-log"
+_ERRORS: Final = "stderr"
+_ERRORS_ENDED: Final = "stderr.ended"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +45,23 @@ class Shim:
     def __init__(self, run: Run, words: Sequence[str], find: Find) -> None:
         self._run, self._words, self._find = run, list(words), find
         self._env, self._folder, self._count, self._beside = dict(run.env), run.folder, 0, False
+        self._captures = False
 
     async def become(self) -> int:
         """Take the options, and become the command; returns its exit code."""
+        try:
+            return await self._become()
+        finally:
+            if self._captures:
+                _write(self._run, _ERRORS_ENDED, "")
+
+    async def _become(self) -> int:
         while self._words and (flag := self._words.pop(0)) != "--":
             match flag:
+                case "-c":
+                    self._capture()
+                case "-r":
+                    return await self._relay(again=self._words != ["once"])
                 case "-n":
                     self._run = replace(self._run, stdin=BytesStream(b""))
                 case "-x":
@@ -64,6 +80,28 @@ class Shim:
                 case _:
                     return await self._run.fail(f"shim: the fake cluster doesn't know {flag}", 2)
         return await self._command()
+
+    async def _relay(self, *, again: bool) -> int:
+        """Write what comes to the file of errors, until the process that writes it has ended."""
+        run, known = self._run, 0
+        while True:
+            is_over = run.files.get(f"{FOLDER}/{_ERRORS_ENDED}") is not None
+            data = _data(run, f"{FOLDER}/{_ERRORS}")
+            await run.say(data[known:])
+            known = len(data)
+            if is_over and not again:
+                return 0
+            await run.sleep(_LOOK_SECONDS)
+
+    def _capture(self) -> None:
+        """Have stderr written to the file of errors, which stands for a FIFO."""
+        run, path = self._run, f"{FOLDER}/{_ERRORS}"
+
+        async def add(data: bytes) -> None:
+            await trio.lowlevel.checkpoint()
+            run.files.put(path, file(_data(run, path) + data, run.process.clock.now()))
+
+        self._run, self._captures = replace(run, stderr=Sink(add)), True
 
     async def _command(self) -> int:
         run, words = self._run, self._words[: len(self._words) - self._count]
@@ -155,8 +193,7 @@ class Runs:
         return 0 if self._has_reached("begun", number) else await self._run.say(self._report())
 
     def _report(self) -> bytes:
-        node = self._run.files.get(_REPORT)
-        return node.data if node else b""
+        return _data(self._run, _REPORT)
 
     async def _end(self, number: int) -> int:
         await Runs(replace(self._run, stdout=self._run.stderr), self._find)._begin(number)
@@ -178,9 +215,13 @@ class Runs:
         return 0
 
 
+def _data(run: Run, path: str) -> bytes:
+    node = run.files.get(path)
+    return b"" if node is None else node.data
+
+
 def _read(run: Run, name: str) -> str:
-    node = run.files.get(f"{FOLDER}/{name}")
-    return node.data.decode().strip() if node else ""
+    return _data(run, f"{FOLDER}/{name}").decode().strip()
 
 
 def _write(run: Run, name: str, text: str) -> None:

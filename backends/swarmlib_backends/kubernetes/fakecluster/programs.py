@@ -13,11 +13,13 @@ from typing import Final
 
 from swarmlib import SwarmError
 
-from ...simulator.files import Files, Node, tar, untar
+from ...simulator.files import Files, Node, file, tar, untar
 from ...simulator.process import Program, Run, contained
 from ...simulator.programs import PROGRAMS
 from ...simulator.pulled import OWN, program_in
+from ..pods.health import SCRIPT
 from ..pods.shim import FOLDER
+from .checks import check_health
 from .pod_tools import Runs, Shim
 
 _MAX_TAR: Final = 256 * 1024 * 1024
@@ -72,9 +74,10 @@ async def _sh(run: Run) -> int:
             return await Shim(run, run.args[2:], find_program).become()
         case [script, mode] if script == f"{FOLDER}/runs":
             return await Runs(run, find_program).answer(mode, *run.args[3:])
+        case ["-c", text] if text == SCRIPT:
+            return await check_health(run, list(run.args[4:]))
         case _:
-            pass
-    return await PROGRAMS["sh"](run)
+            return await PROGRAMS["sh"](run)
 
 
 async def _tar(run: Run) -> int:
@@ -119,6 +122,12 @@ def _tar_options(run: Run) -> tuple[str, str, list[str]]:
     return letters, folder, names
 
 
+async def _mkfifo(run: Run) -> int:
+    """`mkfifo -m MODE NAME`: a plain file, which stands for one where the shim reads and writes it."""
+    run.files.put(run.path(run.args[-1]), file(b"", run.process.clock.now()))
+    return 0
+
+
 async def _ps(run: Run) -> int:
     """`ps [-o COLUMN,...]`: the processes of the container, or of the Pod if it shares them."""
     asked = run.args[2].split(",") if run.args[1:2] == ["-o"] and len(run.args) > 2 else ["pid", "user", "args"]
@@ -153,6 +162,7 @@ _ALL: Final[Mapping[str, Program]] = {
         "sh": _sh,
         "ash": _sh,
         "tar": _tar,
+        "mkfifo": _mkfifo,
         "mv": _mv,
         "ps": _ps,
     }.items()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ...dockerapi.nullable import dict_of, list_of
 from ...http.serving import Body
-from ..api.resources import Resource
+from ..api.resources import SERVICES, Resource
+from .defaults import NODE_PORTS
 from .errors import Cause, invalid, invalid_value, required
 from .pod_validation import pod_causes
 
@@ -41,6 +42,8 @@ _VALUE_RULE: Final = (
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
+_TAKEN: Final = "already allocated"
+_OUT_OF_RANGE: Final = f"not in the valid range. The range of valid ports is {NODE_PORTS[0]}-{NODE_PORTS[-1]}"
 
 
 def check(resource: Resource, object: Body) -> None:
@@ -51,6 +54,21 @@ def check(resource: Resource, object: Body) -> None:
     """
     if causes := [*_metadata_causes(resource, object["metadata"]), *_own_causes(resource, object)]:
         raise invalid(resource, object["metadata"].get("name", ""), causes)
+
+
+def check_node_ports(service: Body, others: Iterable[Body]) -> None:
+    """Refuse a new Service with ports of the nodes that are not for Services, or that another one has.
+
+    Raises:
+        StatusError: it has such a port; names it.
+    """
+    taken = {port.get("nodePort") for other in others for port in list_of(other["spec"].get("ports"))}
+    for at, port in enumerate(list_of(service["spec"].get("ports"))):
+        number = port.get("nodePort")
+        if number and (number not in NODE_PORTS or number in taken):
+            why = _TAKEN if number in taken else _OUT_OF_RANGE
+            cause = invalid_value(f"spec.ports[{at}].nodePort", number, f"provided port is {why}")
+            raise invalid(SERVICES, service["metadata"]["name"], [cause])
 
 
 def _metadata_causes(resource: Resource, metadata: Body) -> Iterator[Cause]:

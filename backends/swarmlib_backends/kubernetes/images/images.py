@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from swarmlib import BadAnswer, Denied, NotFound, TimedOut, Unavailable
+import trio
+
+from swarmlib import BadAnswer, Denied, NotFound, SwarmError, TimedOut, Unavailable
 
 from ...dockerapi.platforms import HERE, Platform
-from ...dockerapi.references import full, normal
-from .credentials import Credentials
-from .registry import Found, Registries
+from ...dockerapi.references import full, is_digest, normal, repository
+from ...registry.client import Found, Registries
+from ...registry.credentials import Credentials
+from .built import BuiltImage, BuiltImages
 
 _FRESH_SECONDS: Final = 60.0
 _KEPT: Final = 1000
@@ -28,6 +32,20 @@ class Known:
     credentials: Credentials
     platform: Platform
     at: float
+    id: str = ""
+    """As it is shown, if that is not the digest by which its registry knows it."""
+    reference: str = ""
+    """By which it is pulled, if that is not its name."""
+
+    @property
+    def shown_id(self) -> str:
+        """Its id."""
+        return self.id or self.found.digest
+
+    @property
+    def pulled(self) -> str:
+        """The reference, with a digest, by which it is pulled."""
+        return self.reference or f"{repository(self.name)}@{self.found.digest}"
 
     def serves(self, credentials: Credentials | None, platform: Platform, now: float) -> bool:
         """Return whether it answers a question of these credentials (None: of any) now."""
@@ -38,18 +56,54 @@ class Known:
 class Images:
     """What is known of images. It is asked for again when it is a minute old: a tag may have moved."""
 
-    def __init__(self, registries: Registries, now: Callable[[], float]) -> None:
+    def __init__(self, registries: Registries, built: BuiltImages, now: Callable[[], float]) -> None:
+        self.built = built
+        self.settled: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+        """Waits until images are known that are being published."""
         self._registries = registries
         self._now = now
         self._known: OrderedDict[str, Known] = OrderedDict()
         """By normal references, the one that was asked for last at the end."""
 
     def known(self) -> list[Known]:
-        """Return the images that were asked for, the newest last."""
-        return list(self._known.values())
+        """Return the images that were asked for, and those that have names of their own, the newest last."""
+        built = sorted(map(_known, self.built), key=lambda each: each.at)
+        named = {each.name for each in built}
+        return [*(each for each in self._known.values() if each.name not in named), *built]
+
+    async def named(self, ref: str) -> Known | None:
+        """Return an image that is among the known ones by its name or its id; None if there is none."""
+        await self.settled()
+        if (built := self.built.find(ref)) is not None:
+            return _known(built)
+        with suppress(SwarmError):  # an id is no reference
+            if (known := self._known.get(normal(ref))) is not None:
+                return known
+        digest = f"sha256:{ref.removeprefix('sha256:')}"
+        return next((each for each in self._known.values() if each.found.digest == digest), None)
 
     async def find(self, reference: str, credentials: Credentials | None = None, platform: Platform = HERE) -> Known:
-        """Return an image.
+        """Return an image that has a name of its own, or that its registry has.
+
+        The arguments and the errors are those of `pull`.
+        """
+        await self.settled()
+        built = self.built.find(reference)
+        return await self._find(reference, credentials, platform) if built is None else _known(built)
+
+    async def pull(self, reference: str, credentials: Credentials, platform: Platform) -> Known:
+        """Return an image that its registry has. No other image has its name afterwards.
+
+        Raises:
+            NotFound, Denied, BadAnswer, TimedOut, Unavailable: as `Registries.find`.
+        """
+        found = await self._find(reference, credentials, platform)
+        if (built := self.built.find(found.name)) is not None and built.name == found.name:
+            await self.built.remove(built)
+        return found
+
+    async def _find(self, reference: str, credentials: Credentials | None, platform: Platform) -> Known:
+        """Return an image of a registry.
 
         credentials: None for those with which it was found before, if it was.
 
@@ -76,6 +130,8 @@ class Images:
             credentials.
             BadAnswer: its registry's answers are malformed.
         """
+        if is_digest(reference) and await self.named(reference) is None:
+            raise NotFound(f"No such image: {reference}")
         try:
             return await self.find(reference, platform=platform), ""
         except (Denied, NotFound) as exc:
@@ -84,3 +140,7 @@ class Images:
             raise
         except (TimedOut, Unavailable) as exc:
             return None, f"the registry of {reference} can't be asked, so that the image's command is not known: {exc}"
+
+
+def _known(built: BuiltImage) -> Known:
+    return Known(built.name, built.found, Credentials(), HERE, built.made, built.id, built.reference)

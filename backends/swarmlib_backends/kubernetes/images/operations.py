@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from ...enginekit.configs import NO_CONFIG
 from ...enginekit.events import Events
 from ...enginekit.filters import checked, labels_wanted
 from ...enginekit.operations import answers, ref_of
-from .credentials import Credentials
+from ...registry.credentials import Credentials
 from .images import Images, Known
 
 _CREDENTIALS: Final = "x-registry-auth"
@@ -28,7 +27,7 @@ _FILTERS: Final = frozenset({"dangling", "label", "reference"})
 
 
 class ImageOperations:
-    """Answers what is asked of images. None is built, loaded, tagged or removed here: a cluster pulls its images."""
+    """Answers what is asked of images, and looks them up in their registries. A cluster's nodes pull them."""
 
     def __init__(self, images: Images, events: Events) -> None:
         self._images = images
@@ -44,7 +43,7 @@ class ImageOperations:
         ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
         platform = platforms.read(asked.platform) if asked.platform else HERE
         try:
-            known = await self._images.find(ref, _credentials(request), platform)
+            known = await self._images.pull(ref, _credentials(request), platform)
         except SwarmError as exc:
             raise to_tell_in_band(exc) from exc
         shown = full(ref).partition("/")[2]
@@ -58,12 +57,14 @@ class ImageOperations:
         ref = ref_of(request)
         if ImageInspect.of(request).platform:
             raise Unsupported("images are inspected for the platform of the cluster's nodes only")
-        known = self._named(ref)
+        known = await self._images.named(ref)
+        if known is None:  # a client pulls it then
+            raise NotFound(f"no such image: {ref}: No such image: {looked_for(ref)}")
         about = known.found.about
         return {
-            "Id": known.found.digest,
+            "Id": known.shown_id,
             "RepoTags": _tags(known),
-            "RepoDigests": [f"{repository(known.name)}@{known.found.digest}"],
+            "RepoDigests": [known.pulled],
             "Parent": "",
             "Comment": "",
             "Created": str(about.get("created") or "1970-01-01T00:00:00Z"),
@@ -78,25 +79,17 @@ class ImageOperations:
             "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
         }
 
-    def _named(self, ref: str) -> Known:
-        """Return an image that is known. Raises `NotFound`: a client pulls it then."""
-        for each in self._images.known():
-            digest = each.found.digest
-            if ref in (digest, digest.removeprefix("sha256:")) or each.name == _normal_or_none(ref):
-                return each
-        raise NotFound(f"no such image: {ref}: No such image: {looked_for(ref)}")
-
     @answers("ImageList")
     async def _list(self, request: Request) -> list[Any]:
         wanted = checked(ImageList.of(request).filters, _FILTERS)
-        if "dangling" in wanted and flag(wanted, "dangling", ["true"], ["false"]):
-            return []
+        dangling = "dangling" in wanted and flag(wanted, "dangling", ["true"], ["false"])
         patterns = [glob(pattern, any_character="[^/]") for pattern in wanted.get("reference", [])]
-        shown: Iterable[Known] = reversed(self._images.known())
+        await self._images.settled()
         return [
-            _summary(each)
-            for each in shown
-            if labels_wanted(dict_of(each.found.config.get("Labels")), wanted)
+            summary(each)
+            for each in reversed(self._images.known())
+            if not (dangling and each.name)
+            and labels_wanted(dict_of(each.found.config.get("Labels")), wanted)
             and (not patterns or any(fits(each.name) or fits(repository(each.name)) for fits in patterns))
         ]
 
@@ -110,31 +103,25 @@ class ImageOperations:
         }
 
 
-def _normal_or_none(ref: str) -> str | None:
-    try:
-        return normal(ref)
-    except SwarmError:  # an id, or nothing at all
-        return None
-
-
 def _credentials(request: Request) -> Credentials:
     """Return the credentials that a client sends along."""
     return Credentials.read(next((value for name, value in request.meta.headers if name == _CREDENTIALS), ""))
 
 
 def _tags(known: Known) -> list[str]:
-    return [] if "@" in known.name else [known.name]
+    return [] if not known.name or "@" in known.name else [known.name]
 
 
-def _summary(known: Known) -> dict[str, Any]:
+def summary(known: Known) -> dict[str, Any]:
+    """Return an image as lists show it."""
     found = known.found
     return {
         "Containers": -1,
         "Created": int(_moment(str(found.about.get("created") or ""))),
-        "Id": found.digest,
+        "Id": known.shown_id,
         "Labels": dict_of(found.config.get("Labels")) or None,
         "ParentId": "",
-        "RepoDigests": [f"{repository(known.name)}@{found.digest}"],
+        "RepoDigests": [known.pulled],
         "RepoTags": _tags(known),
         "SharedSize": -1,
         "Size": found.size,

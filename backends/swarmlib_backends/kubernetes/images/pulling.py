@@ -11,7 +11,7 @@ import orjson
 from swarmlib import Unsupported
 
 from ...dockerapi.references import full
-from .credentials import Credentials
+from ...registry.credentials import Credentials
 
 _KIND: Final = "kubernetes.io/dockerconfigjson"
 _HUB: Final = "docker.io"

@@ -66,12 +66,17 @@ def connections(record: Record) -> Connections:
     return wanted_connections(record.body, lambda ref: ref) if record.networks is None else record.networks
 
 
+def given(record: Record, network: str) -> list[str] | None:
+    """Return the names in a network that were asked for, as an engine shows them before a start; None for none."""
+    return list_of(connections(record)[network].get("Aliases")) or None
+
+
 def aliases(record: Record, network: str) -> list[str] | None:
     """Return the names that a container has in a network besides its own, as an engine shows them; None for none."""
-    given = list_of(connections(record)[network].get("Aliases"))
+    asked = given(record, network)
     if network in PREDEFINED:
-        return given or None
-    return [*(each for each in given if each != record.id[:_SHORT]), record.id[:_SHORT]]
+        return asked
+    return [*(each for each in asked or () if each != record.id[:_SHORT]), record.id[:_SHORT]]
 
 
 def resolvable(record: Record, network: str) -> list[str]:

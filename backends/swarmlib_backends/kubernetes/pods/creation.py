@@ -7,6 +7,7 @@ from typing import Any
 
 from ...balance.placement import request
 from ...dockerapi.nullable import dict_of
+from ...enginekit.networks import PREDEFINED
 from . import names
 from .connections import wanted_connections
 from .options import PodOptions
@@ -36,12 +37,25 @@ def new(
         Unsupported: a Pod can't have what is asked for; the error names it. SwarmError: a value is wrong.
         TooLarge: it is more than the cluster's objects can hold.
     """
+    body = _without_idle_links(body)
     _, cleaned = request.read(name, body)
     networks = wanted_connections(body, network_name)
     keep = options.keep and not dict_of(body.get("HostConfig")).get("AutoRemove")
     ruled = cleaned is not None
     record = Record(names.new_id(), name, now, cleaned or dict(body), image, ruled=ruled, networks=networks, keep=keep)
-    bindings(record)
+    bindings(record, options.ports)
     pod(record, options, run=1)
     record.config_map()
     return record
+
+
+def _without_idle_links(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the body of a creation without links if they say nothing: those of a host, in a network that was made.
+
+    Source: moby's daemon/daemon_unix.go, `registerLinks`; Compose sends such links.
+    """
+    host = dict_of(body.get("HostConfig"))
+    mode = str(host.get("NetworkMode") or "default")
+    if not host.get("Links") or mode == "default" or mode in PREDEFINED:
+        return body
+    return {**body, "HostConfig": {**host, "Links": None}}

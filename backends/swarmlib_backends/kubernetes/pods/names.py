@@ -30,6 +30,8 @@ RUN: Final = f"{PREFIX}run"
 """The annotation of a Pod that tells which run of its container it is."""
 MAIN: Final = "main"
 """The name of the container in a Pod that is Docker's."""
+STDERR: Final = "stderr"
+"""The name of the container beside it that writes what it writes to stderr (`--logs capture`)."""
 
 _SHORT: Final = 32
 """How many digits of an id are in names and labels: 64 don't fit into a label's 63 characters."""
@@ -82,14 +84,24 @@ def network_name(name: str) -> str:
     return f"n-{hashed(name)[:_IN_DOMAIN]}"
 
 
+def ports_name(id: str) -> str:
+    """Return the name of the Service that publishes a container's ports at the nodes."""
+    return f"p-{short(id)}"
+
+
+def image_name(name: str) -> str:
+    """Return the name of the ConfigMap that says where an image with a name of its own is."""
+    return f"i-{hashed(name)}"
+
+
 def volume_name(name: str) -> str:
     """Return the name of the PersistentVolumeClaim that is a named volume."""
     return f"v-{hashed(name)}"
 
 
-def anonymous_volume(id: str, target: str) -> str:
-    """Return the name of the volume that a container has at a path without naming one: 64 hexadecimal digits."""
-    return hashlib.sha256(f"{id}:{target}".encode("utf-8", "surrogatepass")).hexdigest()
+def volume_label(name: str) -> str:
+    """Return the label of the Pods that mount a named volume."""
+    return f"{PREFIX}volume-{hashed(name)}"
 
 
 def hashed(name: str) -> str:

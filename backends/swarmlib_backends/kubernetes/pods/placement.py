@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ...balance.placement import request
@@ -23,14 +23,16 @@ _RUNC: Final = "runc"
 """The runtime that an engine has of itself."""
 
 
-def placed(record: Record) -> dict[str, Any]:
+def placed(record: Record, near: Sequence[str] = ()) -> dict[str, Any]:
     """Return the fields of a Pod about where, and by which runtime, it runs.
+
+    near: labels of which each has the Pod on the node of the others that have it.
 
     Raises:
         Invalid: a rule is wrong. Unsupported: Kubernetes can't follow it.
     """
     asked, _ = request.read(record.name, record.body)
-    affinity = (
+    affinity: dict[str, dict[str, Any]] = (
         {
             "nodeAffinity": _of_nodes(asked.constraints),
             "podAffinity": _of_pods([rule for rule in asked.affinities if rule.wanted]),
@@ -39,6 +41,8 @@ def placed(record: Record) -> dict[str, Any]:
         if record.ruled
         else {}
     )
+    if near:
+        affinity["podAffinity"] = _beside(near, affinity.get("podAffinity", {}))
     made = {"affinity": {name: each for name, each in affinity.items() if each}}
     isolation.agree(asked.isolation, asked.runtime)
     runtime = asked.isolation or asked.runtime
@@ -84,6 +88,16 @@ def _of_pods(rules: Sequence[Rule]) -> dict[str, Any]:
             {"weight": _WEIGHT, "podAffinityTerm": each} for each in terms[True]
         ]
     return made
+
+
+def _beside(labels: Sequence[str], rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Return rules about other Pods, and that this one runs where those with some labels do, if there are any."""
+    terms = [
+        {"labelSelector": {"matchExpressions": [{"key": each, "operator": "Exists"}]}, "topologyKey": _NODE}
+        for each in labels
+    ]
+    hard = "requiredDuringSchedulingIgnoredDuringExecution"
+    return {**rules, hard: [*rules.get(hard, []), *terms]}
 
 
 def _terms(rules: Sequence[Rule], *, soft: bool) -> Iterator[dict[str, Any]]:

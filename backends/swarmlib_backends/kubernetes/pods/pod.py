@@ -10,12 +10,12 @@ from typing import Any, Final, Literal, TypeAlias
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
 from ...enginekit.bodies import check_config, check_restarts
-from . import fields, names, networking, placement, security, shim, template, volumes
+from . import binds, fields, names, networking, placement, security, shim, template, volumes, walls
 from .fields import refused
 from .options import PodOptions
 from .record import Record
 from .resources import resources
-from .volumes import Volume
+from .volume import Volume
 
 Object: TypeAlias = dict[str, Any]
 
@@ -47,13 +47,19 @@ def pod(record: Record, options: PodOptions, *, run: int, gate: bool = False) ->
         "metadata": {
             "name": names.pod_name(record.name, record.id),
             "namespace": options.namespace,
-            "labels": names.fitting_labels(record.labels) | names.own_labels(POD, record.id),
+            "labels": _labels(record, options),
             "annotations": names.labels_annotation(record.labels) | security.apparmor(record) | {names.RUN: str(run)},
             "ownerReferences": [names.owner_reference(names.record_name(record.id), record.uid)],
         },
-        "spec": _spec(record, options, mounted) | {"containers": [_container(record, options, mounted, gate=gate)]},
+        "spec": _spec(record, options, mounted) | {"containers": _containers(record, options, mounted, gate=gate)},
     }
     return template.applied(options.template, made)
+
+
+def _labels(record: Record, options: PodOptions) -> dict[str, str]:
+    of_volumes = {names.volume_label(name): "" for name in volumes.named_volumes(record)}
+    isolating = walls.labels(record) if options.isolate else {}
+    return names.fitting_labels(record.labels) | of_volumes | names.own_labels(POD, record.id) | isolating
 
 
 def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Object:
@@ -65,7 +71,7 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
         "automountServiceAccountToken": bool(options.service_account),
         "enableServiceLinks": False,
         **networking.of_pod(record, options),
-        **placement.placed(record),
+        **placement.placed(record, _near(record, options)),
     }
     if host.get("PidMode") == "host":
         made["hostPID"] = True
@@ -81,11 +87,18 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
     if secrets := [*options.pull_secrets, *own]:
         made["imagePullSecrets"] = [{"name": name} for name in secrets]
     if tools:
-        made["initContainers"] = [shim.init_container(options), *volumes.fill_container(record, mounted)]
+        waits = binds.waiting_container(mounted, options)
+        made["initContainers"] = [shim.init_container(options), *waits, *volumes.fill_container(record, mounted)]
     of_tools: list[Object] = [{"name": shim.VOLUME, "emptyDir": {}}] if tools else []
     if found := [*of_tools, *({"name": each.name, **each.source} for each in mounted)]:
         made["volumes"] = found
     return made
+
+
+def _near(record: Record, options: PodOptions) -> list[str]:
+    """Return the labels of the Pods with which a container shares a volume that only one node at a time can mount."""
+    shared = volumes.named_volumes(record) if options.claim.access_mode == "ReadWriteOnce" else []
+    return [names.volume_label(name) for name in shared]
 
 
 def restart_policy(record: Record) -> str:
@@ -93,6 +106,18 @@ def restart_policy(record: Record) -> str:
     if record.keep:
         return "Never"
     return _RESTARTS.get(str(dict_of(record.host.get("RestartPolicy")).get("Name") or ""), "Never")
+
+
+def _containers(record: Record, options: PodOptions, mounted: Sequence[Volume], *, gate: bool) -> list[Object]:
+    own = _container(record, options, mounted, gate=gate)
+    if not captured(record, options):
+        return [own]
+    return [own, shim.stderr_container(options, again=record.keep or restart_policy(record) != "Never")]
+
+
+def captured(record: Record, options: PodOptions) -> bool:
+    """Return whether a container beside it writes what a container writes to stderr; a terminal has no stderr."""
+    return options.capture and not record.tty
 
 
 def _container(record: Record, options: PodOptions, mounted: Sequence[Volume], *, gate: bool) -> Object:
@@ -127,7 +152,9 @@ def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
     if options.tools != "never" and (record.image or record.body.get("Entrypoint")):
         env = list_of(record.config.get("Env"))
         stdin = bool(record.config.get("OpenStdin")) or record.tty or not waits
-        command = shim.command([*entrypoint, *words], env, waits=waits, stdin=stdin, options=options)
+        capture = captured(record, options)
+        words = [*entrypoint, *words]
+        command = shim.command(words, env, waits=waits, stdin=stdin, capture=capture, options=options)
         made: Object = {
             "command": shim.doubled(command),
             "env": [_variable(each) for each in own if shim.in_shell(each)],
@@ -135,7 +162,7 @@ def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
         if stop != signal.SIGTERM or record.keep:
             made["lifecycle"] = {"preStop": shim.pre_stop(stop)}
         return made
-    if waits or options.tools == "always":
+    if waits or options.tools == "always" or captured(record, options):
         why = "the entrypoint of the image is not known: give one with --entrypoint"
         raise refused((f"swarmlib's first process with {record.reference!r:.80}", why))
     if stop != signal.SIGTERM:

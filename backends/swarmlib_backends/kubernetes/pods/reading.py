@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from swarmlib import BadAnswer, SwarmError
 
@@ -13,7 +13,8 @@ from ...dockerapi.nullable import dict_of
 from ...dockerapi.schema import Reader, Wrong
 from ...enginekit.health import Probe
 from . import names
-from .publishing import listed
+from .options import Publishing
+from .publishing import check
 from .record import KEY, VERSION, Ended, Health, Image, Record
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
@@ -38,7 +39,7 @@ def read(config_map: Mapping[str, Any]) -> Record:
         if names.record_name(given["id"]) != about["name"]:
             raise Wrong(f"is the record of {names.record_name(given['id'])}")
         found = Record(**given, uid=about["uid"], version=about["resourceVersion"])
-        listed(found)  # its ports can be shown
+        check(found)
         return found
     except (Wrong, SwarmError) as exc:
         what = f"{KEY} {exc}" if isinstance(exc, Wrong) else exc.message
@@ -158,5 +159,6 @@ _OF_RECORD: Final[Mapping[str, Reader]] = {
     "health": _object({"status": _one_of(_STATUSES), "failing": _count, "log": _list(_PROBE)}, make=Health),
     "networks": schema.reader({"*": "#EndpointSettings"}),
     "ports": schema.reader({"*": ["#PortBinding"]}),
+    "via": _one_of(frozenset(get_args(Publishing))),
 }
-_RECORD: Final = _object(_OF_RECORD, "image", "last", "health", "networks", "ports", "ruled", "keep")
+_RECORD: Final = _object(_OF_RECORD, "image", "last", "health", "networks", "ports", "via", "ruled", "keep")

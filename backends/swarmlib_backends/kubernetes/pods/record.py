@@ -18,6 +18,7 @@ from ...enginekit.configs import completed
 from ...enginekit.container import Configured
 from ...enginekit.health import Probe
 from . import names
+from .options import Publishing
 
 Wanted: TypeAlias = Literal["created", "running", "stopped", "removed"]
 """What was asked for last: nothing yet, a start, an end, or its removal."""
@@ -38,9 +39,9 @@ _LARGEST: Final = 960 * 1024
 class Image:
     """What is known of a container's image.
 
-    reference: what the cluster pulls, if that is not the name in the body. digest: of its manifest; "" if unknown.
-    config: what its registry says of it, as the `Config` of an engine's inspection. secret: the name of the Secret with
-    the credentials that pull it; "" if it needs none.
+    reference: what the cluster pulls, if that is not the name in the body. digest: its id, as it is shown; "" if
+    unknown. config: what its registry says of it, as the `Config` of an engine's inspection. secret: the name of the
+    Secret with the credentials that pull it; "" if it needs none.
     """
 
     reference: str = ""
@@ -69,6 +70,11 @@ class Health:
     failing: int = 0
     log: tuple[Probe, ...] = ()
 
+    @property
+    def latest(self) -> float:
+        """When the last check began, in seconds since the epoch; 0 for none."""
+        return self.log[-1].start if self.log else 0.0
+
 
 @dataclass(frozen=True)
 class Record(Configured):
@@ -88,7 +94,8 @@ class Record(Configured):
         health: None if it has no health check, or has not run.
         networks: the networks that it is connected to, by their names, with what each connection asks for; None for
             those that its body asks for.
-        ports: its published ports, as an inspection shows them.
+        ports: its published ports (`publishing.PortMap`).
+        via: how these are reached.
         keep: whether its Pod outlives its runs, so that it runs again with its files.
         uid, version: the identity and the `resourceVersion` of its ConfigMap; "" if the cluster doesn't have it yet.
         ruled: whether the rules for its placement in its labels are the cluster's to follow: those that came in labels
@@ -115,6 +122,7 @@ class Record(Configured):
     keep: bool = False
     networks: Mapping[str, Mapping[str, Any]] | None = None
     ports: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    via: Publishing = "forward"
     config: dict[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -171,7 +179,7 @@ class Record(Configured):
 
 KEPT: Final = (
     *("id", "name", "created", "body", "image", "run", "started", "wanted", "paused", "restarts", "error", "last"),
-    *("health", "networks", "ports", "ruled", "keep"),
+    *("health", "networks", "ports", "via", "ruled", "keep"),
 )
 """What is written of a record: the rest is the ConfigMap's own, or computed."""
 

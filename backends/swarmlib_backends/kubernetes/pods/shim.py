@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from . import names
 from .fields import refused
 from .options import PodOptions
 
@@ -44,6 +45,8 @@ def init_container(options: PodOptions) -> dict[str, Any]:
     """Return the init container that brings the tools."""
     copy = f"/bin/busybox cp /bin/busybox {BUSYBOX}"
     script = f'{copy} && /bin/busybox echo "$1" >{FOLDER}/shim && /bin/busybox echo "$2" >{FOLDER}/runs'
+    if options.capture:
+        script += f" && /bin/busybox mkfifo -m 666 {FOLDER}/stderr"
     return {
         "name": VOLUME,
         "image": options.tools_image,
@@ -53,20 +56,42 @@ def init_container(options: PodOptions) -> dict[str, Any]:
     }
 
 
+def stderr_container(options: PodOptions, *, again: bool) -> dict[str, Any]:
+    """Return the container that writes what Docker's own writes to stderr.
+
+    again: whether that one may be restarted.
+    """
+    return {
+        "name": names.STDERR,
+        "image": options.tools_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": [BUSYBOX, "sh", f"{FOLDER}/shim", "-r", *([] if again else ["once"])],
+        "volumeMounts": [MOUNT],
+    }
+
+
 def command(
-    words: Sequence[str], env: Sequence[str], *, waits: Literal["", "gate", "keep"], stdin: bool, options: PodOptions
+    words: Sequence[str],
+    env: Sequence[str],
+    *,
+    waits: Literal["", "gate", "keep"],
+    stdin: bool,
+    capture: bool,
+    options: PodOptions,
 ) -> list[str]:
     """Return the command of a container that is started by the shim.
 
     words: of its own command. env: its environment, with the image's. waits: whether it waits until its run may begin
     (`gate`), and again for the next one when it has ended (`keep`). stdin: whether the command gets the input.
+    capture: whether its stderr is written by the container beside it.
 
     Raises:
         Unsupported: the command and the environment can't be had together.
     """
     made, behind = _environment(words, env, options)
     script = [f"{FOLDER}/runs", waits] if waits else [f"{FOLDER}/shim"]
-    return [BUSYBOX, "sh", *script, *([] if stdin else ["-n"]), *made, "--", *words, *behind]
+    flags = [*(["-c"] if capture else []), *([] if stdin else ["-n"])]
+    return [BUSYBOX, "sh", *script, *flags, *made, "--", *words, *behind]
 
 
 def exec_command(

@@ -1,7 +1,8 @@
 # The first process of a container in a Pod. busybox's ash runs it, from a volume, so that any image will do.
 #
-#   sh shim [-n] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
+#   sh shim [-c] [-n] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
+#   -c         write stderr to /.swarm/stderr, which the container `stderr` reads; it stands first
 #   -n         the command gets no input
 #   -x         the command runs beside the container's: the first line of its output is its process id, or why it can't run
 #   -w FOLDER  where the command works
@@ -9,10 +10,24 @@
 #   -u NAME    a variable that the command does not get
 #   -e COUNT   how many variables follow the command: those that a shell can't hold, such as discovery.type
 #
+#   sh shim -r [once]
+#
+#   -r         be the process of the container `stderr`: write all that comes to /.swarm/stderr, once or again and again
+#
 # /.swarm/pid holds the process that signals are for; runs.sh tells of the other files there. Applets never run in place
 # of the image's own programs: the command is looked up here, and run by its path.
 set -f
 swarm_box=/.swarm/busybox
+
+relay() {
+  swarm_over=$1
+  trap 'swarm_over=once; : <>/.swarm/stderr' TERM # which ends the wait for a writer, but no reading from one
+  while :; do
+    "$swarm_box" cat /.swarm/stderr &
+    while kill -0 $! 2>/dev/null; do wait $!; done
+    [ -z "$swarm_over" ] || exit 0
+  done
+}
 
 # Set swarm_path to the program of a name, or report why there is none, in the words of a container runtime.
 find_program() {
@@ -112,6 +127,13 @@ run() {
   exec "$@"
 }
 
+case $1 in
+  -r) relay "$2" ;;
+  -c)
+    shift
+    exec 2>/.swarm/stderr
+    ;;
+esac
 swarm_count=0 swarm_uid='' swarm_beside=''
 while getopts nxw:s:u:e: swarm_option; do
   case $swarm_option in

@@ -75,10 +75,21 @@ def run_of(pod: Pod) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+def has_stderr(pod: Pod) -> bool:
+    """Return whether a Pod has a container for what Docker's own writes to stderr."""
+    containers = list_of(dict_of(pod.get("spec")).get("containers"))
+    return any(each.get("name") == names.STDERR for each in containers)
+
+
 def main_status(pod: Pod) -> dict[str, Any]:
     """Return what a Pod says of Docker's own container in it, whatever else runs there; empty for nothing yet."""
+    return status_of(pod, names.MAIN)
+
+
+def status_of(pod: Pod, name: str) -> dict[str, Any]:
+    """Return what a Pod says of one of its containers; empty for nothing yet."""
     statuses = list_of(dict_of(pod.get("status")).get("containerStatuses"))
-    return next((dict_of(each) for each in statuses if each.get("name") == names.MAIN), dict_of(None))
+    return next((dict_of(each) for each in statuses if each.get("name") == name), dict_of(None))
 
 
 def state(record: Record, pod: Pod | None) -> State:

@@ -15,7 +15,8 @@ import trio
 
 from swarmlib.errors import BadAnswer, TimedOut, Unavailable, ungrouped
 
-from .events import Accepted, Closed, Event, Framing, Multiplexing, Owed, Reset
+from ...http.websocket import Closed, Owed
+from .events import Accepted, Event, Framing, Multiplexing, Reset
 
 KEEPALIVE_SECONDS: Final = 20.0
 """After how long a silence a ping is sent: load balancers end silent connections after a minute, kubelets after 4 h."""

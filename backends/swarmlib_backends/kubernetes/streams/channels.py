@@ -7,16 +7,15 @@ number of its channel. In v5, the message `ff NN` ends the channel NN in one dir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from wsproto import ConnectionType
-from wsproto.connection import Connection, ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.events import BytesMessage
 
 from swarmlib.errors import BadAnswer, Unsupported
 
-from .events import Closed, Data, Ended, Event, Owed
+from ...http.websocket import Owed, WebSocket
+from .events import Data, Ended, Event
 from .spdy import Spdy
 
 COMMAND_CHANNELS: Final = {"stdin": 0, "stdout": 1, "stderr": 2, "error": 3, "resize": 4}
@@ -25,60 +24,6 @@ FORWARD_CHANNELS: Final = {"data": 0, "error": 1}
 """The channels of a port-forward by v4."""
 
 _CLOSE: Final = 255
-_IN_ORDER: Final = (1000, 1001, 1005)  # normal, going away, and a close frame that gives no code
-
-
-class WebSocket:
-    """One end of a WebSocket connection after its handshake: messages, piece by piece."""
-
-    def __init__(self, *, client: bool) -> None:
-        self._connection = Connection(ConnectionType.CLIENT if client else ConnectionType.SERVER)
-
-    def receive(self, data: bytes) -> Iterator[BytesMessage | Owed | Closed]:
-        """Take what the peer sent, and give what it means.
-
-        Raises:
-            BadAnswer: it is no WebSocket frame, or a message of text.
-        """
-        if self._connection.state not in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
-            return  # nothing counts after the peer's close frame
-        self._connection.receive_data(data)
-        for event in self._connection.events():
-            match event:
-                case BytesMessage():
-                    yield event
-                case Ping():
-                    if self._connection.state is ConnectionState.OPEN:
-                        yield Owed(self._connection.send(event.response()))
-                case CloseConnection():
-                    yield self._closed(event)
-                case TextMessage():
-                    raise BadAnswer("malformed WebSocket message: it is text, not bytes")
-                case _:
-                    pass  # the answer to a ping
-
-    def _closed(self, event: CloseConnection) -> Closed:
-        if self._connection.state is ConnectionState.OPEN:  # the peer did not close: wsproto's parser gave up
-            raise BadAnswer(f"malformed WebSocket frame: {event.reason}")
-        return Closed("" if event.code in _IN_ORDER else event.reason or f"WebSocket close code {int(event.code)}")
-
-    def message(self, data: bytes) -> bytes:
-        """Return the frame of a message."""
-        return self._send(BytesMessage(data))
-
-    def ping(self) -> bytes:
-        """Return a frame that the peer answers."""
-        return self._send(Ping())
-
-    def close(self) -> bytes:
-        """Return the frame that ends the connection in order, or answers the peer's."""
-        if self._connection.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
-            return self._connection.send(CloseConnection(1000))
-        return b""
-
-    def _send(self, event: BytesMessage | Ping) -> bytes:
-        """Return a frame; b"" when the peer has closed the connection, and reads nothing more."""
-        return self._connection.send(event) if self._connection.state is ConnectionState.OPEN else b""
 
 
 class Channels:

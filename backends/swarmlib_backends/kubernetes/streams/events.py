@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
+from ...http.websocket import Closed, Owed
+
 
 class Opened(NamedTuple):
     """The peer opened a channel, described by its headers. Only servers see it."""
@@ -40,18 +42,6 @@ class Reset(NamedTuple):
     """The peer ended a channel in both directions."""
 
     channel: int
-
-
-class Owed(NamedTuple):
-    """Bytes that must be sent as soon as it is possible: the answer to a ping."""
-
-    data: bytes
-
-
-class Closed(NamedTuple):
-    """The peer ends the connection in order; `reason` is empty unless it gave one."""
-
-    reason: str
 
 
 Event: TypeAlias = Opened | Accepted | Data | Ended | Reset | Owed | Closed

@@ -13,7 +13,8 @@ from typing import Final
 
 from swarmlib.errors import BadAnswer
 
-from .events import Accepted, Data, Ended, Event, Opened, Owed, Reset
+from ...http.websocket import Owed
+from .events import Accepted, Data, Ended, Event, Opened, Reset
 from .spdy_headers import HeaderReader, HeaderWriter
 
 MAX_CONTROL: Final = 65536

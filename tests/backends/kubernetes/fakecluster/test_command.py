@@ -1,37 +1,14 @@
 """`python -m swarmlib_backends.kubernetes.fakecluster`, with the real backend and the real docker CLI on it."""
 
 import json
-import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.cluster.api import Api
 from tests.support.engines import docker, swarmd
-
-COMMAND = [sys.executable, "-W", "error", "-m", "swarmlib_backends.kubernetes.fakecluster"]
-
-
-@contextmanager
-def running(folder: Path, *options: str) -> Iterator[Path]:
-    """The command; gives the kubeconfig that it writes."""
-    file = folder / "kubeconfig"
-    command = [*COMMAND, "--kubeconfig", str(file), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        assert process.stdout.readline() == f"export KUBECONFIG={file}\n"
-        assert "serving on https://" in process.stderr.readline()
-        yield file
-    finally:
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (0, "", "")
+from tests.support.kubernetes.processes import COMMAND, running
 
 
 def test_a_kubeconfig_may_do_what_a_role_says(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from swarmlib import SwarmError, Unsupported
-from swarmlib_backends.kubernetes.pods import names, publishing
+from swarmlib_backends.kubernetes.pods import names, options, publishing
 from swarmlib_backends.kubernetes.pods.connections import aliases, checked, connections, resolvable, wanted_connections
 from tests.backends.kubernetes.pods.containers import ID, host, made, record
 
@@ -70,8 +70,9 @@ def test_a_pod_searches_the_domains_of_its_networks() -> None:
 
 
 def published(bindings: dict[str, Any], **more: Any) -> list[tuple[int, str, int, int]]:
-    found = publishing.bindings(record(host(PortBindings=bindings, **more) | {"ExposedPorts": {"80/tcp": {}}}))
-    return [(each.port, each.host, each.first, each.last) for each in found]
+    wanted = record(host(PortBindings=bindings, **more) | {"ExposedPorts": {"80/tcp": {}}})
+    found = publishing.bindings(wanted, "forward")
+    return [(each.port, each.listening_host, each.first, each.last) for each in found]
 
 
 def test_ports_are_published_on_this_machine_alone_unless_an_address_is_named() -> None:
@@ -109,4 +110,33 @@ def test_ports_are_shown_as_they_were_given_and_listened_at_again() -> None:
         {"IP": "127.0.0.1", "PrivatePort": 80, "Type": "tcp", "PublicPort": 4000},
         {"PrivatePort": 53, "Type": "udp"},
     ]
-    assert [*publishing.written(found)] == [publishing.Binding(80, "127.0.0.1", 4000, 4000)]
+    assert [*publishing.written(found)] == [publishing.Binding(80, "tcp", "127.0.0.1", 4000, 4000)]
+
+
+@pytest.mark.parametrize("how", ["pod", "node"])
+def test_ports_of_pods_and_of_nodes_are_of_any_protocol_and_have_the_address_of_a_running_pod(
+    how: options.Publishing,
+) -> None:
+    wanted = record(host(PortBindings={"53/udp": [{"HostIp": "0.0.0.0", "HostPort": "0"}, {}]}))
+    assert [each.name for each in publishing.bindings(wanted, how)] == ["53/udp", "53/udp"]
+    given = record(ports={"53/udp": [{"HostIp": "", "HostPort": "30053"}]}, via=how)
+    assert publishing.shown(given, "10.1.2.3") == {"53/udp": [{"HostIp": "10.1.2.3", "HostPort": "30053"}]}
+    (shown,) = publishing.listed(given, "10.1.2.3")
+    assert shown == {"IP": "10.1.2.3", "PrivatePort": 53, "Type": "udp", "PublicPort": 30053}
+
+
+@pytest.mark.parametrize(
+    ("how", "wanted", "why"),
+    [
+        ("pod", {"HostPort": "8080"}, "a port is the Pod's own, and has no other number"),
+        ("pod", {"HostPort": "80-81"}, "a port is the Pod's own"),
+        ("pod", {"HostIp": "127.0.0.1"}, "no address can be chosen: it is the pod's own"),
+        ("node", {"HostPort": "30000-30001"}, "but no range"),
+        ("node", {"HostIp": "10.0.0.1"}, "no address can be chosen: it is the node's own"),
+    ],
+)
+def test_what_no_pod_or_node_can_publish_is_refused_by_its_name(
+    how: options.Publishing, wanted: dict[str, str], why: str
+) -> None:
+    with pytest.raises(Unsupported, match=f"HostConfig.PortBindings '80/tcp' .*{why}"):
+        publishing.bindings(record(host(PortBindings={"80/tcp": [wanted]})), how)

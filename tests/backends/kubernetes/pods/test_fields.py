@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from swarmlib import Json, Request, SwarmError, Unsupported, Verb
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.canonical import canonical
+from swarmlib_backends.enginekit.fields import Each, Entry, Field
 from swarmlib_backends.kubernetes.pods import fields, networking, volumes
-from swarmlib_backends.kubernetes.pods.fields import Each, Entry, Field
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from tests.backends.kubernetes.pods.containers import OPTIONS, host, made, record
 from tests.support.paths import DATA
@@ -25,7 +25,9 @@ OUTSIDE = {
         *("HostConfig.PublishAllPorts", "HostConfig.PortBindings.*"),
     ],
     "the network's EndpointSlice has it": ["NetworkingConfig.EndpointsConfig.*.Aliases[]"],
-    "the volume's claim has it": ["HostConfig.Mounts[].VolumeOptions.Labels.*"],
+    "the volume's claim has it": [
+        f"HostConfig.Mounts[].VolumeOptions.{name}.*" for name in ("Labels", "DriverConfig.Options")
+    ],
 }
 """The fields that are mapped to something else than the Pod."""
 NOTHING = {
@@ -194,6 +196,9 @@ def test_binds_are_refused_unless_they_are_copied() -> None:
     body = host(Binds=["/srv:/data:ro"])
     with pytest.raises(Unsupported, match=r"HostConfig\.Binds '/srv'"):
         made(body, OPTIONS)
-    made(body, PodOptions(binds="copy"))
-    (copy,) = volumes.copied(record(body))
-    assert (copy.source, copy.target, copy.writable) == ("/srv", "/data", False)
+    copied = PodOptions(binds="copy")
+    (volume,) = made(body, copied)["spec"]["volumes"][1:]
+    assert volume == {"name": "v0", "emptyDir": {}}
+    (copy,) = volumes.volumes(record(body), copied)
+    assert copy.bind == "/srv"
+    assert copy.mount == {"name": "v0", "mountPath": "/data", "subPath": "copy", "readOnly": True}

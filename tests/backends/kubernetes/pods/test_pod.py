@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from swarmlib import Invalid, SwarmError, Unsupported
 from swarmlib_backends.kubernetes.pods import creation, names, shim, template
+from swarmlib_backends.kubernetes.pods.claims import Claim
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from swarmlib_backends.kubernetes.pods.record import Image
 from tests.backends.kubernetes.pods.containers import BUSYBOX, ID, OPTIONS, host, made, main
@@ -261,6 +262,26 @@ def test_a_volume_gets_what_the_image_has_there_unless_that_is_not_wanted() -> N
     assert len(made(host(Mounts=[mount | {"VolumeOptions": {"NoCopy": True}}]))["spec"]["initContainers"]) == 1
 
 
+def test_a_container_runs_where_its_volume_is_mounted_unless_all_nodes_may_mount_it() -> None:
+    body = {"Labels": {"com.docker.swarm.affinities": '["tier==web"]'}, **host(Binds=["data:/d", "data:/e"])}
+    pod = made(body)
+    label = names.volume_label("data")
+    assert pod["metadata"]["labels"][label] == ""
+    required = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert [each["labelSelector"] for each in required] == [
+        {"matchLabels": {"tier": "web"}},
+        {"matchExpressions": [{"key": label, "operator": "Exists"}]},
+    ]
+    everywhere = PodOptions(claim=Claim(access_mode="ReadWriteMany"))
+    assert "affinity" not in made(host(Binds=["data:/d"]), everywhere)["spec"]
+
+
+def test_without_tools_nothing_fills_a_volume() -> None:
+    assert made(host(Binds=["data:/d:nocopy"]), WITHOUT_TOOLS)["spec"]["volumes"]
+    with pytest.raises(Unsupported, match="mount it with nocopy"):
+        made(host(Binds=["data:/d"]), WITHOUT_TOOLS)
+
+
 def test_rules_for_the_placement_are_rules_about_labels() -> None:
     body = {"Env": ["constraint:topology.kubernetes.io/zone==a", "constraint:node!=~n1", "affinity:tier==web", "A=1"]}
     record = creation.new("web", body | {"Image": "busybox"}, BUSYBOX, OPTIONS, 1.0)
@@ -318,7 +339,7 @@ def test_what_a_pod_cannot_have_is_refused_by_name(body: dict[str, Any], said: s
         ({"WorkingDir": "x"}, "the working directory 'x' is invalid"),
         ({"Env": ["=x"]}, "invalid environment variable: =x"),
         (host(Memory=-1), "HostConfig.Memory must be 0 or more, not -1"),
-        (host(Binds=["../x:/y"]), "includes invalid characters for a volume name"),
+        (host(Binds=["../x:/y"]), "includes invalid characters for a local volume name"),
         (host(PortBindings={"x/tcp": []}), 'invalid port specification: "x/tcp"'),
         (host(ExtraHosts=["x"]), 'bad format for add-host: "x"'),
         (host(ShmSize=-1), "SHM size can not be less than 0"),

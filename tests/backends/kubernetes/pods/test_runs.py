@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import swarmlib_backends.kubernetes.pods.shim as shim
+from swarmlib_backends.kubernetes.pods.runs import read_end
 from tests.support.engines import BUSYBOX, read_until, wait_until
 
 pytestmark = pytest.mark.engine
@@ -56,8 +57,13 @@ class Tools:
         return output.decode().splitlines()
 
     def outcome(self, run: int) -> tuple[int, ...]:
-        number, code = next(line for line in self.told("end", str(run)) if line != "goes on").split()
-        return int(number), int(code)
+        return end_in("\n".join(self.told("end", str(run))).encode())
+
+
+def end_in(told: bytes) -> tuple[int, int]:
+    """The number of the run and its exit code, that are told of an end."""
+    end = read_end(told)
+    return end.run, end.code
 
 
 @pytest.fixture
@@ -91,7 +97,7 @@ def test_any_number_wait_for_an_end_and_a_signal_reaches_the_command(tools: Tool
         assert running.stdout.readline() == b"up\n"
         inner = (tools.folder / "pid").read_text().strip()
         subprocess.run(["nsenter", "-p", "-t", child(running), "kill", inner], check=True)
-        assert [each.communicate(timeout=20)[0].split()[:4] for each in waiting] == [[b"goes", b"on", b"1", b"5"]] * 3
+        assert [end_in(each.communicate(timeout=20)[0]) for each in waiting] == [(1, 5)] * 3
 
 
 def child(running: subprocess.Popen[bytes]) -> str:
@@ -146,6 +152,6 @@ def test_a_terminal_shows_nothing_of_that(tools: Tools) -> None:
         assert b"0a1b2c" not in shown
         assert b" echo " in shown
         os.write(ours, b"7\n")
-        assert begun.communicate(timeout=20)[0].split()[:4] == [b"goes", b"on", b"1", b"7"]
+        assert end_in(begun.communicate(timeout=20)[0]) == (1, 7)
     os.close(ours)
     os.close(theirs)

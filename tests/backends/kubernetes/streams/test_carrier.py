@@ -5,9 +5,10 @@ import trio
 import trio.testing
 
 from swarmlib.errors import BadAnswer, TimedOut, Unavailable
+from swarmlib_backends.http.websocket import Owed
 from swarmlib_backends.kubernetes.streams.carrier import KEEPALIVE_SECONDS, OPEN_SECONDS, Carrier, carrying
 from swarmlib_backends.kubernetes.streams.channels import Channels
-from swarmlib_backends.kubernetes.streams.events import Data, Owed
+from swarmlib_backends.kubernetes.streams.events import Data
 from swarmlib_backends.kubernetes.streams.spdy import Spdy
 
 HEADERS = {"streamtype": "data"}

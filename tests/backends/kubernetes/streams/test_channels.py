@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from wsproto.events import BytesMessage
 
 from swarmlib.errors import BadAnswer, Unsupported
-from swarmlib_backends.kubernetes.streams.channels import Channels, Tunnel, WebSocket
-from swarmlib_backends.kubernetes.streams.events import Accepted, Closed, Data, Ended, Event, Opened, Owed
+from swarmlib_backends.http.websocket import Closed, Owed, WebSocket
+from swarmlib_backends.kubernetes.streams.channels import Channels, Tunnel
+from swarmlib_backends.kubernetes.streams.events import Accepted, Data, Ended, Event, Opened
 from tests.backends.kubernetes.streams.recorded import Recorded, recorded
 from tests.backends.kubernetes.streams.test_spdy import joined
 

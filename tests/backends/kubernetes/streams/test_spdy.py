@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlib.errors import BadAnswer
-from swarmlib_backends.kubernetes.streams.events import Accepted, Data, Ended, Event, Opened, Owed, Reset
+from swarmlib_backends.http.websocket import Owed
+from swarmlib_backends.kubernetes.streams.events import Accepted, Data, Ended, Event, Opened, Reset
 from swarmlib_backends.kubernetes.streams.spdy import MAX_CONTROL, MAX_STREAMS, Spdy
 from swarmlib_backends.kubernetes.streams.spdy_dictionary import DICTIONARY
 from swarmlib_backends.kubernetes.streams.spdy_headers import MAX_BLOCK, HeaderReader, HeaderWriter

@@ -1,6 +1,8 @@
-"""The registries of images, as far as an image has to be known before it is pulled: its digest and its configuration.
+"""The registries of images, as far as an image has to be known before it is pulled: its digest, its configuration and
+its signatures.
 
-Source: the OCI distribution specification, and the token specification of github.com/distribution/distribution.
+Source: the OCI distribution specification, the token specification of github.com/distribution/distribution, and for
+signatures specs/SIGNATURE_SPEC.md of github.com/sigstore/cosign.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,12 +20,12 @@ import trio
 
 from swarmlib import BadAnswer, Denied, NotFound, TimedOut, Unavailable
 
-from ...dockerapi import schema
-from ...dockerapi.nullable import dict_of, list_of
-from ...dockerapi.platforms import HERE, Platform
-from ...dockerapi.schema import Wrong
-from ...http.handshakes import closing_unfinished
-from ..api.connections import Body
+from ..dockerapi import schema
+from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.platforms import HERE, Platform
+from ..dockerapi.schema import Wrong
+from ..http.handshakes import closing_unfinished
+from ..http.received import Body
 from .credentials import Challenge, Credentials
 
 _SECONDS: Final = 30.0
@@ -37,6 +39,9 @@ _INDEXES: Final = frozenset(
 _MANIFESTS: Final = frozenset(
     {"application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"}
 )
+_SIGNATURE: Final = "dev.cosignproject.cosign/signature"
+"""The annotation of a layer with the signature of the layer's content."""
+_MOST_SIGNATURES: Final = 64
 _CONFIG: Final = schema.reader("#ContainerConfig")
 
 
@@ -52,7 +57,16 @@ class Found:
     config: dict[str, Any]
     about: dict[str, Any] = field(repr=False)
     size: int = 0
-    layers: Sequence[str] = ()
+
+
+class Signature(NamedTuple):
+    """A signature, as it was found: nothing is verified yet.
+
+    payload: what is signed, a JSON object that names the image. signature: in base64.
+    """
+
+    payload: bytes
+    signature: str
 
 
 class Registries:
@@ -79,13 +93,38 @@ class Registries:
             NotFound: the registry has no such image, or none for the platform. Denied: it wants other credentials.
             BadAnswer: what it answers is malformed. Unavailable: it can't be reached, or fails.
         """
-        host, _, rest = reference.partition("/")
-        name, mark, version = rest.partition("@") if "@" in rest else rest.rpartition(":")
-        asked = _Asked(self._base(host), name, credentials, self._client, reference)
-        with trio.move_on_after(_SECONDS):
-            with _errors(host):
-                return await self._found(asked, version, version if mark == "@" else "", platform)
-        raise TimedOut(f"the registry {host} did not answer within {_SECONDS:g} s")
+        name, mark, version = reference.partition("@") if "@" in reference else reference.rpartition(":")
+        asked = self._asked(name, credentials, reference)
+        with _errors(name):
+            return await self._found(asked, version, version if mark == "@" else "", platform)
+
+    async def signatures(self, repository: str, digest: str, credentials: Credentials) -> Sequence[Signature]:
+        """Return the signatures that a registry has of an image, in the form of cosign's tag `sha256-HEX.sig`.
+
+        repository: in full, such as docker.io/library/busybox. digest: of the manifest or index.
+
+        Raises:
+            Denied, BadAnswer, Unavailable: as `find`.
+        """
+        asked = self._asked(repository, credentials, f"{repository}@{digest}")
+        with _errors(repository):
+            try:
+                kind, raw = await asked.get(f"manifests/{digest.replace(':', '-')}.sig", accept=tuple(_MANIFESTS))
+            except NotFound:
+                return []
+            if kind not in _MANIFESTS:
+                raise BadAnswer(f"the signatures of {asked.reference} are of an unknown kind: {kind!r:.80}")
+            layers = [dict_of(each) for each in list_of(_object(raw, asked.reference).get("layers"))]
+            signed = [(layer, dict_of(layer.get("annotations")).get(_SIGNATURE)) for layer in layers[:_MOST_SIGNATURES]]
+            return [
+                Signature(await _blob(asked, str(layer.get("digest") or "")), signature)
+                for layer, signature in signed
+                if isinstance(signature, str)
+            ]
+
+    def _asked(self, repository: str, credentials: Credentials, reference: str) -> _Asked:
+        host, _, name = repository.partition("/")
+        return _Asked(self._base(host), name, credentials, self._client, reference)
 
     def _base(self, host: str) -> str:
         name = host.rpartition(":")[0] or host
@@ -104,17 +143,31 @@ class Registries:
         if kind not in _MANIFESTS:
             raise BadAnswer(f"the manifest of {asked.reference} is of an unknown kind: {kind!r:.80}")
         described = str(dict_of(manifest.get("config")).get("digest") or "")
-        _, raw = await asked.get(f"blobs/{described}", accept=("*/*",))
-        _checked(raw, described)
-        about = _object(raw, asked.reference)
+        about = _object(await _blob(asked, described), asked.reference)
         layers = [dict_of(each) for each in list_of(manifest.get("layers"))]
+        config = config_of(about, asked.reference)
         try:
-            config = cast("dict[str, Any]", _CONFIG(_known(about)))
-            return Found(
-                named, config, about, sum(int(each["size"]) for each in layers), [str(e["digest"]) for e in layers]
-            )
-        except (Wrong, KeyError, TypeError, ValueError) as exc:
-            raise BadAnswer(f"the registry gave a malformed configuration of {asked.reference}: {exc}") from exc
+            return Found(named, config, about, sum(int(each["size"]) for each in layers))
+        except (KeyError, TypeError, ValueError) as exc:
+            raise BadAnswer(f"the registry gave a malformed manifest of {asked.reference}: {exc}") from exc
+
+
+def config_of(about: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    """Return the `Config` of an engine's inspection, out of an image's whole configuration file.
+
+    Raises:
+        BadAnswer: it is malformed; names the image.
+    """
+    try:
+        return cast("dict[str, Any]", _CONFIG(_known(about)))
+    except Wrong as exc:
+        raise BadAnswer(f"the configuration of {reference} is malformed: {exc}") from exc
+
+
+async def _blob(asked: _Asked, digest: str) -> bytes:
+    _, raw = await asked.get(f"blobs/{digest}", accept=("*/*",))
+    _checked(raw, digest)
+    return raw
 
 
 def _known(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,8 +290,13 @@ async def _body(response: httpx.Response) -> bytes:
 
 
 @contextmanager
-def _errors(host: str) -> Generator[None]:
-    try:
-        yield
-    except (httpx.HTTPError, httpx.InvalidURL, trio.BrokenResourceError) as exc:
-        raise Unavailable(f"can't reach the registry {host}: {str(exc) or type(exc).__name__}") from exc
+def _errors(name: str) -> Generator[None]:
+    """Raise what keeps a registry from answering, and its silence. name: of a repository."""
+    host = name.partition("/")[0]
+    with trio.move_on_after(_SECONDS):
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, trio.BrokenResourceError) as exc:
+            raise Unavailable(f"can't reach the registry {host}: {str(exc) or type(exc).__name__}") from exc
+        return
+    raise TimedOut(f"the registry {host} did not answer within {_SECONDS:g} s")

@@ -1,0 +1,52 @@
+"""The power of a machine that runs an engine: switched on and off, in agreement with the other swarmds of its group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from swarmlib import UNSENT, NotFound, Unavailable
+
+from .client import Arm
+from .lease import Lease
+from .objects import Machine
+
+
+class Power:
+    """The switch of one machine."""
+
+    def __init__(self, arm: Arm, group: str, machine: Machine, lease: Lease) -> None:
+        self._arm = arm
+        self._group = group
+        self._machine = machine
+        self.lease = lease
+
+    async def on(self) -> None:
+        """Start the machine; return once Azure has done so.
+
+        Raises:
+            Unavailable: the machine no longer exists.
+            SwarmError: Azure refuses, or fails.
+        """
+        operations = self._arm.compute.virtual_machines
+        try:
+            await self._arm.finished(partial(operations.begin_start, self._group, self._machine.name))
+        except NotFound as exc:
+            text = f"{self._machine.name} no longer exists: {exc.message}"
+            raise Unavailable(text, details={UNSENT: True}) from exc
+
+    async def off(self, ready: Callable[[], bool]) -> bool:
+        """Deallocate the machine, unless another swarmd uses it; return whether that was done.
+
+        ready: is called at the last moment, and returns whether the machine may really be switched off.
+        """
+        async with self.lease.leaving() as is_alone:
+            if not is_alone or not ready():
+                return False
+            operations = self._arm.compute.virtual_machines
+            await self._arm.finished(partial(operations.begin_deallocate, self._group, self._machine.name))
+        return True
+
+    async def claim(self) -> bool:
+        """Say that this swarmd uses the machine; return False if another one is deallocating it, or just did."""
+        return await self.lease.hold()

@@ -1,0 +1,34 @@
+"""What a balance offers to the operator: its engines, as it follows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from swarmlib import Request, Server
+
+from ..observe.engines import row
+from .members import Members
+
+
+@dataclass
+class EnginesDesk(Server):
+    """Lists the members (`ls engines`)."""
+
+    members: Members
+
+    async def ls(self, _: Request) -> list[dict[str, Any]]:
+        """List the engines: whether each is up, what it holds, and what its containers reserve."""
+        return [
+            row(
+                member.name,
+                up=member.up,
+                trouble="" if member.up else member.trouble,
+                down_seconds=member.down_seconds,
+                about=member.about,
+                containers=self.members.index.count(member),
+                cpus_reserved=member.load.cpus,
+                memory_reserved=member.load.memory,
+            )
+            for member in self.members.all
+        ]

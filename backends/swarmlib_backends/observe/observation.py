@@ -1,0 +1,235 @@
+"""What is known of a chain that is observed: its places, the calls, the clients, and what was denied.
+
+Everything here is bounded, and kept up in the tasks of the calls at a cost of some microseconds for each. Whoever reads
+it does so in a task of their own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from time import perf_counter
+from typing import Final
+
+import trio
+
+from swarmlib import Denied, Invalid, Request, Unsupported, observing
+
+from .. import redact
+from ..dockerapi import table
+from .call import Call
+from .place import Place
+from .series import Series
+
+MAX_KINDS: Final = 2000
+"""The most kinds of calls that are counted apart; the others are counted as `OTHER`."""
+MAX_CLIENTS: Final = 1000
+"""The most clients that are remembered; the ones that have been silent longest are forgotten."""
+MAX_DENIALS: Final = 100
+MAX_FED: Final = 2000
+"""The most ended calls that wait for a viewer; older ones are dropped."""
+RATE_SECONDS: Final = 5.0
+"""Rates are those of this time at least, and of twice this time at most."""
+OTHER: Final = "Other"
+"""The operation of a request that is none of the Engine API's."""
+
+
+@dataclass(slots=True)
+class Client:
+    """What a client has done.
+
+    Attributes:
+        calls, errors, denied: how many have ended in all, with an error, and as denied.
+        under_way: how many have not ended.
+        seen_at: when its last call began, by `perf_counter`.
+    """
+
+    calls: int = 0
+    errors: int = 0
+    denied: int = 0
+    under_way: int = 0
+    seen_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A call that was denied: when (in seconds since 1970), whose, what, by which stage, and why."""
+
+    at: float
+    caller: str
+    operation: str
+    path: str
+    stage: str
+    message: str
+
+
+@dataclass(eq=False)
+class Feed:
+    """The calls that have ended since a viewer last took them.
+
+    Attributes:
+        calls: these calls, the newest last.
+        dropped: how many were dropped because the viewer did not take them in time.
+    """
+
+    calls: deque[Call] = field(default_factory=lambda: deque[Call](maxlen=MAX_FED))
+    dropped: int = 0
+
+    def put(self, call: Call) -> None:
+        """Add a call; drop the oldest one if there are too many."""
+        self.dropped += len(self.calls) == MAX_FED
+        self.calls.append(call)
+
+    def take(self) -> tuple[list[Call], int]:
+        """Return the calls and the number of dropped ones since the last time."""
+        taken, dropped = list(self.calls), self.dropped
+        self.calls.clear()
+        self.dropped = 0
+        return taken, dropped
+
+
+class Observation:
+    """What is known of one chain. Open the chain with `root` as its observer, and run `sample`.
+
+    Attributes:
+        root: the observer to open the chain with.
+        began: when the observation did, in seconds since 1970.
+        places: the open stages, by their numbers.
+        under_way: the calls that have not ended, by their numbers, the oldest first.
+        ended: the durations until the final replies of those that have, by kind: operation,
+            outcome, and engine ("" if they came to none).
+        received, sent: bytes from and to the clients, of ended calls.
+        clients: by caller, the one that called last at the end.
+        denials: the last ones.
+    """
+
+    def __init__(self) -> None:
+        self.began = time.time()
+        self.places: dict[int, Place] = {}
+        self.under_way: dict[int, Call] = {}
+        self.ended: dict[tuple[str, str, str], Series] = {}
+        self.received = self.sent = 0
+        self.clients: OrderedDict[str, Client] = OrderedDict()
+        self.denials: deque[Denial] = deque(maxlen=MAX_DENIALS)
+        self._numbers = count(1)
+        self._calls = count(1)
+        self._feeds: list[Feed] = []
+        self._samples: deque[tuple[float, Mapping[int, int]]] = deque([(perf_counter(), {})], maxlen=2)
+        self.root = Place(self, None, None, "", 0)
+
+    # What the places report.
+
+    def opened(self, place: Place) -> int:
+        """See `place.Book`."""
+        number = next(self._numbers)
+        self.places[number] = place
+        return number
+
+    def gone(self, place: Place) -> None:
+        """See `place.Book`."""
+        self.places.pop(place.number, None)
+
+    def begin(self, request: Request) -> Call:
+        """See `place.Book`."""
+        call = Call(next(self._calls), request, self._end)
+        self.under_way[call.number] = call
+        caller = request.meta.caller
+        client = self.clients.get(caller)
+        if client is None:
+            client = self.clients[caller] = Client()
+            if len(self.clients) > MAX_CLIENTS:
+                self.clients.popitem(last=False)
+        self.clients.move_to_end(caller)
+        client.under_way += 1
+        client.seen_at = call.began
+        return call
+
+    def _end(self, call: Call) -> None:
+        del self.under_way[call.number]
+        operation = operation_of(call.asked)
+        kind = (operation, call.outcome, self.engine_of(call))
+        series = self.ended.get(kind)
+        if series is None:
+            series = self._new_series(kind)
+        series.add(call.answered or call.seconds)
+        self.received += call.received
+        self.sent += call.sent
+        if (client := self.clients.get(call.asked.meta.caller)) is not None:
+            client.under_way -= 1
+            client.calls += 1
+            client.errors += call.error is not None
+        if isinstance(call.error, Denied):
+            self._denied(call, operation)
+        for feed in self._feeds:
+            feed.put(call)
+
+    def _new_series(self, kind: tuple[str, str, str]) -> Series:
+        known = kind if len(self.ended) < MAX_KINDS else (OTHER, kind[1], "")
+        return self.ended.setdefault(known, Series())
+
+    def _denied(self, call: Call, operation: str) -> None:
+        assert call.error is not None
+        asked, caller = call.asked, call.asked.meta.caller
+        if (client := self.clients.get(caller)) is not None:
+            client.denied += 1
+        error = redact.error(call.error, redact.secrets_of(asked))
+        path = "/".join(asked.path)
+        self.denials.append(Denial(time.time(), caller, operation, path, error.backend, error.message))
+
+    # What is asked of it.
+
+    def engine_of(self, call: Call) -> str:
+        """Return the name of the engine that a call came to last; "" if there is none."""
+        place = self.places.get(call.engine)
+        return "" if place is None else name_of(place)
+
+    @contextmanager
+    def feeding(self) -> Generator[Feed]:
+        """Keep the calls that end for a viewer."""
+        feed = Feed()
+        self._feeds.append(feed)
+        try:
+            yield feed
+        finally:
+            self._feeds.remove(feed)
+
+    async def sample(self) -> None:
+        """Follow the rates, until cancelled."""
+        while True:
+            await trio.sleep(RATE_SECONDS)
+            self._samples.append((perf_counter(), {number: place.requests for number, place in self.places.items()}))
+
+    def rate(self, place: Place) -> float:
+        """Return how many requests a second a place was sent lately."""
+        since, counts = self._samples[0]
+        seconds = perf_counter() - since
+        return (place.requests - counts.get(place.number, 0)) / seconds if seconds > 0 else 0.0
+
+
+def operation_of(request: Request) -> str:
+    """Return the Engine API's name of an operation; `OTHER` for what is none."""
+    try:
+        return table.row_of(request.verb, request.path, upload=request.upload is not None).name
+    except Unsupported:
+        return OTHER
+
+
+def name_of(place: Place) -> str:
+    """Return what people call an engine: the label of its chain, or else its stage's name."""
+    return place.label or place.name
+
+
+def observed(stage: str) -> Observation:
+    """Return the observation of the chain whose stage, of this name, reads this.
+
+    Raises:
+        Invalid: nobody observes the chain.
+    """
+    place = observing.here.get()
+    if not isinstance(place, Place) or not isinstance(place.book, Observation):
+        raise Invalid(f"{stage} requires a chain that is observed: run it by swarmd, or open it with an Observation")
+    return place.book

@@ -1,0 +1,165 @@
+"""The places of an observed chain: each stage, what it was sent, and the stages of the chains that it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any, Final, Protocol
+
+import trio
+
+from swarmlib import Backend, Filter, Request, Sender, Source, SwarmError
+from swarmlib.observing import Observer
+
+from ..calls import LOOKS
+from .call import Call, EngineReplies, current
+from .series import Series
+
+UNREACHED: Final = frozenset({"unavailable", "timeout"})
+"""The codes of the errors that say that an engine did not answer."""
+
+
+class Book(Protocol):
+    """What the places report to."""
+
+    def opened(self, place: Place) -> int:
+        """Note a place, and return its number."""
+        ...
+
+    def gone(self, place: Place) -> None:
+        """Forget a place."""
+        ...
+
+    def begin(self, request: Request) -> Call:
+        """Begin the call of a request."""
+        ...
+
+
+class Place(Observer):
+    """One stage of an observed chain, or the root, which opens the outermost one.
+
+    Attributes:
+        book: what it reports to.
+        number: of this place; 0 for the root.
+        name: the stage's.
+        label: of the chain that it stands in, or of the nearest one around it that has a label.
+        above: the place that has opened its chain.
+        row: which of the chains that `above` has opened is its own.
+        is_entry: whether clients' requests come here first.
+        is_last: whether no stage of its chain follows, and it may answer requests itself.
+        requests: how many it was sent.
+        errors: how many of these ended with an error, if it is an engine.
+        answers: of an engine, the series of its answers by outcome.
+        latency: seconds that an engine took for its last answer to a question; changes may take any time.
+        failure: why an engine did not answer the last request; None if it did, or was asked nothing.
+        failed_at, answered_at: since when it does not answer, and when it last did, by `perf_counter`; 0 for never.
+        asked_at: when it was last asked for its state, by `perf_counter`; 0 for never.
+        sender: its own channel, while it is open.
+        about: what an engine said of itself when it was last asked.
+    """
+
+    def __init__(self, book: Book, backend: Backend | None, above: Place | None, label: str, row: int) -> None:
+        self.book = book
+        self.name = backend.name if backend else ""
+        self.above = above
+        self.label = label
+        self.row = row
+        self.is_entry = self.is_last = False
+        self.requests = self.errors = 0
+        self.answers: dict[str, Series] = {}
+        self.latency = 0.0
+        self.failure: SwarmError | None = None
+        self.failed_at = self.answered_at = self.asked_at = 0.0
+        self.sender: Sender | None = None
+        self.about: Mapping[str, Any] = {}
+        self._chains = 0
+        self.number = 0 if above is None else book.opened(self)
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether it answers requests itself: it is the last stage of its chain, and has opened none."""
+        return self.is_last and not self._chains
+
+    def chain(self, label: str, backends: Sequence[Backend]) -> Sequence[Place]:
+        """See `Observer.chain`."""
+        self._chains += 1
+        places = [Place(self.book, each, self, label or self.label, self._chains) for each in backends]
+        places[-1].is_last = not isinstance(backends[-1], Filter | Source)
+        if self.above is None:
+            first = 1 if isinstance(backends[0], Source) else 0
+            for place in places[first : first + 1]:
+                place.is_entry = True
+        return places
+
+    def inlet(self, inlet: Sender) -> Sender:
+        """See `Observer.inlet`."""
+        self.sender = inlet
+        return Edge(self, inlet, self.book)
+
+    def closed(self) -> None:
+        """See `Observer.closed`."""
+        self.sender = None
+        self.book.gone(self)
+
+    def answered(self, request: Request, seconds: float, error: SwarmError | None) -> None:
+        """Note an answer of an engine."""
+        outcome = "ok" if error is None else error.code
+        series = self.answers.get(outcome)
+        if series is None:
+            series = self.answers[outcome] = Series()
+        series.add(seconds)
+        if error is not None:
+            self.errors += 1
+        if outcome in UNREACHED:
+            if self.failure is None:
+                self.failed_at = perf_counter()
+            self.failure = error
+        else:
+            self.failure, self.answered_at = None, perf_counter()
+            if request.verb in LOOKS:
+                self.latency = seconds
+
+
+class Edge(trio.abc.SendChannel[Request]):
+    """The channel to a stage. It counts what is sent, in the task of the sender, and keeps nothing back."""
+
+    def __init__(self, place: Place, inner: Sender, book: Book) -> None:
+        self._place = place
+        self._send = inner.send
+        self._close = inner.aclose
+        self._book = book
+
+    async def send(self, value: Request) -> None:
+        """Note a request, and send it on."""
+        place = self._place
+        place.requests += 1
+        call = current.get()
+        if call is None or call.over:
+            if place.is_entry or value.meta.caller:
+                await self._begin(value)
+                return
+        else:
+            call.at(place.number)
+        await self._send(self._to_engine(value, call) if place.is_engine else value)
+
+    async def _begin(self, value: Request) -> None:
+        call = self._book.begin(value)
+        call.at(self._place.number)
+        token = current.set(call)
+        try:
+            request = call.observed()
+            await self._send(self._to_engine(request, call) if self._place.is_engine else request)
+        except BaseException as exc:
+            call.failed(exc)
+            raise
+        finally:
+            current.reset(token)
+
+    def _to_engine(self, request: Request, call: Call | None) -> Request:
+        if call is not None:
+            call.engine = self._place.number
+        return request.replace(reply=EngineReplies(request, self._place.answered))
+
+    async def aclose(self) -> None:
+        """Close the stage's channel."""
+        await self._close()

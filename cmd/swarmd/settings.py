@@ -1,0 +1,45 @@
+"""A configuration file as `swarmd` reads it: the chains, and the table `[swarmd]`.
+
+The keys of `[swarmd]` are options of `swarmd run`; what is given on the command line has precedence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from swarmlib_backends.configuration import Configuration
+from swarmlib_backends.toml_tables import Table
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of the process.
+
+    Attributes:
+        control: the control socket.
+    """
+
+    control: Path | None = None
+
+    @classmethod
+    def read(cls, table: Table) -> Self:
+        """Read the table.
+
+        Raises:
+            Invalid: a key is unknown, or its value wrong; the error names the line.
+        """
+        control = table.filled("control")
+        table.end()
+        return cls(Path(control) if control else None)
+
+
+def read_file(path: Path) -> tuple[Configuration, Settings]:
+    """Read a configuration file.
+
+    Raises:
+        Invalid: it can't be read, or is wrong; the error names the line.
+    """
+    configuration = Configuration.read_file(path)
+    return configuration, Settings.read(configuration.swarmd)

@@ -1,0 +1,170 @@
+"""Logs in fake clusters: stdout and stderr apart by the cluster or by a second container, merged by their times."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import trio
+
+from swarmlib import Client, Verb, connect
+from swarmlib.client.multiplexed import Demultiplexer
+from tests.backends.kubernetes.conftest import Place
+
+apart = pytest.mark.parametrize(
+    ("place", "options"),
+    [("1.35", ""), ("1.20", "--logs capture"), ("1.35", "--logs capture")],
+    ids=["by the cluster", "by a container", "by a container in a new cluster"],
+    indirect=["place"],
+)
+PROGRAM = "echo o1; sleep 0.2; echo e1 >&2; sleep 0.2; echo o2; sleep 0.2; printf 'e2, no end' >&2"
+SHOWN = [("stdout", b"o1\n"), ("stderr", b"e1\n"), ("stdout", b"o2\n"), ("stderr", b"e2, no end")]
+
+
+@asynccontextmanager
+async def gateway(place: Place, options: str) -> AsyncIterator[Client]:
+    async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1 {options}") as opened:
+        yield opened
+
+
+async def create(client: Client, program: str, name: str, **more: Any) -> None:
+    await client.spawn({"Image": "busybox:1", "Entrypoint": ["sh", "-c", program], **more}, name=name)
+
+
+async def run(client: Client, program: str, name: str = "talks") -> None:
+    """Run a container to its end."""
+    made = await client.spawn({"Image": "busybox:1", "Entrypoint": ["sh", "-c", program]}, name=name)
+    await made.start()
+    await made.wait()
+
+
+async def read(client: Client, *path: str, **params: str) -> list[tuple[str, bytes]]:
+    """What a client gets from a stream of a container, to its end."""
+    both = {"stdout": "1", "stderr": "1", **params}
+    stream = (await client.call(Verb.CONNECT, ("containers", *path), params=both)).ack.stream
+    assert stream is not None
+    frames, found = Demultiplexer(), list[tuple[str, bytes]]()
+    async with stream:
+        async for data in stream:
+            found += frames.feed(bytes(data))
+    return found
+
+
+async def logs(client: Client, name: str = "talks", **params: str) -> list[tuple[str, bytes]]:
+    return await read(client, name, "logs", **params)
+
+
+@apart
+async def test_the_streams_are_apart_and_in_the_order_of_their_times(place: Place, options: str) -> None:
+    async with gateway(place, options) as client:
+        await run(client, PROGRAM)
+        assert await logs(client) == SHOWN
+        assert await logs(client, follow="1") == SHOWN
+        for stream in ("stdout", "stderr"):
+            found = await logs(client, **{"stdout": "0", "stderr": "0", stream: "1"})
+            assert b"".join(data for _, data in found) == b"".join(data for name, data in SHOWN if name == stream)
+            assert {name for name, _ in found} == {stream}
+
+
+@apart
+async def test_a_tail_counts_the_lines_of_both_streams(place: Place, options: str) -> None:
+    async with gateway(place, options) as client:
+        await run(client, PROGRAM)
+        assert await logs(client, tail="2") == SHOWN[2:]
+        assert await logs(client, tail="2", stderr="0") == SHOWN[2:3]
+        assert await logs(client, tail="0") == []
+        assert await logs(client, tail="9") == SHOWN
+
+
+@apart
+async def test_lines_have_their_times_and_are_found_by_them(place: Place, options: str) -> None:
+    async with gateway(place, options) as client:
+        await run(client, PROGRAM)
+        stamped = await logs(client, timestamps="1")
+        assert [(name, line.partition(b" ")[2]) for name, line in stamped] == SHOWN
+        shown = [line.partition(b" ")[0].decode() for _, line in stamped]
+        assert shown == sorted(shown)
+        times = [datetime.fromisoformat(each).timestamp() for each in shown]
+        first, _, third = (f"{(before + after) / 2:.6f}" for before, after in pairwise(times))
+        assert await logs(client, since=first) == SHOWN[1:]
+        assert await logs(client, until=third) == SHOWN[:3]
+        assert await logs(client, since=first, until=third, tail="1") == SHOWN[2:3]
+
+
+@apart
+async def test_a_client_that_follows_gets_every_line_once(place: Place, options: str) -> None:
+    program = "for i in 1 2 3; do echo o$i; echo e$i >&2; done; cat; for i in 4 5 6; do echo o$i; echo e$i >&2; done"
+    async with gateway(place, options) as client:
+        await create(client, program, "talks", OpenStdin=True, StdinOnce=True)
+        attached = (await client.call(Verb.CONNECT, ("containers", "talks"), params={"stream": "1", "stdin": "1"})).ack
+        assert isinstance(attached.stream, trio.abc.HalfCloseableStream)
+        await client.call(Verb.START, ("containers", "talks"))
+        found = list[tuple[str, bytes]]()
+
+        async def follow() -> None:
+            found.extend(await logs(client, follow="1", tail="3"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            while len(await logs(client)) < 6:
+                await trio.lowlevel.checkpoint()
+            await attached.stream.send_eof()
+        lines = [(name, line) for name, data in found for line in data.splitlines()]
+        assert len(lines) == len(set(lines))
+        for stream, letter in (("stdout", b"o"), ("stderr", b"e")):
+            own = [line for name, line in lines if name == stream]
+            assert own[-3:] == [letter + digit for digit in (b"4", b"5", b"6")]
+
+
+@apart
+async def test_attach_before_the_start_gets_every_byte_of_both_streams(place: Place, options: str) -> None:
+    async with gateway(place, options) as client, trio.open_nursery() as nursery:
+        await create(client, PROGRAM, "talks")
+        found = list[tuple[str, bytes]]()
+        attached = (await client.call(Verb.CONNECT, ("containers", "talks"), params=ALL)).ack
+        nursery.start_soon(collect, attached.stream, found)
+        await client.call(Verb.START, ("containers", "talks"))
+    for stream in ("stdout", "stderr"):
+        shown = b"".join(data for name, data in SHOWN if name == stream)
+        assert b"".join(data for name, data in found if name == stream) == shown
+
+
+ALL = {"stream": "1", "stdout": "1", "stderr": "1"}
+
+
+async def collect(stream: Any, found: list[tuple[str, bytes]]) -> None:
+    frames = Demultiplexer()
+    async with stream:
+        async for data in stream:
+            found += frames.feed(bytes(data))
+
+
+@apart
+async def test_attach_with_logs_gives_what_was_missed_then_what_comes(place: Place, options: str) -> None:
+    program = "echo early; echo error >&2; cat; echo late"
+    async with gateway(place, options) as client, trio.open_nursery() as nursery:
+        await create(client, program, "talks", OpenStdin=True, StdinOnce=True)
+        await client.call(Verb.START, ("containers", "talks"))
+        while len(await logs(client)) < 2:
+            await trio.lowlevel.checkpoint()
+        assert sorted(await read(client, "talks", logs="1")) == [("stderr", b"error\n"), ("stdout", b"early\n")]
+        found = list[tuple[str, bytes]]()
+        params = {**ALL, "logs": "1", "stdin": "1"}
+        attached = (await client.call(Verb.CONNECT, ("containers", "talks"), params=params)).ack
+        nursery.start_soon(collect, attached.stream, found)
+        assert isinstance(attached.stream, trio.abc.HalfCloseableStream)
+        await attached.stream.send_all(b"typed\n")
+        await attached.stream.send_eof()
+    assert sorted(found[:2]) == [("stderr", b"error\n"), ("stdout", b"early\n")]
+    assert b"".join(data for _, data in found[2:]) == b"typed\nlate\n"
+
+
+@pytest.mark.parametrize("place", ["1.20"], indirect=True)
+async def test_where_nobody_tells_the_streams_apart_all_is_stdout(place: Place) -> None:
+    async with gateway(place, "") as client:
+        await run(client, PROGRAM)
+        assert b"".join(data for name, data in await logs(client) if name == "stdout") == b"o1\ne1\no2\ne2, no end"
+        found = await logs(client, stdout="0")
+        assert found == []
