@@ -212,12 +212,13 @@ def docker_process(host: str, *args: str, **options: object) -> Iterator[subproc
             process.stdout.close()
 
 
-def read_until(fd: int, wanted: bytes) -> None:
-    """Read from a file descriptor until something is seen; fail if it doesn't come."""
+def read_until(fd: int, wanted: bytes) -> bytes:
+    """Read from a file descriptor until something is seen; fail if it doesn't come. Returns all that was read."""
     seen = b""
     while wanted not in seen:
         assert select.select([fd], [], [], 20)[0], f"waited for {wanted!r}, saw {seen!r}"
         seen += os.read(fd, 4096)
+    return seen
 
 
 def use_a_terminal(host: str, *image: str, prompt: bytes) -> None:

@@ -1,5 +1,8 @@
 """Detach keys: who types them at a terminal leaves it, and what runs there goes on, as on an engine."""
 
+import os
+import pty
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +10,7 @@ import trio
 
 from swarmlib import Client, Invalid, Json, SwarmError, Verb, connect
 from swarmlib_backends.dockerapi.detachkeys import Typed, keys, keys_of_exec
-from tests.support.engines import Engine, engine
+from tests.support.engines import Engine, docker, engine, read_until, swarmd
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,37 @@ async def test_an_engine_lets_go_at_them(real: Engine) -> None:
 @pytest.mark.parametrize("chain", ["simulator", "exec"])
 async def test_what_plays_an_engine_lets_go_at_them(chain: str) -> None:
     await _hold(chain)
+
+
+def _left_exec(host: str) -> int:
+    """The exit code of the docker CLI, when an exec is left by its detach keys."""
+    ours, theirs = pty.openpty()
+    words = ["docker", "-H", host, "exec", "-it", "--detach-keys", "ctrl-x,q", "terminal", "cat"]
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs) as client:
+        os.close(theirs)
+        os.write(ours, b"typed\n")
+        read_until(ours, b"typed\r\ntyped\r\n")
+        os.write(ours, b"\x18q")
+        try:
+            return client.wait(20)
+        finally:
+            client.kill()
+            os.close(ours)
+
+
+def _leave(host: str) -> int:
+    docker(host, "run", "-d", "--name", "terminal", "busybox", "sleep", "1000", check=True)
+    try:
+        return _left_exec(host)
+    finally:
+        docker(host, "rm", "-f", "terminal", check=True)
+
+
+@pytest.mark.engine
+def test_the_docker_cli_leaves_an_exec_as_on_an_engine(real: Engine) -> None:
+    """Over TCP, its own search for the keys fails: it ends its input, and waits for the end of the output."""
+    with swarmd("simulator") as simulated, swarmd(f"docker {real.host}") as engine_over_tcp:
+        assert _leave(simulated.host) == _leave(engine_over_tcp.host)
 
 
 @pytest.mark.engine

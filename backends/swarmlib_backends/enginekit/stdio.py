@@ -116,9 +116,14 @@ class Stdio(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
     async def send_eof(self) -> None:
-        """Note the end of the input."""
-        if self.stdin and self.once:
+        """Note the end of the input: the end of the workload's stdin, or, as in an engine, of this client's stream.
+
+        A client whose user types the detach keys ends its input, and waits for that of the output.
+        """
+        if self.stdin and self.once and self.typed is None:
             await self.container.end_input()
+        elif self.stdin:
+            self.follower.end()
 
     async def aclose(self) -> None:
         """Leave; the workload goes on."""

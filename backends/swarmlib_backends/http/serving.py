@@ -14,7 +14,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -150,7 +150,7 @@ async def converse(stream: trio.abc.HalfCloseableStream, service: Service) -> No
             else:
                 incoming.stay()
             request = _request(head, service.base, await incoming.body(MAX_BODY))
-            if not await _exchange(stream, incoming, service, request) or not head.keep_alive or head.upgrade:
+            if not await _exchange(stream, incoming, service, request) or not head.keep_alive:
                 return
     except Unavailable as exc:
         raise trio.BrokenResourceError("the client disconnected") from exc
@@ -169,7 +169,10 @@ async def _exchange(
             await stream.send_all(response_head(_SWITCHING, _encoded(answer.headers)))
             await answer.upgraded(_Continued(stream, incoming.take_over()))
             return False
-        return answer is not None and await _send(stream, answer, bodyless=False)
+        if answer is not None:
+            closing = replace(answer, headers={"Connection": "close", **answer.headers})  # nothing is read after it
+            await _send(stream, closing, bodyless=False)
+        return False
     async with _while_connected(incoming):
         answer = await service.handler(request)
         return answer is not None and await _send(stream, answer, bodyless=request.method == "HEAD")

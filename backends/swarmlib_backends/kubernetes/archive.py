@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import posixpath
+import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,7 +27,6 @@ from .lifecycle import Lifecycle
 from .pods import names
 from .pods.shim import BUSYBOX
 from .pods.status import phase
-from .pods.tars import UNPACK
 from .streams.remote import RemoteCommand, RemoteProcess
 from .uploading import upload
 
@@ -39,6 +39,29 @@ echo "$found"
 [ ! -L "$1" ] || {BUSYBOX} readlink -f -- "$1" || {BUSYBOX} readlink -- "$1"
 """
 _PACK: Final = f'cd -- "$1" && exec {BUSYBOX} tar -cf - -- "$2"'
+_UNPACK: Final = f"""
+set -o pipefail
+cd -- "$1" || exit
+folder=$1
+shift
+{BUSYBOX} tar -xvvf - --numeric-owner "$@" | while read -r mode _ _ _ _ name; do
+  case $mode in
+    d?????????)
+      [ -d "$name" ] || {{
+        echo "cannot overwrite non-directory \\"$folder/${{name%/}}\\" with directory \\"$folder\\"" >&2
+        exit 1
+      }}
+      ;;
+  esac
+done
+code=$?
+{BUSYBOX} cat >/dev/null
+exit "$code"
+"""
+"""As `tars.UNPACK`, for a client's tar: this tar never replaces a folder by something else, and would leave alone what
+is no folder where one should be.
+"""
+_NO_FOLDER: Final = re.compile(r"can't remove old file (.*): Is a directory")
 _EXPORT: Final = f"""
 deep=$({BUSYBOX} awk '$2 ~ "^/[^/]+/." && $2 !~ "^/(proc|sys|dev|[.]swarm)/" {{print $2}}' /proc/mounts)
 for each in $deep; do
@@ -112,12 +135,12 @@ class Archive:
         head = await _head(request.upload)
         packed = [flag for magic, flag in _COMPRESSED.items() if head.startswith(magic)]
         own = ["-o"] if asked.copy_uidgid and container.config.get("User") else []
-        words = (BUSYBOX, "sh", "-c", UNPACK, "sh", folder, *packed, *own)
+        words = (BUSYBOX, "sh", "-c", _UNPACK, "sh", folder, *packed, *own)
         command = RemoteCommand("exec", names.MAIN, words, stdin=True)
         async with request.upload:
             code, errors = await upload(self.cluster, container, command, _pieces(head, request.upload))
         if code != 0:
-            raise _unpack_error(errors)
+            raise _unpack_error(errors, folder)
         self.lifecycle.events.tell_container(container, "extract-to-dir")
 
     async def _reached(self, request: Request) -> PodContainer:
@@ -131,7 +154,8 @@ class Archive:
         if container.status == "created":
             await self.lifecycle.gated(container)
         elif container.pod is None or phase(container.pod) in ("Failed", "Succeeded"):
-            raise Unsupported(f"the files of {container.name} have gone with the end of its Pod")
+            why = "the option --keep of kubernetes keeps them for new containers"
+            raise Unsupported(f"the files of {container.name} have gone with the end of its Pod: {why}")
         return container
 
     async def _stat(self, container: PodContainer, request: Request, path: str, given: str = "") -> dict[str, Any]:
@@ -201,8 +225,11 @@ async def _pieces(head: bytes, upload: trio.abc.ReceiveStream) -> AsyncGenerator
         yield bytes(piece)
 
 
-def _unpack_error(errors: bytes) -> SwarmError:
+def _unpack_error(errors: bytes, folder: str) -> SwarmError:
     said = errors.decode("utf-8", "replace").strip()
+    if (found := _NO_FOLDER.search(said)) is not None:
+        path = posixpath.join(folder, found[1])
+        said = f'cannot overwrite directory "{path}" with non-directory "{folder}"'
     if "Read-only file system" in said:
         return refusal(403, "container rootfs is marked read-only")
     return refusal(500, f"Error processing tar file: {said or 'the container has ended'}")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import trio
 
+from swarmlib import Unavailable
+from swarmlib.errors import ungrouped
+
 from ..enginekit.output import Piece
 from .cluster import Cluster, pod_name
 from .container import PodContainer
-from .streams.remote import RemoteCommand, RemoteProcess, remote_command
+from .pods import names, runs
+from .streams.remote import GRACE_SECONDS, RemoteCommand, RemoteProcess, remote_command
 
 _NUMBERS: Final = {"stdout": 1, "stderr": 2}
+KEPT_GRACE_SECONDS: Final = 0.5
+"""The same as `GRACE_SECONDS` for a container that is kept, whose process ends while its Pod and its streams go on."""
 
 
 class AttachedProcess(Protocol):
@@ -49,17 +56,54 @@ async def remote(
     Raises:
         SwarmError: the cluster's error.
     """
+    by_run = container.record.keep and command.kind == "attach"
+    if ended is None:
+        ended = container.exited if by_run else container.pod_ended
     opened = remote_command(
         cluster.api,
         cluster.namespace,
         pod_name(container),
         command,
         dialects=cluster.dialects,
-        ended=container.pod_ended if ended is None else ended,
+        ended=ended,
+        grace=KEPT_GRACE_SECONDS if by_run else GRACE_SECONDS,
     )
     with container.kept():
         async with opened as process:
             yield process
+
+
+async def confirmed(
+    cluster: Cluster, container: PodContainer, attach: Callable[[], Awaitable[AttachedProcess]]
+) -> AttachedProcess:
+    """Attach, with stdin, to a container at its gate, and wait until that has come into effect.
+
+    A cluster answers before it has; so the gate waits for a word that comes through the attach itself.
+
+    attach: opens it.
+
+    Raises:
+        Unavailable: it has not come into effect in time. SwarmError: the cluster's error.
+    """
+    word = secrets.token_hex(8)
+    opened = trio.Event()
+    found: list[AttachedProcess] = []
+
+    async def open_it() -> None:
+        found.append(await attach())
+        opened.set()
+
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(open_it)
+            async with remote(cluster, container, RemoteCommand("exec", names.MAIN, runs.attached(word))) as asking:
+                while (received := await asking.receive()) is not None:
+                    if received[0] == "stdout":
+                        await opened.wait()
+                        await found[0].send(f"{word}\n".encode())
+    if asking.exit_code != 0 and not container.running:
+        raise Unavailable(f"the cluster did not attach to {container.name} in time")
+    return found[0]
 
 
 def piece_of(received: tuple[str, bytes], at: float) -> Piece:

@@ -129,9 +129,13 @@ class Cluster:
             await put_policy(self.api, container.record, self.options)
         await self.mirror.seen(await self.api.post(PODS.path(self.namespace), body))
 
-    async def patch_pod(self, container: PodContainer, patch: dict[str, Any]) -> Body:
-        """Change the Pod of a container, and return it. Raises `SwarmError`: the cluster's error."""
-        return await self.api.patch(PODS.path(self.namespace, pod_name(container)), patch)  # type: ignore[no-any-return]
+    async def patch_pod(self, container: PodContainer, patch: Any, *part: str) -> Body:
+        """Change the Pod of a container, or a part of it, and return it. Raises `SwarmError`: the cluster's error."""
+        return await self.api.patch(PODS.path(self.namespace, pod_name(container), *part), patch)  # type: ignore[no-any-return]
+
+    async def end_pod(self, container: PodContainer) -> None:
+        """End the Pod of a container: the cluster sends TERM, waits as long as the Pod allows, and restarts nothing."""
+        await self.patch_pod(container, {"spec": {"activeDeadlineSeconds": 1}})
 
     async def delete_pod(self, container: PodContainer) -> None:
         """Delete the Pod of a container at once, if it has one."""

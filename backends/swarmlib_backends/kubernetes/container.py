@@ -19,6 +19,9 @@ from .pods.status import State
 Pod: TypeAlias = dict[str, Any]
 
 _KILLED: Final = 137
+_ENDED: Final = ("restarting", "exited", "dead")
+"""The states after a run."""
+_RUNS: Final = ("running", "paused")
 
 
 @dataclass(eq=False)
@@ -30,6 +33,8 @@ class PodContainer(Configured):
     """Its newest Pod; None if it has none (yet, or any more)."""
     stoppers: int = 0
     """Calls and streams for whose time it does not remove itself when it ends."""
+    begins: bool = False
+    """Whether this gateway lets it begin now; it may look as if it ran, and nobody is told of a start."""
     started_here: bool = False
     """Whether this gateway has started it, and so removes it when it ends, if it removes itself."""
     exited: trio.Event = field(default_factory=trio.Event)
@@ -76,6 +81,11 @@ class PodContainer(Configured):
         return str(dict_of((self.pod or {}).get("status")).get("podIP") or "") if self.running else ""
 
     @property
+    def at_gate(self) -> bool:
+        """Whether its Pod, if it has one, waits for a run that was not asked for yet."""
+        return self.status == "created" or (self.record.keep and self.status == "exited")
+
+    @property
     def published_address(self) -> str:
         """The address of its published ports, where its record does not say it; "" for none (yet)."""
         if self.record.via == "pod":
@@ -91,7 +101,8 @@ class PodContainer(Configured):
         self.record, self.pod, self.config = record, pod, record.config
         self.state = self._with_checks(status.state(self._known_record(), pod))
         self.wake()
-        if before.running and not self.state.running:
+        failed = self.status == "created" and before.running and not self.begins
+        if failed or self.has_ended_since(before) or (before.status == "restarting" and not self.running):
             self.exited.set()
             self.exited = trio.Event()
         return before
@@ -104,10 +115,19 @@ class PodContainer(Configured):
         if not over and self.pod_ended.is_set():
             self.pod_ended = trio.Event()
 
+    def has_ended_since(self, before: State) -> bool:
+        """Return whether a run has ended between a state and the present one; one that never began does not end."""
+        if self.record.error:
+            return False
+        ended = self.status in _ENDED
+        if self.state.restarts > before.restarts:
+            return ended or before.status in _RUNS
+        return ended and before.status not in _ENDED
+
     def _known_record(self) -> Record:
         """Return the record, with the end that was seen and is not written down yet."""
-        seen = self._seen
-        if seen is None or self.record.last is not None or seen.run != self.record.run:
+        seen, known = self._seen, self.record.last
+        if seen is None or seen.run != self.record.run or (known is not None and known.run == seen.run):
             return self.record
         return replace(self.record, last=seen)
 

@@ -34,10 +34,11 @@ from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from ..registry.images import Images, Known
 from . import views
-from .attach import AttachedProcess, RemoteStdio, remote
+from .attach import AttachedProcess, RemoteStdio, confirmed, remote
 from .captured import attached
 from .cluster import Cluster
 from .container import PodContainer
+from .execs import Execs
 from .holding import held
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
@@ -68,6 +69,7 @@ class Containers(ContainerOperations[PodContainer]):
         lifecycle: Lifecycle,
         networking: Networking,
         images: Images,
+        execs: Execs,
         volumes: VolumeOperations,
         nursery: trio.Nursery,
     ) -> None:
@@ -76,6 +78,7 @@ class Containers(ContainerOperations[PodContainer]):
         self._life = lifecycle
         self._networking = networking
         self._images = images
+        self._execs = execs
         self._volumes = volumes
         self._nursery = nursery
         self._terminals: dict[str, list[AttachedProcess]] = {}
@@ -115,7 +118,7 @@ class Containers(ContainerOperations[PodContainer]):
         if ContainerInspect.of(request).size:
             raise Unsupported("the sizes of containers are not known in a cluster")
         container = self.find(request)
-        return views.inspect(container, self._networking.shown(container))
+        return views.inspect(container, self._networking.shown(container), self._execs.ids_of(container))
 
     def state(self, container: PodContainer) -> dict[str, Any]:
         """See `ContainerOperations`."""
@@ -172,14 +175,19 @@ class Containers(ContainerOperations[PodContainer]):
 
     async def _stream(self, container: PodContainer, asked: ContainerAttach) -> trio.abc.Stream:
         """Attach a client to the process of a container. Raises `SwarmError`."""
-        tty, stdin = container.tty, bool(asked.stdin and container.config.get("OpenStdin"))
+        tty, opened = container.tty, bool(container.config.get("OpenStdin"))
+        stdin = opened and asked.stdin
         remote_stdio: RemoteStdio | LoggedStdio
         if asked.logs and container.status != "created":
             stdin = stdin and asked.stream and container.running
             remote_stdio = await self._logged(container, follow=asked.stream, stdin=stdin)
         else:
-            command, closed = RemoteCommand("attach", names.MAIN, stdin=stdin, stderr=not tty, tty=tty), trio.Event()
-            remote_stdio = RemoteStdio(await self._attached(container, command, closed), closed, self.now)
+            _check_input(container, stdin=stdin)
+            waits = container.at_gate and (stdin or not opened)
+            command = RemoteCommand("attach", names.MAIN, stdin=stdin or waits, stderr=not tty, tty=tty)
+            closed = trio.Event()
+            process = await self._attached(container, command, closed, waits=waits)
+            remote_stdio = RemoteStdio(process, closed, self.now)
         typed = Typed(keys(asked.detach_keys)) if tty else None
         once, on_detach = bool(container.config.get("StdinOnce")), partial(self._detached, container)
         streams = chosen_streams(asked)
@@ -203,8 +211,18 @@ class Containers(ContainerOperations[PodContainer]):
                 raise
         return stdio
 
-    async def _attached(self, container: PodContainer, command: RemoteCommand, closed: trio.Event) -> AttachedProcess:
-        return await held(self._nursery, self._terminal(container, command), closed)
+    async def _attached(
+        self, container: PodContainer, command: RemoteCommand, closed: trio.Event, *, waits: bool = False
+    ) -> AttachedProcess:
+        """Attach to a process until `closed` is set; to one that `waits` at its gate, until that is in effect."""
+        attach = partial(held, self._nursery, self._terminal(container, command), closed)
+        if not waits:
+            return await attach()
+        try:
+            return await confirmed(self._cluster, container, attach)
+        except BaseException:
+            closed.set()
+            raise
 
     @asynccontextmanager
     async def _terminal(self, container: PodContainer, command: RemoteCommand) -> AsyncGenerator[AttachedProcess]:
@@ -236,6 +254,18 @@ class Containers(ContainerOperations[PodContainer]):
             async with remote(self._cluster, container, command) as process:
                 await process.resize(rows, columns)
         self.events.tell_container(container, "resize", height=str(rows), width=str(columns))
+
+
+def _check_input(container: PodContainer, *, stdin: bool) -> None:
+    """Refuse an attach to an input that the cluster has closed, as it does once, at the end of an attach.
+
+    Raises:
+        Unsupported: it is closed.
+    """
+    first = 1 if container.running else 0
+    once = bool(container.config.get("StdinOnce")) and not container.tty
+    if stdin and once and container.record.keep and container.record.run > first:
+        raise Unsupported(f"the input of {container.name} has ended with its first run, and can't be opened again")
 
 
 def _check_health(record: Record, options: PodOptions) -> None:

@@ -35,6 +35,7 @@ from .images.building import Building
 from .images.built import BuiltImages
 from .images.images import NamedImages
 from .images.naming import Naming
+from .keeping import Keeper
 from .lifecycle import Lifecycle
 from .mirror import Mirror
 from .network_operations import NetworkOperations
@@ -50,6 +51,7 @@ from .stats import Stats
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
+from .updating import Updates
 from .volume_operations import VolumeOperations
 from .volumes import Volumes
 from .walls import Walls
@@ -77,6 +79,7 @@ class Engine(EngineServer):
             cluster = Cluster(api, self._mirror, _pod_options(options, access.namespace), Dialects())
             events = Events(clock)
             happenings = Happenings(cluster, events, nursery, clock.now, self.name)
+            self._keeper = Keeper(cluster, nursery, clock.now, self.name)
             HealthChecks(cluster, nursery)
             self._networks, volumes = Networks(api, access.namespace), Volumes(api, access.namespace)
             endpoints, ports = Endpoints(cluster, self._networks, nursery), _publisher(cluster, nursery)
@@ -100,6 +103,7 @@ class Engine(EngineServer):
     async def answer(self, request: Request) -> Any:
         """See `EngineServer`. Nothing is answered before all that the cluster has is known."""
         await self._mirror.ready()
+        await self._keeper.ready()
         with suppress(Denied):  # an account without networks can have containers all the same
             await self._networks.ready()
         return await super().answer(request)
@@ -117,13 +121,15 @@ def _of_containers(
     cluster, events = volumes.cluster, volumes.events
     binds = Binds(cluster, options.binds_size)
     lifecycle = Lifecycle(cluster, networking, events, clock.now, binds, options.start_timeout)
+    execs = Execs(cluster, events, clock.now, nursery)
     return (
-        Containers(cluster, lifecycle, networking, images, volumes, nursery),
+        Containers(cluster, lifecycle, networking, images, execs, volumes, nursery),
         NetworkOperations(cluster, networking, events, clock.now),
-        Execs(cluster, events, clock.now, nursery),
+        execs,
         Archive(cluster, lifecycle, nursery),
         Top(cluster, events),
         Stats(cluster, nursery, clock.now),
+        Updates(cluster, events),
     )
 
 
@@ -175,6 +181,7 @@ def _pod_options(options: KubernetesOptions, namespace: str) -> PodOptions:
         namespace=namespace,
         tools=options.tools,
         tools_image=options.tools_image,
+        keep=options.keep,
         requests=options.requests,
         template=given,
         service_account=options.service_account,

@@ -85,6 +85,10 @@ class Execs(ExecOperations[PodContainer, PodExec]):
         found = self._known.get(id)
         return None if found is None or found.container.removed.is_set() else found
 
+    def ids_of(self, container: PodContainer) -> list[str]:
+        """Return the ids of the processes in a container that have not ended, as far as this gateway has made them."""
+        return [id for id, each in self._known.items() if each.container is container and not each.over]
+
     def make(self, container: PodContainer, body: dict[str, Any]) -> PodExec:
         """See `ExecOperations`."""
         if body.get("Privileged"):

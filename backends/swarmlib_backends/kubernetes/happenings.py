@@ -7,6 +7,7 @@ that it does not matter which of them is first.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -51,6 +52,8 @@ class Happenings:
                 self.events.tell_container(container, "create")
             else:
                 self._look_after(container)
+                if container.record.wanted == "running" and container.status == "created":
+                    self._start_soon(container, self._note_loss)
         else:
             self._moved(container, before)
 
@@ -60,24 +63,24 @@ class Happenings:
             self.events.tell_container(container, "destroy")
 
     def _moved(self, container: PodContainer, before: State) -> None:
-        after = container.state
-        if after.running and not before.running:
-            self.events.tell_container(container, "start")
+        after, seen = container.state, before.status in ("running", "paused")
+        ended = container.has_ended_since(before)
+        if ended and (container.begins or not seen):  # its end came together with its start
+            tell_start(self.events, container)
+        if ended:
+            self._tell_end(container)
+        if after.status == "running" and (ended or not (seen or container.begins)):
+            tell_start(self.events, container)
         if before.status != "paused" and after.status == "paused":
             self.events.tell_container(container, "pause")
         if before.status == "paused" and after.status == "running":
             self.events.tell_container(container, "unpause")
         self._tell_health(container, before)
-        if after.restarts > before.restarts:
-            self.events.tell_container(container, "die", exitCode=str(after.exit_code))
-            self.events.tell_container(container, "start")
-        if after.status == "exited" and before.status != "exited":
-            if not before.running:  # its end came together with its start
-                self.events.tell_container(container, "start")
-            self._exited(container)
-        elif after.status == "created" and before.running:
-            self.events.tell_container(container, "die", exitCode=str(after.exit_code))
+        if after.status == "created" and before.running and not container.begins:
+            self._tell_end(container)
             self._start_soon(container, self._note_failure)
+        elif (after.status, after.restarts) != (before.status, before.restarts):
+            self._look_after(container)
 
     def _tell_health(self, container: PodContainer, before: State) -> None:
         known, now = before.health, container.state.health
@@ -88,18 +91,22 @@ class Happenings:
         if before is not None and before.running:
             self.events.tell_container(container, "die", exitCode=str(_KILLED))
 
-    def _exited(self, container: PodContainer) -> None:
+    def _tell_end(self, container: PodContainer) -> None:
         if container.state.oom_killed:
             self.events.tell_container(container, "oom")
         self.events.tell_container(container, "die", exitCode=str(container.exit_code))
-        self._start_soon(container, self._note_end)
+
+    def _is_restarted_enough(self, container: PodContainer) -> bool:
+        """Return whether a container is not to be restarted by the cluster, which itself counts no restarts."""
+        record = container.record
+        return container.status == "restarting" and not record.keep and 0 < record.retries <= container.state.restarts
 
     def _look_after(self, container: PodContainer) -> None:
-        """See to a container that was there before this gateway."""
-        if container.status == "exited":
+        """See to a container in a new state, or one that was there before this gateway."""
+        if container.status == "exited" and not container.record.error:
             self._start_soon(container, self._note_end)
-        elif container.record.wanted == "running" and not container.running:
-            self._start_soon(container, self._note_loss)
+        elif self._is_restarted_enough(container):
+            self._start_soon(container, self._give_up)
 
     def _start_soon(self, container: PodContainer, run: Callable[[PodContainer], Awaitable[None]]) -> None:
         name = f"{self.backend}: what follows for {container.name}"
@@ -111,10 +118,21 @@ class Happenings:
             if container.host.get("AutoRemove"):
                 await self._remove_itself(container)
             else:
-                end = _end_of(container)
-                await self.cluster.change(container, lambda each: _with_end(each, end))
+                await self._write_end(container)
         except NotFound:
             pass  # it was removed meanwhile
+
+    async def _write_end(self, container: PodContainer) -> None:
+        state, run = container.state, container.record.run
+        end = Ended(run, state.exit_code, state.started, state.finished, state.oom_killed, state.error)
+        await self.cluster.change(container, lambda each: _with_end(each, end, state.restarts))
+
+    async def _give_up(self, container: PodContainer) -> None:
+        """Let the cluster restart a container no more: it has ended."""
+        with suppress(NotFound):  # it was removed meanwhile
+            await self.cluster.change(container, lambda each: replace(each, wanted="stopped"))
+            await self._write_end(container)
+            await self.cluster.end_pod(container)
 
     async def _note_failure(self, container: PodContainer) -> None:
         """Write down that a start has failed which seemed to succeed; or remove what removes itself."""
@@ -140,13 +158,16 @@ class Happenings:
             await container.until(lambda each: each.running or each.status == "exited")
             return
         lost = Ended(container.record.run, _KILLED, container.record.started, self.now(), error="its Pod is gone")
-        await self.cluster.change(container, lambda each: _with_end(each, lost))
+        await self.cluster.change(container, lambda each: _with_end(each, lost, each.restarts))
 
 
-def _end_of(container: PodContainer) -> Ended:
-    state = container.state
-    return Ended(container.record.run, state.exit_code, state.started, state.finished, state.oom_killed, state.error)
+def tell_start(events: Events, container: PodContainer) -> None:
+    """Tell that a container has begun."""
+    container.begins = False
+    events.tell_container(container, "start")
 
 
-def _with_end(record: Record, end: Ended) -> Record:
-    return record if record.run != end.run else replace(record, last=end)
+def _with_end(record: Record, end: Ended, restarts: int) -> Record:
+    """Return a record with the end of its run, unless that is known already, and with how often it was restarted."""
+    known = record.last is not None and record.last.run == record.run
+    return record if known or record.run != end.run else replace(record, last=end, restarts=restarts)

@@ -10,11 +10,11 @@ import math
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import trio
 
-from swarmlib import CLEANUP_SECONDS, SwarmError, TimedOut, Unsupported
+from swarmlib import CLEANUP_SECONDS, BadAnswer, SwarmError, TimedOut, Unsupported
 
 from ..dockerapi.status import refusal
 from ..enginekit.events import Events
@@ -23,15 +23,15 @@ from . import binds, starting, tools
 from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
+from .following import READY_SECONDS
+from .happenings import tell_start
 from .networking import Networking
-from .pods import status
+from .pods import runs, status
 from .pods.health import initial
 from .pods.publishing import PortMap
 from .pods.record import Health, Record
-from .pods.shim import BUSYBOX, FOLDER, OPEN_GATE
+from .pods.shim import BUSYBOX, FOLDER
 
-_OVER: Final[dict[str, Any]] = {"spec": {"activeDeadlineSeconds": 1}}
-"""Ends a Pod: the cluster sends TERM, waits as long as the Pod allows, and starts nothing again."""
 _TOLD_SECONDS: Final = 3.0
 """How much later than a container's end the cluster may tell it."""
 _SEND: Final = f'p=$({BUSYBOX} cat {FOLDER}/pid) && kill -"$1" "$p"'
@@ -57,31 +57,47 @@ class Lifecycle:
 
     async def start(self, container: PodContainer) -> None:
         """See `enginekit.Lifecycle`. Returns when it runs, or has already ended."""
-        if container.status != "created":
-            raise Unsupported(
-                f"{container.name} has run: a Pod can't run again with its files; create the container anew"
-            )
+        _check_can_start(container)
         try:
             await self._start(container)
         except SwarmError as exc:
+            container.begins = False
             await self._failed(container, exc)
             raise
 
     async def _start(self, container: PodContainer) -> None:
         container.started_here = True
-        run = container.record.run + 1
-        waits = container.pod is not None and status.run_of(container.pod) == run
+        run, waits = container.record.run + 1, container.pod is not None
         async with self.networking.starting(container) as ports:
+            container.begins = waits or container.record.keep
             health = initial(container.record, self.cluster.options)
             await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
-            if waits:
-                await tools.check_run(self.cluster, container, OPEN_GATE, "start")
-            else:
+            if not waits:
                 await self.cluster.make_pod(container, run=run, gate=False)
             await self._begun(container)
+            if container.begins:
+                await self._begin(container, run)
+
+    async def _begin(self, container: PodContainer, run: int) -> None:
+        """Let a run begin for which the Pod waits. Raises `SwarmError`: its command can't be run."""
+        ran = await tools.run_or_end(self.cluster, container, runs.begin(run), "start")
+        if ran.output:
+            raise starting.not_begun(ran.output.decode("utf-8", "replace"))
+        if (
+            ran.code != 0
+        ):  # perhaps as the command has ended together with the Pod's processes, which the Pod tells then
+            with trio.move_on_after(READY_SECONDS):
+                await container.until(lambda each: not each.running)
+            if container.running:
+                raise BadAnswer(
+                    f"the Pod of {container.name} did not let it begin: {ran.errors.decode(errors='replace')}"
+                )
+            await self._begun(container)
+        if container.begins:
+            tell_start(self.events, container)
 
     def _started(self, record: Record, run: int, ports: PortMap, health: Health | None) -> Record:
-        begun = replace(record, wanted="running", run=run, started=self.now(), paused=False, error="", last=None)
+        begun = replace(record, wanted="running", run=run, started=self.now(), restarts=0, paused=False, error="")
         return replace(begun, ports=ports, via=self.cluster.options.ports, health=health)
 
     async def gated(self, container: PodContainer) -> None:
@@ -128,7 +144,8 @@ class Lifecycle:
         """Note that a start has failed, and remove the Pod; and the container, if it removes itself."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
             await self.cluster.change(container, lambda each: replace(each, wanted="created", error=error.message))
-            await self.cluster.delete_pod(container)
+            if not _is_kept(container):
+                await self.cluster.delete_pod(container)
             if container.host.get("AutoRemove"):
                 await self.remove(container, volumes=True)
 
@@ -191,14 +208,14 @@ class Lifecycle:
         """End the Pod as the cluster ends one whose time is over: by TERM, and KILL after its own grace."""
         if number != signal.SIGTERM or grace != container.grace:
             raise Unsupported("--tools never allows to stop a container only by TERM and with its own grace")
-        await self.cluster.patch_pod(container, _OVER)
+        await self.cluster.end_pod(container)
         await container.until(lambda each: not each.running)
 
     async def _end_restarts(self, container: PodContainer) -> None:
         """Note that the container is to end, and let the cluster not start it again."""
         await self.cluster.change(container, lambda each: replace(each, wanted="stopped"))
         if (container.pod or {}).get("spec", {}).get("restartPolicy", "Never") != "Never":
-            await self.cluster.patch_pod(container, _OVER)
+            await self.cluster.end_pod(container)
 
     # Pause.
 
@@ -221,3 +238,18 @@ class Lifecycle:
     async def remove(self, container: PodContainer, *, volumes: bool) -> None:
         """See `enginekit.Lifecycle`. Anonymous volumes are parts of the Pod, and go with it."""
         await self.cluster.remove(container)
+
+
+def _check_can_start(container: PodContainer) -> None:
+    """Raise `Unsupported` if a container has run, and can't again."""
+    if container.status == "created" or _is_kept(container):
+        return
+    if container.record.keep:
+        raise Unsupported(f"{container.name} can't run again: its files have gone with its Pod; create it anew")
+    why = "a Pod can't run again with its files, unless it was created with the option --keep of kubernetes"
+    raise Unsupported(f"{container.name} has run: {why}; create the container anew")
+
+
+def _is_kept(container: PodContainer) -> bool:
+    """Return whether a container's Pod waits for its next run."""
+    return container.record.keep and container.pod is not None and status.is_usable(container.pod)

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 import trio
 
+from swarmlib.errors import ungrouped
+
 from .api.resources import PODS
+from .attach import KEPT_GRACE_SECONDS
 from .cluster import Cluster, pod_name
 from .container import PodContainer
 from .pods import names, status
@@ -60,4 +63,31 @@ async def opened(
     """Open a log; the container does not remove itself meanwhile. Raises `SwarmError`: the cluster's error."""
     with container.kept():
         async with cluster.api.stream(log_path(cluster, container), {**part.params, **params}) as stream:
-            yield stream
+            kept = container.record.keep and container.running
+            yield _UntilSilent(stream, container.exited) if kept else stream
+
+
+@dataclass(frozen=True)
+class _UntilSilent(trio.abc.ReceiveStream):
+    """Logs of a run that goes on: they end when it has ended, and nothing has come for some time."""
+
+    source: trio.abc.ReceiveStream
+    ended: trio.Event
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Return the next piece, whole; b"" at the end."""
+        data = b""
+        with trio.CancelScope() as waiting, ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._limit, waiting)
+                data = bytes(await self.source.receive_some())
+                nursery.cancel_scope.cancel()
+        return data
+
+    async def _limit(self, waiting: trio.CancelScope) -> None:
+        await self.ended.wait()
+        waiting.deadline = trio.current_time() + KEPT_GRACE_SECONDS
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self.source.aclose()

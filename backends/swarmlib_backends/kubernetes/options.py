@@ -22,6 +22,10 @@ class KubernetesOptions:
     tools: Literal["auto", "always", "never"] = option(
         "whether containers get swarmlib's tools, which kill, cp, top and attach before start need", default="auto"
     )
+    keep: bool = option(
+        "keep the files of containers over their ends, so that they run again; those made without it can't",
+        default=False,
+    )
     tools_image: str = option("image with a static busybox at /bin/busybox", default="busybox", metavar="IMAGE")
     requests: float = option(
         "part of a limit (--memory, --cpus) that is requested from the scheduler, from 0 to 1",
@@ -67,8 +71,8 @@ class KubernetesOptions:
         """See `Backend.check_options`."""
         if not 0 <= self.requests <= 1:
             raise Invalid(f"--requests must be from 0 to 1, not {self.requests:g}")
-        if self.logs == "capture" and self.tools == "never":
-            raise Invalid("--logs capture and --tools never can't be used together")
+        if self.tools == "never" and (self.keep or self.logs == "capture"):
+            raise Invalid(f"{'--keep' if self.keep else '--logs capture'} and --tools never can't be used together")
         if (self.builder is None) != (not self.registry):
             raise Invalid("--builder and --registry require each other")
         if self.registry:

@@ -51,6 +51,11 @@ def refusal(container: PodContainer, pod: Pod) -> SwarmError | None:
     return None
 
 
+def not_begun(report: str) -> SwarmError:
+    """Return the same for a command that could not be run, by what the shim has reported."""
+    return refusal_of(400, status.not_begun(report))
+
+
 def _failed_preparation(pod: Pod) -> str:
     """Return what is said of an init container that has failed for good; "" if none has."""
     if status.phase(pod) != "Failed":

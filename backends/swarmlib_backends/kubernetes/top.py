@@ -43,8 +43,3 @@ class Top:
         self.events.tell_container(container, "top")
         found = [row for row in rows if row[1] != _PAUSE and not row[4].startswith(f"{BUSYBOX} ")]  # not our own
         return {"Titles": list(_TITLES), "Processes": found}
-
-    @answers("ContainerUpdate")
-    async def _update(self, request: Request) -> dict[str, Any]:
-        self.cluster.mirror.containers.find(ref_of(request))
-        raise Unsupported("update is not supported: a cluster can't change what a Pod that was made may have")

@@ -79,10 +79,10 @@ def _age(seconds: float) -> str:
     return human(max(seconds, 0.0))[0]
 
 
-def inspect(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]:
+def inspect(container: PodContainer, networks: dict[str, Any], execs: list[str]) -> dict[str, Any]:
     """Return all there is to know of a container.
 
-    networks: its connections to networks.
+    networks: its connections to networks. execs: the ids of further processes in it.
     """
     path, *args = _command(container)
     return {
@@ -103,7 +103,7 @@ def inspect(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
-        "ExecIDs": None,
+        "ExecIDs": execs or None,
         "HostConfig": host_config(container),
         "GraphDriver": {"Name": "kubernetes", "Data": None},
         "Mounts": _mounts(container),

@@ -119,6 +119,23 @@ def test_what_is_no_tar_is_refused(gateway: Swarmd, box: str) -> None:
         assert (status, b"Error processing tar file" in body) == (500, True)
 
 
+def test_folders_and_others_do_not_replace_each_other(gateway: Swarmd, box: str) -> None:
+    docker(gateway.host, "exec", box, "sh", "-c", "mkdir /tmp/folder; echo x >/tmp/file", check=True)
+    folder = io.BytesIO()
+    with tarfile.open(fileobj=folder, mode="w") as made:
+        info = tarfile.TarInfo("file")
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        made.addfile(info)
+    for sent, said in (
+        (tar(folder=b"x"), 'cannot overwrite directory \\"/tmp/folder\\" with non-directory \\"/tmp\\"'),
+        (folder.getvalue(), 'cannot overwrite non-directory \\"/tmp/file\\" with directory \\"/tmp\\"'),
+    ):
+        path = f"/containers/{box}/archive?path=/tmp&noOverwriteDirNonDir=true"
+        status, _, body = asked(gateway, "PUT", path, sent)
+        assert (status, said in body.decode()) == (500, True), body
+    assert docker(gateway.host, "exec", box, "cat", "/tmp/file").stdout == b"x\n"
+
+
 def test_names_in_a_tar_do_not_lead_out_of_the_folder(gateway: Swarmd, box: str) -> None:
     asked(gateway, "PUT", f"/containers/{box}/archive?path=/tmp", tar(**{"../../d/escaped": b"x", "/d/escaped": b"x"}))
     assert docker(gateway.host, "exec", box, "ls", "/d/escaped").returncode != 0

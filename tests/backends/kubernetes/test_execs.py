@@ -1,5 +1,6 @@
 """Processes beside those of containers in a real cluster, by the real docker CLI and by bare calls."""
 
+import json
 import os
 import pty
 import subprocess
@@ -146,5 +147,27 @@ def test_the_processes_of_a_container_are_its_own(gateway: Swarmd, box: str) -> 
     assert b"top takes no ps options" in docker(gateway.host, "top", box, "aux").stderr
 
 
-def test_an_update_is_refused_by_name(gateway: Swarmd, box: str) -> None:
-    assert b"update is not supported" in docker(gateway.host, "update", "--memory", "64m", box).stderr
+def test_an_update_is_refused_where_the_cluster_cannot(gateway: Swarmd, box: str) -> None:
+    said = b"box can't be updated: clusters before Kubernetes 1.33 can't change what a Pod that was made may use"
+    assert said in docker(gateway.host, "update", "--memory", "64m", box).stderr
+    assert b"HostConfig.RestartPolicy" in docker(gateway.host, "update", "--restart", "always", box).stderr
+
+
+def test_detach_keys_leave_a_terminal_whose_process_goes_on(gateway: Swarmd, box: str) -> None:
+    ours, theirs = pty.openpty()
+    script = "trap '' HUP; echo be''gun; read x; echo $x; sleep 1; echo went on >/tmp/after"
+    command = ["docker", "-H", gateway.host, "exec", "-it", "--detach-keys", "ctrl-x,q", box, "sh", "-c", script]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as client:
+        read_until(ours, b"begun\r\n")
+        (id,) = json.loads(docker(gateway.host, "inspect", "-f", "{{json .ExecIDs}}", box, check=True).stdout)
+        assert len(id) == 64
+        os.write(ours, b"\x18typed\n")  # the first key alone is input
+        read_until(ours, b"typed\r\n")
+        os.write(ours, b"\x18q")
+        assert client.wait(20) == 0  # over TCP, the docker CLI takes this for the end of the output
+    os.close(ours)
+    os.close(theirs)
+    wait_until(lambda: ran(gateway, box, "cat", "/tmp/after")[1] == "went on\n", "the process that was left")
+    wait_until(
+        lambda: docker(gateway.host, "inspect", "-f", "{{json .ExecIDs}}", box).stdout == b"null\n", "the end of it"
+    )

@@ -66,6 +66,7 @@ ROLE: Final = (
     Right(PODS, ("get", "create"), "exec, cp, kill, pause, top, stats and health checks", "exec"),
     Right(PODS, ("get", "create"), "attach, and so docker run without --detach", "attach"),
     Right(PODS, ("get", "create"), "published ports", "portforward"),
+    Right(PODS, ("patch",), "update of running containers", "resize"),
     Right(SERVICES, ("create", "list", "watch", "delete"), "networks, and ports with --ports node"),
     Right(ENDPOINT_SLICES, ("create", "list", "watch", "update", "delete"), "names and aliases in networks"),
     Right(NETWORK_POLICIES, ("create", "list", "update", "delete"), "networks that are walls (--isolate)"),

@@ -98,7 +98,7 @@ class FakeCluster:
             return Answer(200, found)
         act = act_of(request, self.release)
         check(user, act, self.release)
-        if act.subresource not in ("", "status"):
+        if act.subresource not in ("", "status", "resize"):
             return self.streams.answer(act, request)
         return self.crud.answer(act, request, user)
 

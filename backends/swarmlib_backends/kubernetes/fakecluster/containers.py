@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -22,7 +23,8 @@ from ...simulator.process import Process, Run, Sink
 from ...simulator.users import User, user_of
 from ..api.quantities import quantity
 from .images import Image
-from .programs import find_program, missing, program_of_shell
+from .pod_tools import PodRun, missing
+from .programs import find_program, program_of_shell
 
 KEPT: Final = 10 * 1024 * 1024
 """Bytes of output that are kept of a container, as by a kubelet before it rotates."""
@@ -185,7 +187,7 @@ class Container:
         write: Callable[[int, bytes], Awaitable[None]],
     ) -> Run:
         files = self.files.seen_inside()
-        return Run(
+        return PodRun(
             words,
             dict(env),
             stdin,
@@ -197,7 +199,20 @@ class Container:
             self.around.beside,
             self.around.resolve,
             self.spec.get("workingDir") or "/",
+            self._child,
         )
+
+    @contextmanager
+    def _child(self, words: Sequence[str]) -> Generator[Process]:
+        """Have a further process in the container for the time of the context."""
+        process, pid = self.process, self.around.next_pid()
+        assert process is not None
+        child = Process(pid, words, self.around.clock, process.user, first=False)
+        self.execs.append(child)
+        try:
+            yield child
+        finally:
+            self.execs.remove(child)
 
     def _check_memory(self) -> None:
         limit = quantity(str(dict_of(dict_of(self.spec.get("resources")).get("limits")).get("memory")))

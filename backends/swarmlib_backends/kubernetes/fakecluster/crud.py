@@ -46,7 +46,7 @@ class Crud:
         """
         if act.resource is ACCESS_REVIEWS:
             return Answer(201, _review(_body(request), user))
-        status, dry = act.subresource == "status", request.query.get("dryRun") == "All"
+        part, dry = act.subresource, request.query.get("dryRun") == "All"
         key = (act.namespace, act.name)
         match act.verb:
             case "get":
@@ -58,10 +58,10 @@ class Crud:
             case "create":
                 return Answer(201, self._objects.create(act.resource, act.namespace, _body(request), dry=dry))
             case "update":
-                return Answer(200, self._objects.replace(act.resource, key, _body(request), status=status, dry=dry))
+                return Answer(200, self._objects.replace(act.resource, key, _body(request), part=part, dry=dry))
             case "patch":
                 patch, type = _parsed(request), _media_type(request)
-                return Answer(200, self._objects.patch(act.resource, key, patch, type, status=status, dry=dry))
+                return Answer(200, self._objects.patch(act.resource, key, patch, type, part=part, dry=dry))
             case "delete":
                 return Answer(200, self._objects.delete(act.resource, key, _options(request), dry=dry))
             case _:

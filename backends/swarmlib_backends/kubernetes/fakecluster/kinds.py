@@ -21,6 +21,7 @@ SUBRESOURCES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "exec": ("create", "get"),
         "log": ("get",),
         "portforward": ("create", "get"),
+        "resize": ("get", "patch", "update"),
         "status": ("get", "patch", "update"),
     },
     "services": {"status": ("get", "patch", "update")},
@@ -45,7 +46,7 @@ class Release:
 
     slices: the version of EndpointSlices. modern_streams: WebSocket v5, and SPDY in WebSockets for port-forwards.
     split_logs: whether logs have a parameter `stream`. get_creates: whether a GET of exec, attach and portforward needs
-    the right to create it, as the POST does.
+    the right to create it, as the POST does. resizes: whether what a Pod may use can be changed while it runs.
     """
 
     minor: int
@@ -54,6 +55,7 @@ class Release:
     modern_streams: bool
     split_logs: bool
     get_creates: bool
+    resizes: bool
 
     @property
     def kinds(self) -> list[Resource]:
@@ -74,15 +76,20 @@ class Release:
             resources.ACCESS_REVIEWS,
         ]
 
+    def subresources(self, plural: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the subresources of a kind, with their verbs."""
+        found = SUBRESOURCES.get(plural, {})
+        return {name: verbs for name, verbs in found.items() if name != "resize" or self.resizes}
+
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """Return a kind; None if there is none."""
         wanted = (group, version, plural)
         return next((each for each in self.kinds if (each.group, each.version, each.plural) == wanted), None)
 
 
-OLD: Final = Release(20, "v1.20.2", "v1beta1", modern_streams=False, split_logs=False, get_creates=False)
+OLD: Final = Release(20, "v1.20.2", "v1beta1", modern_streams=False, split_logs=False, get_creates=False, resizes=False)
 """Kubernetes 1.20.2."""
-NEW: Final = Release(35, "v1.35.0", "v1", modern_streams=True, split_logs=True, get_creates=True)
+NEW: Final = Release(35, "v1.35.0", "v1", modern_streams=True, split_logs=True, get_creates=True, resizes=True)
 """Kubernetes 1.35, with the feature gate PodLogsQuerySplitStreams."""
 
 
@@ -135,7 +142,7 @@ def _resources(release: Release, group: str, version: str) -> Body:
             common = {"singularName": "", "namespaced": kind.namespaced, "kind": kind.kind}
             short = {"shortNames": list(_SHORT[kind.plural])} if kind.plural in _SHORT else {}
             found.append({"name": kind.plural, **common, "verbs": verbs, **short})
-            for name, own in SUBRESOURCES.get(kind.plural, {}).items():
+            for name, own in release.subresources(kind.plural).items():
                 found.append({"name": f"{kind.plural}/{name}", **common, "verbs": list(own)})
     named = f"{group}/{version}" if group else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": named, "resources": found}

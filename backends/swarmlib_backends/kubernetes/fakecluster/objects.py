@@ -17,6 +17,7 @@ from ..api.resources import NAMESPACES, PODS, SERVICES, Resource
 from . import defaults, validation
 from .errors import already_exists, bad_request, conflict, forbidden, invalid, invalid_value, not_found
 from .patches import patched
+from .resizing import resized
 from .store import Key, Store, key_of
 
 FOREGROUND: Final = "foregroundDeletion"
@@ -101,8 +102,8 @@ class Objects:
             error.details = {**(error.details or {}), "causes": [{**cause, "field": "metadata.namespace"}]}
             raise error
 
-    def replace(self, resource: Resource, key: Key, body: Body, *, status: bool = False, dry: bool = False) -> Body:
-        """Replace an object, or only its status, and return it.
+    def replace(self, resource: Resource, key: Key, body: Body, *, part: str = "", dry: bool = False) -> Body:
+        """Replace an object, or only the part that a subresource of it is, and return it.
 
         Raises:
             StatusError: there is none, the change is not valid, or it is one of an older version.
@@ -118,7 +119,13 @@ class Objects:
         if metadata.get("uid") not in (None, "", old["metadata"]["uid"]):
             uids = f"UID in precondition: {metadata['uid']}, UID in object meta: {old['metadata']['uid']}"
             raise conflict(resource, key[1], f"Precondition failed: {uids}")
-        made = old | {"status": object.get("status")} if status else self._changed(resource, old, object)
+        match part:
+            case "status":
+                made = old | {"status": object.get("status")}
+            case "resize":
+                made = resized(old, object)
+            case _:
+                made = self._changed(resource, old, object)
         validation.check(resource, made)
         return made if dry else self._kept(resource, made)
 
@@ -151,14 +158,12 @@ class Objects:
             cause = invalid_value("data", "", "")._replace(reason="FieldValueForbidden", message=why)
             raise invalid(resource, name, [cause])
 
-    def patch(
-        self, resource: Resource, key: Key, patch: Any, type: str, *, status: bool = False, dry: bool = False
-    ) -> Body:
+    def patch(self, resource: Resource, key: Key, patch: Any, type: str, *, part: str = "", dry: bool = False) -> Body:
         """Change an object as a patch says, and return it. Raises what `replace` does, and for a patch that is none."""
         made = patched(self.find(resource, key), patch, type)
         if not isinstance(made, dict):
             raise bad_request("a patch can't remove the object itself")
-        return self.replace(resource, key, made, status=status, dry=dry)  # pyright: ignore[reportUnknownArgumentType]
+        return self.replace(resource, key, made, part=part, dry=dry)  # pyright: ignore[reportUnknownArgumentType]
 
     def set_status(self, resource: Resource, key: Key, status: Mapping[str, Any]) -> None:
         """Set parts of an object's status, if the object is still there."""

@@ -213,9 +213,7 @@ class Pod:
 
     async def _back_off(self, container: Container) -> None:
         container.last = container.state
-        container.restarts += 1
-        container.previous, container.output = container.output, Output(KEPT)
-        pause = min(_FIRST_BACK_OFF * 2 ** (container.restarts - 2), _LONGEST_BACK_OFF) if container.restarts > 1 else 0
+        pause = min(_FIRST_BACK_OFF * 2 ** (container.restarts - 1), _LONGEST_BACK_OFF) if container.restarts else 0
         if pause:
             text = f"back-off {pause:.0f}s restarting failed container={container.name} pod={self.key[1]}_{self.key[0]}"
             container.state = {
@@ -225,6 +223,8 @@ class Pod:
         self._publish()
         with self._objects.clock.until(self._objects.clock.now() + pause):
             await self._ending.wait()
+        container.restarts += 1  # from here on it is a new one, with a log of its own
+        container.previous, container.output = container.output, Output(KEPT)
         container.id = self._objects.new_id()
 
     # Its end.

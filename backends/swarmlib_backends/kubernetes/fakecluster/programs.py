@@ -16,18 +16,15 @@ import trio
 from swarmlib import SwarmError
 
 from ...simulator.files import Files, Node, file, tar, untar
-from ...simulator.process import Program, Run, Sink, contained
+from ...simulator.process import Program, Run, contained
 from ...simulator.programs import PROGRAMS
 from ...simulator.pulled import OWN, program_in
-from ...simulator.users import user_of
 from ..pods import usage
 from ..pods.health import SCRIPT
 from ..pods.shim import FOLDER
 from .checks import check_health
+from .pod_tools import Runs, Shim
 
-_ERRORS: Final = f"{FOLDER}/stderr"
-_ERRORS_ENDED: Final = f"{FOLDER}/stderr.ended"
-_GATE_SECONDS: Final = 0.02
 _MAX_TAR: Final = 256 * 1024 * 1024
 _LINKS: Final = 8
 _COLUMNS: Final = {"args": "COMMAND", "pid": "PID  ", "ppid": "PPID ", "tty": "TT    ", "user": "USER    "}
@@ -65,12 +62,6 @@ def _followed(files: Files, path: str) -> Node | None:
     return node
 
 
-def missing(name: str) -> str:
-    """Return what a container runtime says of a program that isn't there."""
-    problem = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
-    return f'"{name}": {problem}'
-
-
 async def _busybox(run: Run) -> int:
     """`busybox APPLET ARGUMENT...`."""
     applet = _ALL.get(run.args[1]) if len(run.args) > 1 else None
@@ -80,14 +71,18 @@ async def _busybox(run: Run) -> int:
 
 
 async def _sh(run: Run) -> int:
-    """Run the shell; swarmlib's own scripts are known here."""
-    if list(run.args[1:2]) == [f"{FOLDER}/shim"]:
-        return await _Shim(replace(run, args=run.args[1:])).become()
-    if list(run.args[1:3]) == ["-c", SCRIPT]:
-        return await check_health(run, list(run.args[4:]))
-    if list(run.args[1:]) == ["-c", usage.SCRIPT]:
-        return await _tell_usage(run)
-    return await PROGRAMS["sh"](run)
+    """Return the shell; the scripts of swarmlib's tools are known here."""
+    match list(run.args[1:3]):
+        case [script, _] if script == f"{FOLDER}/shim":
+            return await Shim(run, run.args[2:], find_program).become()
+        case [script, mode] if script == f"{FOLDER}/runs":
+            return await Runs(run, find_program).answer(mode, *run.args[3:])
+        case ["-c", text] if text == SCRIPT:
+            return await check_health(run, list(run.args[4:]))
+        case ["-c", text] if text == usage.SCRIPT:
+            return await _tell_usage(run)
+        case _:
+            return await PROGRAMS["sh"](run)
 
 
 async def _tell_usage(run: Run) -> int:
@@ -110,105 +105,6 @@ async def _tell_usage(run: Run) -> int:
             pass
         nursery.cancel_scope.cancel()
     return 0
-
-
-class _Shim:
-    """What the script `shim` does for a command: see there for the options, of which `-k` is unknown here."""
-
-    def __init__(self, run: Run) -> None:
-        self._run, self._words = run, list(run.args[1:])
-        self._env, self._folder, self._count, self._beside = dict(run.env), run.folder, 0, False
-        self._captures = False
-
-    async def become(self) -> int:
-        """Take the options, and become the command; returns its exit code."""
-        try:
-            return await self._become()
-        finally:
-            if self._captures:
-                self._run.files.put(_ERRORS_ENDED, file(b"", self._run.process.clock.now()))
-
-    async def _become(self) -> int:
-        while self._words and (flag := self._words.pop(0)) != "--":
-            match flag:
-                case "-c":
-                    self._capture()
-                case "-r":
-                    return await self._relay(again=self._words != ["once"])
-                case "-g":
-                    await self._gate()
-                case "-x":
-                    self._beside = True
-                case "-w":
-                    self._folder = self._words.pop(0)
-                case "-s":
-                    try:
-                        self._run.process.user = user_of(self._run.files, self._words.pop(0), ())
-                    except SwarmError as exc:
-                        return await self._report(126, exc.message)
-                case "-u":
-                    self._env.pop(self._words.pop(0), None)
-                case "-e":
-                    self._count = int(self._words.pop(0))
-                case _:
-                    return await self._run.fail(f"shim: the fake cluster doesn't know {flag}", 2)
-        return await self._command()
-
-    async def _gate(self) -> None:
-        while self._run.files.get(f"{FOLDER}/go") is None:
-            await self._run.sleep(_GATE_SECONDS)
-
-    async def _relay(self, *, again: bool) -> int:
-        """Write what comes to the file of errors, until the process that writes it has ended."""
-        run, known = self._run, 0
-        while True:
-            is_over = run.files.get(_ERRORS_ENDED) is not None
-            data = _data(run.files.get(_ERRORS))
-            await run.say(data[known:])
-            known = len(data)
-            if is_over and not again:
-                return 0
-            await run.sleep(_GATE_SECONDS)
-
-    def _capture(self) -> None:
-        """Have stderr written to the file of errors, which stands for a FIFO."""
-        files, clock = self._run.files, self._run.process.clock
-
-        async def add(data: bytes) -> None:
-            await trio.lowlevel.checkpoint()
-            files.put(_ERRORS, file(_data(files.get(_ERRORS)) + data, clock.now()))
-
-        self._run, self._captures = replace(self._run, stderr=Sink(add)), True
-
-    async def _command(self) -> int:
-        run, words = self._run, self._words[: len(self._words) - self._count]
-        env = self._env | dict(entry.split("=", 1) for entry in self._words[len(words) :])
-        folder = run.files.get(self._folder)
-        if folder is None or not folder.is_folder:
-            problem = f'chdir to cwd ("{self._folder}") set in config.json failed: no such file or directory: unknown'
-            return await self._report(126, problem)
-        program = find_program(run.files, words[0], env)
-        if program is None:
-            return await self._report(127, f"exec: {missing(words[0])}: unknown")
-        if self._beside:
-            await run.say(f"{run.process.pid}\n")
-        else:
-            run.files.put(f"{FOLDER}/pid", file(f"{run.process.pid}\n".encode(), run.process.clock.now()))
-        run.process.command = words
-        return await contained(program)(replace(run, args=words, env=env, folder=self._folder))
-
-    async def _report(self, code: int, problem: str) -> int:
-        if self._beside:
-            said = f"OCI runtime exec failed: exec failed: unable to start container process: {problem}\n"
-            await self._run.say(said)
-            return 126
-        now = self._run.process.clock.now()
-        self._run.files.put("/dev/termination-log", file(f"{problem}\n".encode(), now))
-        return code
-
-
-def _data(node: Node | None) -> bytes:
-    return b"" if node is None else node.data
 
 
 async def _tar(run: Run) -> int:

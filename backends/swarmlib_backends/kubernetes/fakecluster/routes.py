@@ -35,8 +35,8 @@ def act_of(request: Request, release: Release) -> Act:
     if kind is None or len(rest) > 3 or (namespace and not kind.namespaced):
         raise no_such_path()
     name, subresource = [*rest[1:], "", ""][:2]
-    if subresource and request.method not in _methods(kind, subresource):
-        raise no_such_path() if subresource not in SUBRESOURCES.get(kind.plural, {}) else no_such_method()
+    if subresource and request.method not in _methods(kind, subresource, release):
+        raise no_such_path() if subresource not in release.subresources(kind.plural) else no_such_method()
     verbs = _ON_OBJECTS | ({"POST": "create"} if subresource in _STREAMS else {}) if name else _ON_LISTS
     verb = verbs.get(request.method)
     if verb is None or (verb == "create" and kind.namespaced and not namespace):
@@ -46,7 +46,7 @@ def act_of(request: Request, release: Release) -> Act:
     return Act(verb, kind, namespace, name, subresource)
 
 
-def _methods(kind: Resource, subresource: str) -> set[str]:
-    verbs = SUBRESOURCES.get(kind.plural, {}).get(subresource, ())
+def _methods(kind: Resource, subresource: str, release: Release) -> set[str]:
+    verbs = release.subresources(kind.plural).get(subresource, ())
     named = {"get": "GET", "patch": "PATCH", "update": "PUT", "create": "POST"}
     return {named[verb] for verb in verbs}

@@ -40,9 +40,9 @@ def new(
     body = _without_idle_links(body)
     _, cleaned = request.read(name, body)
     networks = wanted_connections(body, network_name)
-    record = Record(
-        names.new_id(), name, now, cleaned or dict(body), image, ruled=cleaned is not None, networks=networks
-    )
+    keep = options.keep and not dict_of(body.get("HostConfig")).get("AutoRemove")
+    ruled = cleaned is not None
+    record = Record(names.new_id(), name, now, cleaned or dict(body), image, ruled=ruled, networks=networks, keep=keep)
     bindings(record, options.ports)
     pod(record, options, run=1)
     record.config_map()

@@ -22,7 +22,7 @@ class PodOptions:
         tools: whether Pods get `/.swarm/busybox`. `auto`: all get it, and a command is started by it if all of the
             command is known. `always`: a container whose image's entrypoint is not known is refused. `never`: none.
         tools_image: an image with a static busybox at /bin/busybox.
-        keep: whether a container outlives its command, with its files.
+        keep: whether new containers outlive their commands, with their files; except those that remove themselves.
         requests: the part of a limit that is requested from the scheduler, from 0 to 1.
         claim: what is claimed for a named volume, unless its own options say otherwise.
         binds: whether folders of the gateway's machine are copied in where they would be mounted, or refused.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
@@ -31,7 +31,7 @@ def pod(record: Record, options: PodOptions, *, run: int, gate: bool = False) ->
     """Return the Pod of a run of a container.
 
     record: as the cluster has it, with its `uid`. run: the number of the run. gate: whether the container waits before
-    its command until `shim.OPEN_GATE` is run in it.
+    its command until `runs.begin` is run in it; one that is kept always does.
 
     Raises:
         Unsupported: a Pod can't have what is asked for; the error names it. Invalid: a value is wrong.
@@ -66,7 +66,7 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
     host = record.host
     tools = options.tools != "never"
     made: Object = {
-        "restartPolicy": _restart_policy(record, options),
+        "restartPolicy": restart_policy(record),
         "terminationGracePeriodSeconds": record.grace if record.grace >= 0 else _FOREVER,
         "automountServiceAccountToken": bool(options.service_account),
         "enableServiceLinks": False,
@@ -101,9 +101,9 @@ def _near(record: Record, options: PodOptions) -> list[str]:
     return [names.volume_label(name) for name in shared]
 
 
-def _restart_policy(record: Record, options: PodOptions) -> str:
-    """Return what the kubelet does when the container ends; with `keep` it never does, for any policy."""
-    if options.keep:
+def restart_policy(record: Record) -> str:
+    """Return what the kubelet does when the container ends: nothing, for any policy, if it is kept."""
+    if record.keep:
         return "Never"
     return _RESTARTS.get(str(dict_of(record.host.get("RestartPolicy")).get("Name") or ""), "Never")
 
@@ -112,7 +112,7 @@ def _containers(record: Record, options: PodOptions, mounted: Sequence[Volume], 
     own = _container(record, options, mounted, gate=gate)
     if not captured(record, options):
         return [own]
-    return [own, shim.stderr_container(options, again=_restart_policy(record, options) != "Never")]
+    return [own, shim.stderr_container(options, again=record.keep or restart_policy(record) != "Never")]
 
 
 def captured(record: Record, options: PodOptions) -> bool:
@@ -126,8 +126,8 @@ def _container(record: Record, options: PodOptions, mounted: Sequence[Volume], *
         "name": names.MAIN,
         "image": record.reference,
         "imagePullPolicy": "IfNotPresent",
+        "stdin": bool(config.get("OpenStdin")) or gate or record.keep,
         **_process(record, options, gate=gate),
-        "stdin": bool(config.get("OpenStdin")),
         "stdinOnce": bool(config.get("StdinOnce")),
         "tty": record.tty,
         "securityContext": security.of_container(record),
@@ -148,19 +148,21 @@ def _process(record: Record, options: PodOptions, *, gate: bool) -> Object:
     """Return the command and the environment: set by the shim if all of the command is known, else by the runtime."""
     entrypoint, words = _words(record)
     own, stop = list_of(record.body.get("Env")), record.stop_signal
+    waits: Literal["", "gate", "keep"] = "keep" if record.keep else "gate" if gate else ""
     if options.tools != "never" and (record.image or record.body.get("Entrypoint")):
         env = list_of(record.config.get("Env"))
-        command = shim.command(
-            [*entrypoint, *words], env, gate=gate, capture=captured(record, options), options=options
-        )
+        stdin = bool(record.config.get("OpenStdin")) or record.tty or not waits
+        capture = captured(record, options)
+        words = [*entrypoint, *words]
+        command = shim.command(words, env, waits=waits, stdin=stdin, capture=capture, options=options)
         made: Object = {
             "command": shim.doubled(command),
             "env": [_variable(each) for each in own if shim.in_shell(each)],
         }
-        if stop != signal.SIGTERM or options.keep:
+        if stop != signal.SIGTERM or record.keep:
             made["lifecycle"] = {"preStop": shim.pre_stop(stop)}
         return made
-    if gate or options.keep or options.tools == "always" or captured(record, options):
+    if waits or options.tools == "always" or captured(record, options):
         why = "the entrypoint of the image is not known: give one with --entrypoint"
         raise refused((f"swarmlib's first process with {record.reference!r:.80}", why))
     if stop != signal.SIGTERM:

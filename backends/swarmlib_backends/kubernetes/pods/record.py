@@ -88,14 +88,15 @@ class Record(Configured):
         started: when that run was started.
         wanted: what was asked for last.
         paused: whether it was paused.
-        restarts: how often it was restarted in Pods that are gone.
+        restarts: how often it was restarted, besides what its Pod tells.
         error: why its last start failed.
-        last: its last end, if its Pod does not tell that, or no longer.
+        last: its last end, if its Pod does not tell that, or no longer. That of an earlier run may stand there.
         health: None if it has no health check, or has not run.
         networks: the networks that it is connected to, by their names, with what each connection asks for; None for
             those that its body asks for.
         ports: its published ports (`publishing.PortMap`).
         via: how these are reached.
+        keep: whether its Pod outlives its runs, so that it runs again with its files.
         uid, version: the identity and the `resourceVersion` of its ConfigMap; "" if the cluster doesn't have it yet.
         ruled: whether the rules for its placement in its labels are the cluster's to follow: those that came in labels
             have been followed by a `balance` in front, which moves them there.
@@ -118,6 +119,7 @@ class Record(Configured):
     uid: str = ""
     version: str = ""
     ruled: bool = False
+    keep: bool = False
     networks: Mapping[str, Mapping[str, Any]] | None = None
     ports: Mapping[str, Any] = field(default_factory=dict[str, Any])
     via: Publishing = "forward"
@@ -131,6 +133,24 @@ class Record(Configured):
     def host(self) -> dict[str, Any]:
         """The host's side of its configuration."""
         return dict_of(self.body.get("HostConfig"))
+
+    @property
+    def retries(self) -> int:
+        """How often it is restarted at the most; 0 for any number of times."""
+        return int(dict_of(self.host.get("RestartPolicy")).get("MaximumRetryCount") or 0)
+
+    @property
+    def restarts_again(self) -> bool:
+        """Whether its restart policy has it run again after its last end."""
+        if self.last is None or self.last.run != self.run or self.wanted != "running":
+            return False
+        match dict_of(self.host.get("RestartPolicy")).get("Name"):
+            case "always" | "unless-stopped":
+                return True
+            case "on-failure":
+                return self.last.exit_code != 0 and not 0 < self.retries <= self.restarts
+            case _:
+                return False
 
     @property
     def reference(self) -> str:
@@ -159,7 +179,7 @@ class Record(Configured):
 
 KEPT: Final = (
     *("id", "name", "created", "body", "image", "run", "started", "wanted", "paused", "restarts", "error", "last"),
-    *("health", "networks", "ports", "via", "ruled"),
+    *("health", "networks", "ports", "via", "ruled", "keep"),
 )
 """What is written of a record: the rest is the ConfigMap's own, or computed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from . import names
 from .fields import refused
@@ -14,11 +14,9 @@ from .options import PodOptions
 FOLDER: Final = "/.swarm"
 """Where a Pod has its tools."""
 BUSYBOX: Final = f"{FOLDER}/busybox"
-OPEN_GATE: Final = (BUSYBOX, "sh", "-c", f": >{FOLDER}/go; [ ! -p {FOLDER}/gate ] || echo 1<>{FOLDER}/gate")
-"""The command that lets a container start which waits at its gate; harmless if it has started."""
 VOLUME: Final = "swarm-tools"
 MOUNT: Final[dict[str, Any]] = {"name": VOLUME, "mountPath": FOLDER}
-_PROGRAM: Final = Path(__file__).with_name("shim.sh").read_text("utf-8")
+_SCRIPTS: Final = [Path(__file__).with_name(f"{name}.sh").read_text("utf-8") for name in ("shim", "runs")]
 _SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_THE_SHELL: Final = ("SHLVL", "PWD", "OLDPWD")
 """What a shell adds to the environment."""
@@ -45,14 +43,15 @@ def doubled(words: Sequence[str]) -> list[str]:
 
 def init_container(options: PodOptions) -> dict[str, Any]:
     """Return the init container that brings the tools."""
-    script = f'/bin/busybox cp /bin/busybox {BUSYBOX} && /bin/busybox echo "$1" >{FOLDER}/shim'
+    copy = f"/bin/busybox cp /bin/busybox {BUSYBOX}"
+    script = f'{copy} && /bin/busybox echo "$1" >{FOLDER}/shim && /bin/busybox echo "$2" >{FOLDER}/runs'
     if options.capture:
         script += f" && /bin/busybox mkfifo -m 666 {FOLDER}/stderr"
     return {
         "name": VOLUME,
         "image": options.tools_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": doubled(("/bin/busybox", "sh", "-c", script, "sh", _PROGRAM)),
+        "command": doubled(("/bin/busybox", "sh", "-c", script, "sh", *_SCRIPTS)),
         "volumeMounts": [MOUNT],
     }
 
@@ -71,19 +70,28 @@ def stderr_container(options: PodOptions, *, again: bool) -> dict[str, Any]:
     }
 
 
-def command(words: Sequence[str], env: Sequence[str], *, gate: bool, capture: bool, options: PodOptions) -> list[str]:
+def command(
+    words: Sequence[str],
+    env: Sequence[str],
+    *,
+    waits: Literal["", "gate", "keep"],
+    stdin: bool,
+    capture: bool,
+    options: PodOptions,
+) -> list[str]:
     """Return the command of a container that is started by the shim.
 
-    words: of its own command. env: its environment, with the image's. gate: whether it waits until it is told to go.
+    words: of its own command. env: its environment, with the image's. waits: whether it waits until its run may begin
+    (`gate`), and again for the next one when it has ended (`keep`). stdin: whether the command gets the input.
     capture: whether its stderr is written by the container beside it.
 
     Raises:
         Unsupported: the command and the environment can't be had together.
     """
     made, behind = _environment(words, env, options)
-    asked = (("-c", capture), ("-k", options.keep), ("-g", gate and not options.keep))
-    flags = [flag for flag, is_asked in asked if is_asked]
-    return [BUSYBOX, "sh", f"{FOLDER}/shim", *flags, *made, "--", *words, *behind]
+    script = [f"{FOLDER}/runs", waits] if waits else [f"{FOLDER}/shim"]
+    flags = [*(["-c"] if capture else []), *([] if stdin else ["-n"])]
+    return [BUSYBOX, "sh", *script, *flags, *made, "--", *words, *behind]
 
 
 def exec_command(

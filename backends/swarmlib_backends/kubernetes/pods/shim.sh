@@ -1,11 +1,9 @@
 # The first process of a container in a Pod. busybox's ash runs it, from a volume, so that any image will do.
 #
-#   sh shim [-c] [-k] [-g] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
+#   sh shim [-c] [-n] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
 #   -c         write stderr to /.swarm/stderr, which the container `swarm-stderr` reads; it stands first
-#   -k         keep the container when the command ends: write its exit code to /.swarm/code, and run it again at the
-#              next go; it stands before the other ones
-#   -g         wait at the gate until /.swarm/go exists: whoever makes that file also writes a line to /.swarm/gate
+#   -n         the command gets no input
 #   -x         the command runs beside the container's: the first line of its output is its process id, or why it can't run
 #   -w FOLDER  where the command works
 #   -s USER    who runs the command: NAME or UID, with or without :GROUP; it gets no groups besides
@@ -16,32 +14,10 @@
 #
 #   -r         be the process of the container `swarm-stderr`: write all that comes to /.swarm/stderr, once or again and again
 #
-# /.swarm/pid holds the process that signals are for. Applets never run in place of the image's own programs: the
-# command is looked up here, and run by its path.
+# /.swarm/pid holds the process that signals are for; runs.sh tells of the other files there. Applets never run in place
+# of the image's own programs: the command is looked up here, and run by its path.
 set -f
 swarm_box=/.swarm/busybox
-
-keep() {
-  trap 'exit "$swarm_code"' TERM # at once while it waits, or else when the command has ended
-  trap : HUP INT QUIT            # what a terminal sends is for the command alone
-  swarm_code=0
-  while :; do
-    wait_for_go
-    "$swarm_box" rm -f /.swarm/code
-    "$swarm_box" sh /.swarm/shim "$@"
-    swarm_code=$?
-    "$swarm_box" rm -f /.swarm/go /.swarm/pid
-    echo "$swarm_code" >/.swarm/code.new
-    "$swarm_box" mv /.swarm/code.new /.swarm/code
-  done
-}
-
-wait_for_go() {
-  [ -p /.swarm/gate ] || "$swarm_box" mkfifo /.swarm/gate
-  exec 9<>/.swarm/gate # before the look at the file, so that a line written after it is not lost
-  until [ -e /.swarm/go ]; do read -r swarm_line <&9; done
-  exec 9>&-
-}
 
 relay() {
   swarm_over=$1
@@ -127,7 +103,12 @@ is_number() {
 # Become the command.
 run() {
   find_program "$1"
-  [ -z "$swarm_beside" ] || echo $$
+  if [ -n "$swarm_beside" ]; then
+    echo $$
+  else
+    echo $$ >/.swarm/pid
+    read -r swarm_run 2>/dev/null </.swarm/go && echo "$swarm_run" >/.swarm/begun
+  fi
   if [ "$swarm_count" -eq 0 ] && [ -z "$swarm_uid" ]; then
     swarm_name=$1
     shift
@@ -153,14 +134,10 @@ case $1 in
     exec 2>/.swarm/stderr
     ;;
 esac
-if [ "$1" = -k ]; then
-  shift
-  keep "$@"
-fi
 swarm_count=0 swarm_uid='' swarm_beside=''
-while getopts gxw:s:u:e: swarm_option; do
+while getopts nxw:s:u:e: swarm_option; do
   case $swarm_option in
-    g) wait_for_go ;;
+    n) exec </dev/null ;;
     x) swarm_beside=yes ;;
     w) enter "$OPTARG" ;;
     s) find_user "$OPTARG" ;;
@@ -169,5 +146,4 @@ while getopts gxw:s:u:e: swarm_option; do
   esac
 done
 shift $((OPTIND - 1))
-[ -n "$swarm_beside" ] || echo $$ >/.swarm/pid
 run "$@"

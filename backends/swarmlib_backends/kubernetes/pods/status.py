@@ -108,17 +108,18 @@ def state(record: Record, pod: Pod | None) -> State:
 
     pod: the newest Pod of the container, None if it has none.
     """
-    if pod is None or run_of(pod) != record.run:
+    if pod is None or not _is_of(pod, record) or (record.keep and record.error):
         return _without_pod(record)
-    if record.last is not None and record.last.run == record.run:  # it is kept, but its command has ended
-        return _ended(record, record.last, 0)
+    if record.last is not None and record.last.run == record.run:
+        return _ended(record, record.last, record.restarts, "restarting" if _keeps_running(record, pod) else "exited")
     main = main_status(pod)
     now, before = dict_of(main.get("state")), dict_of(dict_of(main.get("lastState")).get("terminated"))
     restarts = record.restarts + int(main.get("restartCount") or 0)
     if running := now.get("running"):
         status = "paused" if record.paused else "running"
         started = max(record.started, moment(running.get("startedAt")))
-        return State(status, 0, False, "", started, moment(before.get("finishedAt")), restarts, record.health)
+        finished = record.last.finished if record.last else moment(before.get("finishedAt"))
+        return State(status, 0, False, "", started, finished, restarts, record.health)
     if terminated := dict_of(now.get("terminated")):
         if not restarts and (failed := unable(terminated)) is not None:
             return _not_started(record, *failed)
@@ -131,12 +132,18 @@ def state(record: Record, pod: Pod | None) -> State:
     return _without_pod(record)
 
 
+def _is_of(pod: Pod, record: Record) -> bool:
+    """Return whether a Pod is that of the last run; that of a container that is kept has all runs since its own."""
+    run = run_of(pod)
+    return run == record.run or (record.keep and run < record.run)
+
+
 def _without_pod(record: Record) -> State:
     """Return the state that the record tells: that of a run whose Pod is gone, or is not there yet."""
     if record.error:
         return _not_started(record, _code_of(record.error, _NO_START), record.error)
     if record.last is not None:
-        return _ended(record, record.last, 0)
+        return _ended(record, record.last, record.restarts)
     return State("created", restarts=record.restarts)
 
 
@@ -166,6 +173,16 @@ def _restarts(record: Record, pod: Pod, terminated: Mapping[str, Any]) -> bool:
     return again and record.wanted == "running" and not is_over(pod)
 
 
+def _keeps_running(record: Record, pod: Pod) -> bool:
+    """Return whether a container that is kept, and whose last run has ended, is about to run again."""
+    return record.keep and record.restarts_again and is_usable(pod)
+
+
+def is_usable(pod: Pod) -> bool:
+    """Return whether commands can run in Docker's container of a Pod."""
+    return "running" in dict_of(main_status(pod).get("state")) and phase(pod) not in _OVER
+
+
 def _why_failed(record: Record, pod: Pod) -> str:
     """Return why the cluster has ended a Pod as a whole (evicted, lost, …); "" if it has not, or was asked to."""
     why = dict_of(pod.get("status")).get("reason")
@@ -182,8 +199,13 @@ def unable(terminated: Mapping[str, Any]) -> tuple[int, str] | None:
     if why not in _NOT_STARTED:
         if code not in (126, 127) or not text.startswith(_OF_SHIM):
             return None
-        text = f"{_OF_RUNTIME}{text}"
+        text = not_begun(text)
     return _code_of(text, code), text
+
+
+def not_begun(report: str) -> str:
+    """Return an engine's error for a command that could not be run, by what the shim has reported."""
+    return f"{_OF_RUNTIME}{report.strip()}"
 
 
 def _end(record: Record, terminated: Mapping[str, Any], error: str = "") -> Ended:

@@ -10,7 +10,7 @@ import trio
 from swarmlib import Invalid
 from swarmlib_backends.kubernetes.api.resources import EVENTS, PODS
 from swarmlib_backends.kubernetes.api.watch import Kind, watch
-from swarmlib_backends.kubernetes.pods.shim import BUSYBOX, FOLDER, OPEN_GATE
+from swarmlib_backends.kubernetes.pods.shim import BUSYBOX, FOLDER
 from swarmlib_backends.kubernetes.streams.negotiate import Dialects
 from swarmlib_backends.kubernetes.streams.remote import RemoteCommand, remote_command
 from tests.backends.kubernetes.conftest import Place
@@ -137,7 +137,7 @@ async def test_an_attach_has_all_that_a_container_at_its_gate_writes(place: Plac
     )  # fmt: skip
     await pod.running()
     attach = RemoteCommand("attach", "main", (), stdin=True)
-    _, said = await pod.joined(attach, b"typed\n", lambda: pod.ran(*OPEN_GATE))
+    _, said = await pod.joined(attach, b"typed\n", lambda: pod.ran(BUSYBOX, "sh", "-c", f": >{FOLDER}/go"))
     assert said == {"stdout": b"out\ntyped\n", "stderr": b"err\n"}
     assert (await pod.ended())["exitCode"] == 7
 

@@ -1,6 +1,9 @@
 """What the fake's two releases speak, and what they allow: streams, logs, rights, watches, and the ports of Pods."""
 
+import base64
+import http.client
 import json
+import ssl
 from typing import Any
 
 import pytest
@@ -190,3 +193,17 @@ async def test_volumes_hold_files(place: Place) -> None:
 async def test_an_exec_in_a_pod_that_does_not_exist_is_refused(place: Place) -> None:
     with pytest.raises(NotFound, match='pods "nobody" not found'):
         await _exec(place.api, place.namespace, "nobody")
+
+
+async def test_a_connection_that_ends_after_a_refused_upgrade_says_so() -> None:
+    async with fakecluster.serving(release=fakecluster.OLD) as cluster:
+        server = cluster.kubeconfig()["clusters"][0]["cluster"]
+        trusted = ssl.create_default_context(cadata=base64.b64decode(server["certificate-authority-data"]).decode())
+
+        def asked() -> str | None:
+            connection = http.client.HTTPSConnection(server["server"].partition("//")[2], context=trusted, timeout=20)
+            connection.request("GET", "/nowhere", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+            with connection.getresponse() as answer:
+                return answer.headers["Connection"]
+
+        assert await trio.to_thread.run_sync(asked) == "close"

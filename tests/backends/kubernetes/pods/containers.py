@@ -21,7 +21,7 @@ def made(
     body: dict[str, Any] | None = None, options: PodOptions = OPTIONS, image: Image | None = BUSYBOX, **more: Any
 ) -> dict[str, Any]:
     """The Pod of a container of busybox."""
-    return pod(record(body, image), options, run=1, **more)
+    return pod(record(body, image, keep=options.keep), options, run=1, **more)
 
 
 def main(made: dict[str, Any]) -> dict[str, Any]:

@@ -77,12 +77,28 @@ def test_stderr_is_written_by_a_container_beside_unless_there_is_a_terminal() ->
         made(options=capturing, image=None)
 
 
-def test_the_gate_and_the_supervisor_are_options_of_the_shim() -> None:
-    assert main(made({}))["command"][3] == "-u"
-    assert main(made({}, gate=True))["command"][3] == "-g"
+def test_the_gate_and_the_supervisor_stand_before_the_shim() -> None:
+    assert main(made({}))["command"][2:4] == ["/.swarm/shim", "-u"]
+    assert main(made({}, gate=True))["command"][2:5] == ["/.swarm/runs", "gate", "-n"]
     kept = made({}, PodOptions(keep=True))
-    assert main(kept)["command"][3] == "-k"
+    assert main(kept)["command"][2:5] == ["/.swarm/runs", "keep", "-n"]
     assert "kill -15" in main(kept)["lifecycle"]["preStop"]["exec"]["command"][-1]
+
+
+def test_at_the_gate_a_container_has_an_input_that_its_command_gets_only_if_it_asks_for_one() -> None:
+    assert main(made({}))["stdin"] is False
+    for body, hidden in (({}, True), ({"OpenStdin": True}, False), ({"Tty": True}, False)):
+        gated = main(made(body, gate=True))
+        assert gated["stdin"] is True
+        assert ("-n" in gated["command"]) is hidden
+
+
+def test_a_container_that_removes_itself_is_not_kept() -> None:
+    for remove in (False, True):
+        new = creation.new(
+            "web", {"Image": "busybox:1", **host(AutoRemove=remove)}, BUSYBOX, PodOptions(keep=True), 1.0
+        )
+        assert new.keep is not remove
 
 
 def test_variables_that_a_shell_cannot_hold_follow_the_command() -> None:

@@ -44,6 +44,7 @@ RECORDS = st.builds(
     st.none() | HEALTHS,
     st.just("uid"),
     st.just("17"),
+    keep=st.booleans(),
 )
 
 
