@@ -6,6 +6,7 @@ A backend is imported when its name is first used, from the module of that name 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .aci import Aci
     from .aggregate import Aggregate
     from .audit import Audit
     from .azure import Azure
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from .tee import Tee
     from .tenant import Tenant
     from .timeout import Timeout
+    from .web import Web
 
 __all__ = [
+    "Aci",
     "Aggregate",
     "Audit",
     "Azure",
@@ -56,6 +59,7 @@ __all__ = [
     "Tee",
     "Tenant",
     "Timeout",
+    "Web",
 ]
 
 if not TYPE_CHECKING:  # type checkers see the names above, and no others

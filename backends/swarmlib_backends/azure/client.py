@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -187,6 +187,10 @@ class Arm:
         if answer.status_code != 200:
             raise Unavailable(f"{url.partition('?')[0]} answered {answer.status_code}")
         return answer.content
+
+    def websocket(self, url: str) -> AbstractAsyncContextManager[trio.abc.Stream]:
+        """Open a WebSocket (see `HttpxTransport.websocket`)."""
+        return self._transport.websocket(url)
 
 
 class _ById:

@@ -13,11 +13,11 @@ from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from ..enginekit import views as kit_views
 from ..enginekit.operations import answers
+from ..registry.images import Images
+from ..registry.operations import summary
 from . import capacity, views
 from .api.rights import version
 from .cluster import Cluster
-from .images.images import Images
-from .images.operations import summary
 from .networking import Networking
 from .volume_operations import VolumeOperations
 
@@ -69,7 +69,7 @@ class System:
             "MemTotal": int(found.memory or 0),
             "Images": len(self.images.known()),
             "SystemTime": stamp(self.now()),
-            "LoggingDriver": "kubernetes",
+            "LoggingDriver": views.LOG_DRIVER,
             "Swarm": _NO_SWARM,
             "Warnings": []
             if nodes is not None
