@@ -44,7 +44,7 @@ def plan_of(config: Mapping[str, Any]) -> Plan | None:
     """Return how a container is checked, by its configuration, completed by its image's; None if it isn't."""
     asked = dict_of(config.get("Healthcheck"))
     kind, *words = list_of(asked.get("Test")) or ["NONE"]
-    if kind == "NONE":
+    if kind not in ("CMD", "CMD-SHELL"):  # an engine only logs that it knows no other
         return None
     shell = list_of(config.get("Shell")) or _SHELL
     interval = _seconds(asked, "Interval") or _SECONDS

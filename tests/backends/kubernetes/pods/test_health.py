@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def checking(folder: Path, program: str, *, period: int = 0, timeout: int = 500) -> Iterator[subprocess.Popen[bytes]]:
+def checking(folder: Path, program: str, *, period: int = 0, timeout: int = 500) -> Generator[subprocess.Popen[bytes]]:
     """A client of the checks of a container, ten in a second, of which two must fail; the shim would write a number."""
     times = ("0.05", "0.1", "0.1", str(period), str(timeout), "2")
     command = (f"{folder}/busybox", "sh", "-c", health.SCRIPT, "sh", folder, "", *times)
