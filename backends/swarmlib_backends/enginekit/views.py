@@ -183,6 +183,7 @@ def version() -> dict[str, Any]:
         "Os": "linux",
         "Arch": system.machine,
         "KernelVersion": system.release,
+        **dict.fromkeys(("BuildTime", "GitCommit", "GoVersion"), ""),
         "Components": [],
     }
 
@@ -205,6 +206,7 @@ def info(backend: str, statuses: Iterable[str]) -> dict[str, Any]:
         "NCPU": os.cpu_count(),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "Images": 0,
+        **dict.fromkeys(("Debug", "ExperimentalBuild", "LiveRestoreEnabled"), False),
         **counted(statuses),
         "Warnings": None,
     }

@@ -35,7 +35,7 @@ class PodContainer(Configured):
     exited: trio.Event = field(default_factory=trio.Event)
     """Set at the end of this run, or of the next one where none is under way; each run has its own."""
     pod_ended: trio.Event = field(default_factory=trio.Event)
-    """Set when the processes of its Pod, if it has one, have ended or are gone; each Pod has its own."""
+    """Set when the processes of its Pod, if it has one, have ended or are gone; each run of them has its own."""
     removed: trio.Event = field(default_factory=trio.Event)
     _changed: trio.Event = field(default_factory=trio.Event)
     _checked: tuple[int, Health] | None = None
@@ -87,17 +87,22 @@ class PodContainer(Configured):
         before = self.state
         if pod is None and self.pod is not None:
             self._seen = _end_of(record, before)
+        self._end_processes(self.pod, pod)
         self.record, self.pod, self.config = record, pod, record.config
         self.state = self._with_checks(status.state(self._known_record(), pod))
         self.wake()
-        if pod is None or status.phase(pod) in ("Failed", "Succeeded"):
-            self.pod_ended.set()
-        elif self.pod_ended.is_set():
-            self.pod_ended = trio.Event()
         if before.running and not self.state.running:
             self.exited.set()
             self.exited = trio.Event()
         return before
+
+    def _end_processes(self, before: Pod | None, now: Pod | None) -> None:
+        """Wake those who wait for the end of the processes of its Pod, if they have ended, or were started anew."""
+        over, were = now is None or status.is_over(now), status.incarnation(before)
+        if over or (were and were != status.incarnation(now)):
+            self.pod_ended.set()
+        if not over and self.pod_ended.is_set():
+            self.pod_ended = trio.Event()
 
     def _known_record(self) -> Record:
         """Return the record, with the end that was seen and is not written down yet."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -125,7 +126,7 @@ class Ports:
             why = f"Bind for {host}:{port} failed: port is already allocated"
         else:
             where = f"tcp6 [{host}]" if ":" in host else f"tcp4 {host}"
-            why = f"Error starting userland proxy: listen {where}:{port}: bind: {str(exc.strerror).lower()}"
+            why = f"Error starting userland proxy: listen {where}:{port}: bind: {os.strerror(exc.errno or 0).lower()}"
         return no_connectivity(container, why)
 
     async def _serve(self, container: PodContainer, published: _Published) -> None:

@@ -22,7 +22,7 @@ def has_begun(pod: Pod) -> bool:
     """Return whether Docker's container of a Pod, and the one for its stderr, run, or have ended."""
     needed = (names.MAIN, *((names.STDERR,) if status.has_stderr(pod) else ()))
     begun = (_has_begun(dict_of(each.get("state"))) for each in _statuses(pod) if each.get("name") in needed)
-    return sum(begun) == len(needed) or status.phase(pod) in ("Failed", "Succeeded")
+    return sum(begun) == len(needed) or status.is_over(pod)
 
 
 def _has_begun(state: Mapping[str, Any]) -> bool:

@@ -16,6 +16,8 @@ from .container import PodContainer
 from .pods import publishing
 from .pods.volumes import mounts
 
+LOG_DRIVER: Final = "json-file"
+"""Nodes keep logs as an engine keeps them by default: clients of that driver know that logs can be read."""
 _OF_BRIDGE: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"), ""),
     **dict.fromkeys(("GlobalIPv6PrefixLen", "IPPrefixLen"), 0),
@@ -116,7 +118,7 @@ def _mounts(container: PodContainer) -> list[dict[str, Any]]:
 
 def host_config(container: PodContainer) -> dict[str, Any]:
     """Return the host's side of a container's configuration, with an engine's defaults."""
-    return completed_host(container.host) | {"LogConfig": {"Type": "kubernetes", "Config": {}}}
+    return completed_host(container.host) | {"LogConfig": {"Type": LOG_DRIVER, "Config": {}}}
 
 
 def _network_settings(container: PodContainer, networks: dict[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from ..dockerapi.values import stamp
 from ..enginekit.filters import checked, pruned
 from ..enginekit.networks import FILTERS, PREDEFINED, fits
 from ..enginekit.operations import answers, body_of, ref_of
+from ..enginekit.swarmless import NOT_A_MANAGER
 from .container import Container, Endpoint
 from .engine import Family
 from .network_options import check_operator, check_options, check_subnets, config_from
 from .networks import Network, aliases_of, check_connection
-from .request_fields import NOT_A_MANAGER
 
 _BRIDGE_OPTIONS: Final = {
     "com.docker.network.bridge.default_bridge": "true",

@@ -8,10 +8,6 @@ from swarmlib import Invalid, Request, TooLarge
 
 from ..dockerapi.operations import ImageCommit, ImageTag
 
-NOT_A_MANAGER: Final = (
-    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" '
-    "to connect this node to swarm and try again."
-)
 MAX_UPLOAD: Final = 256 * 1024 * 1024
 """Bytes of an upload, at most: it is kept in memory."""
 

@@ -21,6 +21,7 @@ from ..dockerapi.references import normal
 from ..enginekit.clock import Clock
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
+from ..enginekit.swarmless import Swarmless
 from . import create
 from .build.builds import Builds
 from .container import Container, Endpoint
@@ -95,6 +96,7 @@ class Simulator(EngineServer):
                 engine.volumes,
                 engine.events,
                 System(engine),
+                Swarmless(self.name),
             )
             try:
                 yield

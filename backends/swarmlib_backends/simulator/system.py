@@ -7,12 +7,10 @@ from typing import Any, Final
 
 import orjson
 
-from swarmlib import NotFound, Request, Unsupported
+from swarmlib import Request
 
-from ..dockerapi.filters import flag
-from ..dockerapi.operations import BuildPrune, PluginList
+from ..dockerapi.operations import BuildPrune
 from ..dockerapi.references import is_id, normal
-from ..dockerapi.rows import ROWS
 from ..dockerapi.status import refusal, restated
 from ..dockerapi.times import duration
 from ..dockerapi.values import stamp
@@ -26,7 +24,6 @@ from .logdrivers import DRIVERS
 from .paths import ROOT
 from .pulled import digest
 from .registries import DOCKER_HUB, named, unreachable
-from .request_fields import NOT_A_MANAGER
 from .resources import RUNTIMES
 
 _KERNEL: Final = "6.1.0-simulated"
@@ -89,11 +86,6 @@ _MANIFEST_SIZE: Final = 528
 """Bytes of the manifest of an image with one layer."""
 _AGES: Final = ("until", "unused-for")
 _CACHE_FILTERS: Final = {*_AGES, "id", "parent", "type", "description", "inuse", "shared", "private", "label", "label!"}
-_SWARM_FAMILIES: Final = ("Swarm", "Node", "Service", "Task", "Secret", "Config")
-_MANAGERS: Final = {row.name for row in ROWS if row.name.startswith(_SWARM_FAMILIES)} - {
-    *("SwarmInit", "SwarmJoin", "SwarmLeave")
-}
-"""The operations of which only a swarm's managers know."""
 
 
 class System(Family):
@@ -130,7 +122,7 @@ class System(Family):
             "LayersSize": engine.images.layers_size,
             "Images": engine.images.disk_usage(),
             "Containers": containers,
-            "Volumes": engine.volumes.disk_usage(),
+            "Volumes": engine.volumes.disk_usage(await engine.volumes.volumes()),
             "BuildCache": None,
             "BuilderSize": 0,
         }
@@ -154,31 +146,6 @@ class System(Family):
             raise unreachable(DOCKER_HUB)
         described = {"mediaType": _MANIFEST, "digest": digest(ref), "size": _MANIFEST_SIZE}
         return {"Descriptor": described, "Platforms": [{"architecture": "amd64", "os": "linux"}]}
-
-    # What it has not.
-
-    @answers(*_MANAGERS)
-    async def _no_swarm(self, request: Request) -> None:
-        raise refusal(503, NOT_A_MANAGER)
-
-    @answers("SwarmInit", "SwarmJoin")
-    async def _no_init(self, request: Request) -> None:
-        raise Unsupported("the simulator has no swarm mode")
-
-    @answers("SwarmLeave")
-    async def _no_leave(self, request: Request) -> None:
-        raise refusal(503, "This node is not part of a swarm")
-
-    @answers("PluginList")
-    async def _no_plugins(self, request: Request) -> list[Any]:
-        wanted = checked(PluginList.of(request).filters, {"capability", "enabled"})
-        if "enabled" in wanted:
-            flag(wanted, "enabled", ["true"], ["false"])
-        return []
-
-    @answers("PluginInspect")
-    async def _no_plugin(self, request: Request) -> None:
-        raise NotFound(f'plugin "{ref_of(request)}" not found')
 
     @answers("BuildPrune")
     async def _build_prune(self, request: Request) -> dict[str, Any]:

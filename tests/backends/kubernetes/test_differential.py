@@ -14,7 +14,7 @@ from tests.backends.kubernetes.conftest import Place
 from tests.backends.simulator.test_differential import change, create, kill, remove, start, wait
 from tests.support.cluster import Cluster
 from tests.support.differential import Side, Step, compare
-from tests.support.engines import Engine, busybox_tar, docker, engine
+from tests.support.engines import Engine, busybox_tar, docker, engine, free_port
 from tests.support.registries import registry
 from tests.support.scripts import LIST_FILTERS
 
@@ -102,7 +102,7 @@ async def emptied(client: Client) -> None:
 
 
 def ls(what: str = "containers", **params: Any) -> Step:
-    kind = "unordered" if what == "networks" else "value"  # an engine's order of networks is by chance
+    kind = "value" if what == "containers" else "unordered"  # an engine's order of other objects is by chance
     return Step(Verb.LS, (what,), {name: _param(value) for name, value in params.items()}, kind=kind)
 
 
@@ -181,12 +181,13 @@ NETWORKS = [
     Step(Verb.RM, ("networks", "bridge")),
     Step(Verb.RM, ("networks", "nosuch")),
 ]
+_PORT = str(free_port())
 _EXPOSED: dict[str, Any] = {"80/tcp": {}, "90/udp": {}}
-_PUBLISHED = {"NetworkMode": "net", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "18080"}]}}
+_PUBLISHED = {"NetworkMode": "net", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": _PORT}]}}
 _MORE_FILTERS: list[dict[str, Any]] = [
     {"network": ["n"]},
-    {"publish": ["18080"]},
-    {"publish": ["18000-18090"]},
+    {"publish": [_PORT]},
+    {"publish": [f"{int(_PORT) - 50}-{_PORT}"]},
     {"publish": ["x"]},
     {"expose": ["70-80"]},
     {"ancestor": ["sha256:" + "0" * 64]},

@@ -84,20 +84,29 @@ class Cluster:
     @contextmanager
     def frozen_kubelet(self) -> Iterator[None]:
         """The spare node's kubelet does nothing in this context."""
-        self._order("freeze", SPARE)
-        try:
-            yield
-        finally:
-            self._order("thaw", SPARE)
+        with self._spare_node():
+            self._order("freeze", SPARE)
+            try:
+                yield
+            finally:
+                self._order("thaw", SPARE)
 
     @contextmanager
     def crashed_node(self) -> Iterator[None]:
         """The spare node is gone in this context, and comes back without what ran on it."""
-        self._order("kill", SPARE)
-        try:
+        with self._spare_node():
+            self._order("kill", SPARE)
+            try:
+                yield
+            finally:
+                self._order("start", SPARE)
+
+    @contextmanager
+    def _spare_node(self) -> Iterator[None]:
+        """Have the spare node to itself in this context: tests beside this one may want to harm it, too."""
+        with (self.folder / "spare.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-        finally:
-            self._order("start", SPARE)
 
     def _order(self, *words: str) -> None:
         with socket.socket(socket.AF_UNIX) as control:

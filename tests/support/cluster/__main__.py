@@ -29,6 +29,8 @@ from tests.support.engines import docker, wait_until
 from tests.support.registries import PASSWORD, USER, registry
 
 _NODE_SECONDS = 180
+_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
+_WATCHES = 1024
 
 
 def main() -> None:
@@ -62,6 +64,7 @@ def _wait_for(owner: int | None) -> None:
 
 def _start(folder: Path, count: int, stack: ExitStack) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    _allow_watches()
     names = [f"node{number}" for number in range(1, count + 1)]
     plane = ControlPlane(folder, build(), [*names, SPARE], stack)
     registries = {name: _registry(folder / name, name == "private", stack) for name in ("open", "private")}
@@ -80,6 +83,12 @@ def _start(folder: Path, count: int, stack: ExitStack) -> None:
     plane.kubeconfig("nobody", outside=True)
     plane.kubeconfig("admin", outside=True).rename(folder / "kubeconfig")  # whoever waits for it sees all of it
     print(f"cluster: ready; export SWARMLIB_TEST_CLUSTER={folder}/kubeconfig", flush=True)
+
+
+def _allow_watches() -> None:
+    """Let the kubelets follow hundreds of logs: each takes an inotify instance, and a kernel allows 128 by itself."""
+    if int(_INSTANCES.read_text()) < _WATCHES:
+        _INSTANCES.write_text(str(_WATCHES))
 
 
 def _registry(folder: Path, password: bool, stack: ExitStack) -> str:

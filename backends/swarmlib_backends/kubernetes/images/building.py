@@ -20,7 +20,7 @@ from ...enginekit.operations import answers, ref_of
 from ...enginekit.refusals import no_such_place
 from ...stream_wrappers import StreamWrapper
 from .builder import Builder
-from .images import Images
+from .images import NamedImages
 
 _NEEDED: Final = (
     "a cluster can't {what} by itself: start kubernetes with a builder and a registry, such as "
@@ -34,7 +34,7 @@ _BUILDKIT: Final = re.compile(r"(?:/v[0-9.]+)?/(session|grpc)(?:\?.*)?")
 class Building:
     """Answers what needs a builder; None: there is none, and all of it is refused."""
 
-    def __init__(self, builder: Builder | None, images: Images, events: Events, nursery: trio.Nursery) -> None:
+    def __init__(self, builder: Builder | None, images: NamedImages, events: Events, nursery: trio.Nursery) -> None:
         self._builder = builder
         self._images = images
         self._events = events

@@ -10,7 +10,7 @@ from ...dockerapi.status import refusal
 from ...enginekit.events import Events
 from ...enginekit.operations import answers, ref_of
 from ...registry.credentials import Credentials
-from .images import Images
+from .images import NamedImages
 
 _SHORT = 12
 
@@ -18,7 +18,7 @@ _SHORT = 12
 class Naming:
     """Answers what is asked of the names of images. What is in a registry stays there."""
 
-    def __init__(self, images: Images, events: Events) -> None:
+    def __init__(self, images: NamedImages, events: Events) -> None:
         self._images = images
         self._events = events
 

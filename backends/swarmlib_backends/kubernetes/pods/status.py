@@ -92,6 +92,17 @@ def status_of(pod: Pod, name: str) -> dict[str, Any]:
     return next((dict_of(each) for each in statuses if each.get("name") == name), dict_of(None))
 
 
+def incarnation(pod: Pod | None) -> str:
+    """Return the id that a node has given to Docker's own container in a Pod; "" while it does not run."""
+    main = main_status(pod or {})
+    return str(main.get("containerID") or "") if dict_of(main.get("state")).get("running") else ""
+
+
+def is_over(pod: Pod) -> bool:
+    """Return whether nothing will run in a Pod any more."""
+    return phase(pod) in _OVER
+
+
 def state(record: Record, pod: Pod | None) -> State:
     """Return how a container is.
 
@@ -113,7 +124,7 @@ def state(record: Record, pod: Pod | None) -> State:
             return _not_started(record, *failed)
         status = "restarting" if _restarts(record, pod, terminated) else "exited"
         return _ended(record, _end(record, terminated, _why_failed(record, pod)), restarts, status)
-    if phase(pod) in _OVER:
+    if is_over(pod):
         return _ended(record, _end(record, {}, _why_failed(record, pod)), restarts)
     if before:
         return _ended(record, _end(record, before), restarts, status="restarting")
@@ -152,7 +163,7 @@ def _restarts(record: Record, pod: Pod, terminated: Mapping[str, Any]) -> bool:
     """Return whether the kubelet is about to restart a container that has ended."""
     policy = dict_of(pod.get("spec")).get("restartPolicy")
     again = policy == "Always" or (policy == "OnFailure" and terminated.get("exitCode") != 0)
-    return again and record.wanted == "running" and phase(pod) not in _OVER
+    return again and record.wanted == "running" and not is_over(pod)
 
 
 def _why_failed(record: Record, pod: Pod) -> str:
