@@ -41,6 +41,7 @@ class Place:
     config: Path
     builder: Engine
     registry: str
+    stage: str
     gateway: Swarmd
     plain: Swarmd
 
@@ -56,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         (folder / "config.json").write_text(json.dumps({"auths": {registry: {"auth": AUTH}}}))
         stage = f"kubernetes --kubeconfig {stack.enter_context(running(folder))} --tools-image busybox:1"
         gateway = f"{stage} --builder (docker {builder.host}) --registry {registry}/ci"
-        yield Place(folder, builder, registry, *(stack.enter_context(swarmd(each)) for each in (gateway, stage)))
+        yield Place(folder, builder, registry, stage, *(stack.enter_context(swarmd(each)) for each in (gateway, stage)))
 
 
 def build(place: Place, folder: Path, *words: str, dockerfile: str = DOCKERFILE, buildkit: bool = False) -> str:
@@ -138,6 +139,18 @@ def test_a_build_that_fails_says_so_and_leaves_nothing(place: Place, tmp_path: P
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
     assert done.returncode != 0
     assert b"No such image: failed" in docker(place.plain.host, "image", "inspect", "failed").stderr
+
+
+def test_a_push_that_fails_is_an_error_of_the_build(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    with swarmd(f"{place.stage} --builder (docker {place.builder.host}) --registry 127.0.0.1:9/ci") as lost:
+        command = ["docker", "-H", lost.host, "build", "-t", "lost", str(tmp_path)]
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"can't push 127.0.0.1:9/ci/lost:latest to the registry: " in done.stderr
+    images = docker(place.builder.host, "images", "--format", "{{.Repository}}").stdout.decode().split()
+    assert "127.0.0.1:9/ci/lost" not in images
 
 
 @pytest.mark.parametrize(

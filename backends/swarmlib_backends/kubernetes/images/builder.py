@@ -11,7 +11,20 @@ from typing import Any, Final, cast
 import orjson
 import trio
 
-from swarmlib import CLEANUP_SECONDS, Ack, BadAnswer, Meta, NotFound, ReplySender, Request, Sender, Set, Verb
+from swarmlib import (
+    CLEANUP_SECONDS,
+    Ack,
+    BadAnswer,
+    Meta,
+    NotFound,
+    ReplySender,
+    Request,
+    Sender,
+    Set,
+    SwarmError,
+    Unavailable,
+    Verb,
+)
 from swarmlib.asking import ask, call, next_reply
 
 from ...calls import forward
@@ -81,7 +94,10 @@ class Builder:
                 digests.append(digest)
 
         request = Request(Verb.SET, ("images", repo, "push"), {"tag": tag}, meta=self._meta(repo))
-        await self.relay(request, see)
+        try:
+            await self.relay(request, see)
+        except SwarmError as exc:
+            raise Unavailable(f"can't push {repo}:{tag} to the registry: {exc.message}") from exc
         if not digests:
             raise BadAnswer(f"the builder has pushed {repo}:{tag}, and not said its digest")
         return digests[-1]
