@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias, cast
 
 from . import registry
 from .errors import Invalid, SwarmError
@@ -21,6 +21,12 @@ class Value:
     value: Any
     start: int
     end: int
+
+    @property
+    def several(self) -> Sequence[Value] | None:
+        """The values, if it is a list of them."""
+        value: Any = self.value
+        return cast("list[Value]", value) if type(value) is list else None
 
 
 @dataclass(frozen=True)
@@ -130,12 +136,12 @@ class _Binder:
             known = [each.replace("_", "-") for each in self._names]
             self._fail(f"unknown option {name!r} of {self._name.text}; {nearest(name, known)}", argument.name)
         value = argument.value
-        if isinstance(value.value, list) and not found.many:
+        several = value.several
+        if several is not None and not found.many:
             self._fail(f"{self._name.text}: {name} takes one value, not a list", value)
-        several = value.value if isinstance(value.value, list) else [value]
         if found.many:
             self._fields[found.name] = []
-        for each in several:
+        for each in [value] if several is None else several:
             self._store(found, each, each, called=name)
 
     def _take_position(self, word: Word | ChainText) -> None:

@@ -6,6 +6,7 @@ A backend is imported when its name is first used, from the module of that name 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .aci import Aci
     from .aggregate import Aggregate
     from .audit import Audit
     from .azure import Azure
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .timeout import Timeout
 
 __all__ = [
+    "Aci",
     "Aggregate",
     "Audit",
     "Azure",

@@ -93,14 +93,13 @@ class _Reader:
             return chain
 
     def _from_table(self, table: Table, label: str) -> Chain:
-        stages = table.take(
-            "stages", list, 'a list of stages, such as ["dockerserver unix:///run/swarm.sock", "docker"]'
-        )
+        example = '["dockerserver unix:///run/swarm.sock", "docker"]'
+        stages = cast("list[Any] | None", table.take("stages", list, f"a list of stages, such as {example}"))
         table.end()
         if not stages:
             raise table.mistake("stages", "a chain requires stages")
         place = (*table.place, "stages")
-        return self._row(place, cast("list[Any]", stages), label)
+        return self._row(place, stages, label)
 
     def _row(self, place: Place, stages: list[Any], label: str = "") -> Chain:
         return Chain(*(self._stage((*place, index), each) for index, each in enumerate(stages)), label=label)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import click
 import trio
 
+import swarmlib
 from swarmlib import Chain, NotFound
 from swarmlib.errors import ungrouped
-from swarmlib_backends.azure import Azure, objects
+from swarmlib_backends import Docker
+from swarmlib_backends.azure import Azure, billing, objects
 from swarmlib_backends.azure.access import Access
+from swarmlib_backends.azure.billing import with_address
 from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import check_ours, default_spec, machines
 from swarmlib_backends.azure.objects import Machine
 from swarmlib_backends.azure.provisioning import Maker, provisioning
+from swarmlib_backends.azure.readiness import until_answers
 from swarmlib_backends.azure.removal import Remover, Say, named
 from swarmlib_backends.azure.resources import MACHINES
 from swarmlib_backends.azure.sweeping import orphans
@@ -33,8 +37,10 @@ def options(words: Sequence[str]) -> Azure:
     return backend
 
 
-async def create(azure: Azure, closing: trio.CancelScope, name: str, *, dry_run: bool, as_json: bool) -> bool:
-    """Make a machine with Docker on it, and print how to reach it."""
+async def create(
+    azure: Azure, closing: trio.CancelScope, name: str, *, dry_run: bool, as_json: bool, wait: bool
+) -> bool:
+    """Make a machine with Docker on it, wait until that answers, and print how to reach it."""
     with progress() as say:
         async with _opened(azure, say, closing) as (arm, access, maker):
             spec = default_spec(azure, name, access, engine=True)
@@ -42,15 +48,37 @@ async def create(azure: Azure, closing: trio.CancelScope, name: str, *, dry_run:
                 planned = [(id, await _is_there(arm, id)) for id in maker.plan(spec)]
                 _print_plan(planned, spec.image, as_json=as_json)
                 return True
-            made = await maker.make(spec)
+
+            async def serves(body: dict[str, Any]) -> None:
+                say(str(body["id"]), "waiting for Docker on")
+                await _until_answers(access, Machine.of(body))
+
+            made = await maker.make(spec, serves) if wait else await maker.make(spec)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
+            told = _told(machine, await with_address(arm, azure.group))
             address, certificates = await access.engine(machine)
             if as_json:
-                click.echo(show.as_json(_told(machine) | {"docker_host": address, "docker_cert_path": certificates}))
+                click.echo(show.as_json(told | {"docker_host": address, "docker_cert_path": certificates}))
                 return True
-            secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
-            click.echo(f"{secured}docker -H {address} ps")
+            _print_way(access, machine, address, certificates)
+            kept = [each for each in told["billed"] if each != "machine"]
+            click.echo(f"billed: {_cell(told['billed'])}; while deallocated: {_cell(kept)}", err=True)
             return True
+
+
+async def _until_answers(access: Access, machine: Machine) -> None:
+    address, certificates = await access.engine(machine)
+    options = dict[str, str]() if certificates else access.ssh_options(machine)
+    async with swarmlib.connect(Docker(address, cert_path=certificates, ssh_options=options)) as engine:
+        await until_answers(engine, machine.name)
+
+
+def _print_way(access: Access, machine: Machine, address: str, certificates: str) -> None:
+    """Print the command that reaches a machine's engine; and on stderr what ssh needs for it, if it is reached so."""
+    secured = f"DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={shlex.quote(certificates)} " if certificates else ""
+    click.echo(f"{secured}docker -H {address} ps")
+    if not certificates:
+        click.echo(f"in ~/.ssh/config:\n{access.ssh_config(machine, address.rpartition('@')[2])}", err=True)
 
 
 def _print_plan(planned: Sequence[tuple[str, bool]], image: str, *, as_json: bool) -> None:
@@ -72,20 +100,27 @@ async def ls(azure: Azure, *, as_json: bool) -> bool:
     with ungrouped():
         async with connected(azure.subscription) as arm:
             found = await machines(arm, azure.group)
-    told = [_told(each) for each in found]
+            addressed = await with_address(arm, azure.group)
+    told = [_told(each, addressed) for each in found]
     if as_json:
         click.echo(show.as_json(told))
         return True
-    titles = ("name", "power", "size", "location")
-    show.print_table(titles, [[each[title] for title in titles] for each in told], terminal=sys.stdout.isatty())
+    titles = ("name", "power", "since", "billed", "size", "location")
+    show.print_table(titles, [[_cell(each[title]) for title in titles] for each in told], terminal=sys.stdout.isatty())
     return True
 
 
-def _told(machine: Machine) -> dict[str, Any]:
+def _cell(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else "+".join(value)
+
+
+def _told(machine: Machine, addressed: Collection[str]) -> dict[str, Any]:
     """Return what `ls` shows about a machine."""
     return {
         "name": machine.name,
         "power": machine.power or str(machine.body["properties"].get("provisioningState", "")).lower(),
+        "since": billing.since(machine),
+        "billed": billing.billed(machine, addressed),
         "size": machine.size,
         "location": str(machine.body["location"]),
         "id": machine.arm_id,

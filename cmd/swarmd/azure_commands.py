@@ -65,15 +65,17 @@ def _run_azure(words: Sequence[str], work: Callable[[ModuleType, Azure, trio.Can
 @azure.command(context_settings=_MIXED)
 @click.argument("name")
 @_dry
+@click.option("--no-wait", is_flag=True, help="Do not wait until Docker answers.")
 @json_option
 @_options
-def create(name: str, dry_run: bool, as_json: bool, words: tuple[str, ...]) -> None:
-    """Make a machine with Docker, and print how to reach it.
+def create(name: str, dry_run: bool, no_wait: bool, as_json: bool, words: tuple[str, ...]) -> None:
+    """Make a machine with Docker, wait until that answers, and print how to reach it.
 
     Repeating the command gives the same machine. If it fails or is interrupted, what it has made is removed again, for
     as long as Azure needs for that; a second signal ends it at once, and what is left is named.
     """
-    _run_azure(words, lambda command, *where: command.create(*where, name, dry_run=dry_run, as_json=as_json))
+    how = {"dry_run": dry_run, "as_json": as_json, "wait": not no_wait}
+    _run_azure(words, lambda command, chosen, closing: command.create(chosen, closing, name, **how))
 
 
 @azure.command("ls", context_settings=_MIXED)
@@ -92,7 +94,7 @@ def azure_rm(name: str, words: tuple[str, ...]) -> None:
 
     A machine that swarmlib did not make is only removed with --not-ours.
     """
-    _run_azure(words, lambda command, *where: command.rm(*where, name))
+    _run_azure(words, lambda command, chosen, closing: command.rm(chosen, closing, name))
 
 
 @azure.command(context_settings=_MIXED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -56,8 +57,25 @@ class Access:
                 return folder / name
         raise Invalid(f"no ssh key found in {folder}: give one by --ssh-key, or make one with ssh-keygen")
 
-    async def allowed(self) -> list[str]:
+    def user_id(self) -> str:
+        """Return a name for the user of this machine, which stays the same, and differs from those of others.
+
+        Raises:
+            Invalid: the folder for state can't be written.
+        """
+        file = state_folder() / "azure-user"
+        try:
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(secrets.token_hex(4), "ascii")
+            return file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise Invalid(f"can't keep a name for this user in {file}: {exc}") from exc
+
+    async def allowed(self, *, private: bool = False) -> list[str] | None:
         """Return the addresses that may reach machines: those of `--allow`, or else only this machine's public address.
+
+        Of private machines, which a public address does not reach, None without `--allow`: the rules stay as they are.
 
         Raises:
             Unavailable: this machine's public address can't be determined.
@@ -67,6 +85,8 @@ class Access:
             _check_network(each)
         if self._options.allow:
             return self._options.allow
+        if private:
+            return None
         if not self._own:
             url = self._options.whoami
             text = (await self._arm.fetch(url)).decode("ascii", "replace").strip()
@@ -91,12 +111,14 @@ class Access:
         return "", ""
 
     async def host(self, machine: Machine) -> str:
-        """Return the address at which a machine is reached: the public one, if it has one.
+        """Return the address at which a machine is reached: the public one, if it has one and there is no jump host.
 
         Raises:
             Unavailable: the machine has no address.
         """
         public, private = await self.addresses(machine.interfaces)
+        if self._options.via and private:
+            return private
         if not (public or private):
             raise Unavailable(f"{machine.name} has no address")
         return public or private
@@ -130,13 +152,19 @@ class Access:
         """Return the options for ssh. A machine's host key is trusted on first use, and must not change afterwards."""
         state = state_folder()
         state.mkdir(parents=True, exist_ok=True)
-        options = {
+        options = {"ProxyJump": self._options.via} if self._options.via else {}
+        options |= {
             "HostKeyAlias": machine.id[:32],
             "StrictHostKeyChecking": "accept-new",
             "UserKnownHostsFile": f'"{state / "azure_known_hosts"}"',
         }
         private = self._key_file().with_suffix("")
         return options | ({"IdentityFile": f'"{private}"'} if private.exists() else {})
+
+    def ssh_config(self, machine: Machine, host: str) -> str:
+        """Return the part of ~/.ssh/config by which ssh, and so the docker CLI, reaches a machine as this backend."""
+        lines = [f"  {name} {value}" for name, value in self.ssh_options(machine).items()]
+        return "\n".join([f"Host {host}", *lines])
 
     async def command(self, machine: Machine) -> list[str]:
         """Return the ssh command that opens a shell on a machine, with a terminal."""

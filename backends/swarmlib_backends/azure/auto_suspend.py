@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import trio
 
@@ -25,7 +25,6 @@ from swarmlib import (
     Request,
     Server,
     SwarmError,
-    TimedOut,
     Unavailable,
     Verb,
     ask,
@@ -37,11 +36,8 @@ from ..calls import LOOKS, forward, relay
 from ..enginekit.views import pong
 from .memory import PLACES, Memory
 from .power import Power
+from .readiness import until_answers
 from .spec import Body
-
-READY_SECONDS: Final = 600.0
-"""How long a machine may take from its start until its engine answers."""
-_READY_PAUSE: Final = 0.5
 
 
 @dataclass(eq=False)
@@ -216,7 +212,7 @@ class AutoSuspend(Server):
         """Start the machine if it is asleep, and return once its engine answers.
 
         Raises:
-            TimedOut: the engine does not answer within `READY_SECONDS`.
+            TimedOut: the engine does not answer within `readiness.READY_SECONDS`.
             SwarmError: Azure refuses, or fails.
         """
         if not self.asleep:
@@ -231,20 +227,5 @@ class AutoSuspend(Server):
             self._awake.set()
 
     async def answers(self) -> None:
-        """Wait until the engine answers.
-
-        Raises:
-            TimedOut: it does not answer within `READY_SECONDS`; the message names the last failure.
-        """
-        failure: SwarmError | None = None
-        with trio.move_on_after(READY_SECONDS):
-            while True:
-                try:
-                    await self._engine.call(Verb.GET, ("ping",))
-                except SwarmError as exc:
-                    failure = exc
-                    await trio.sleep(_READY_PAUSE)
-                else:
-                    return
-        why = failure.message if failure else "it said nothing"
-        raise TimedOut(f"{self.machine}: its engine did not answer within {READY_SECONDS:g} s: {why}")
+        """Wait until the engine answers, as `readiness.until_answers`."""
+        await until_answers(self._engine, self.machine)

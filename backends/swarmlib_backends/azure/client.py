@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -22,6 +22,7 @@ from azure.mgmt.resource.resources.aio import ResourceManagementClient
 
 from swarmlib import Invalid, NotFound, Unavailable
 
+from ..dockerapi.nullable import dict_of
 from .credentials import Credential
 from .failures import mapped
 from .transport import HttpxTransport
@@ -32,6 +33,8 @@ PUBLIC_CLOUD: Final = "https://management.azure.com"
 _POLL_SECONDS: Final = 5.0
 """The pause between two polls of an operation, unless ARM names one."""
 _REGISTER_SECONDS: Final = 2.0
+_REGISTER_PATIENCE: Final = 600.0
+"""How long a registration may take; then the call that needs it fails with Azure's own error."""
 _RETRIES: Final = 5
 _REPEATABLE: Final = ("HEAD", "GET", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH")
 """The methods that are repeated when Azure throttles. Its SDK leaves out PATCH, which merges tags, and so may be."""
@@ -46,11 +49,15 @@ class Registration(AsyncARMAutoResourceProviderRegistrationPolicy):
         asked = await self.next.send(self._build_next_request(initial_request, "POST", f"{where}/register?{version}"))
         if asked.http_response.status_code != 200:
             return False
-        while True:
-            found = await self.next.send(self._build_next_request(initial_request, "GET", f"{where}?{version}"))
-            if json.loads(found.http_response.text()).get("registrationState") == "Registered":
-                return True
-            await trio.sleep(_REGISTER_SECONDS)
+        with trio.move_on_after(_REGISTER_PATIENCE):
+            while True:
+                found = await self.next.send(self._build_next_request(initial_request, "GET", f"{where}?{version}"))
+                if found.http_response.status_code != 200:
+                    return False
+                if json.loads(found.http_response.text()).get("registrationState") == "Registered":
+                    return True
+                await trio.sleep(_REGISTER_SECONDS)
+        return False
 
 
 class Arm:
@@ -67,6 +74,7 @@ class Arm:
             "Microsoft.Network/publicIPAddresses": self.network.public_ip_addresses,
             "Microsoft.Network/networkSecurityGroups": self.network.network_security_groups,
             "Microsoft.Network/virtualNetworks": self.network.virtual_networks,
+            "Microsoft.DevTestLab/schedules": _ById(self, "Microsoft.DevTestLab/schedules", "2018-09-15"),
         }
 
     def id(self, group: str, kind: str, name: str) -> str:
@@ -166,8 +174,7 @@ class Arm:
         body = {"operation": operation, "properties": {"tags": dict(tags)}}
         begin = partial(self.resources.tags.begin_update_at_scope, id, body, retry_on_methods=_REPEATABLE)
         changed = await self.finished(begin)
-        found: Body = (changed.get("properties") or {}).get("tags") or {}
-        return found
+        return dict_of(dict_of(changed.get("properties")).get("tags"))
 
     async def fetch(self, url: str) -> bytes:
         """Return the content at a URL that needs no token.
@@ -180,6 +187,30 @@ class Arm:
         if answer.status_code != 200:
             raise Unavailable(f"{url.partition('?')[0]} answered {answer.status_code}")
         return answer.content
+
+    def websocket(self, url: str) -> AbstractAsyncContextManager[trio.abc.Stream]:
+        """Open a WebSocket (see `HttpxTransport.websocket`)."""
+        return self._transport.websocket(url)
+
+
+class _ById:
+    """The operations on a type for which there is no client of its own: those for resources of every type."""
+
+    def __init__(self, arm: Arm, kind: str, version: str) -> None:
+        self._arm = arm
+        self._kind = kind
+        self._version = version
+        self._operations = arm.resources.resources
+
+    def get(self, group: str, name: str) -> Any:
+        return self._operations.get_by_id(self._arm.id(group, self._kind, name), api_version=self._version)
+
+    def begin_create_or_update(self, group: str, name: str, body: Body) -> Any:
+        id = self._arm.id(group, self._kind, name)
+        return self._operations.begin_create_or_update_by_id(id, body, api_version=self._version)
+
+    def begin_delete(self, group: str, name: str) -> Any:
+        return self._operations.begin_delete_by_id(self._arm.id(group, self._kind, name), api_version=self._version)
 
 
 def parts(id: str) -> tuple[str, str, str]:

@@ -31,14 +31,16 @@ from ..docker import Docker
 from ..enginekit.views import pong
 from .access import Access, state_folder
 from .auto_suspend import AutoSuspend
+from .billing import status, with_address
 from .client import connected
 from .lease import Lease
 from .machines import default_spec, machines
 from .memory import Memory
 from .objects import Machine
 from .options import AzureOptions
-from .power import Power
+from .power import OFF, Power
 from .provisioning import provisioning
+from .sizes import LARGEST, sizes
 from .spec import MAKING, TAG, Body
 from .stamps import is_past
 
@@ -47,7 +49,6 @@ _log = logging.getLogger(__name__)
 _LOOKS: Final = 4
 """How many times within the `--idle` period a machine is checked."""
 _LONGEST_LOOK: Final = 15.0
-_OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
 
 
 @dataclass(eq=False)
@@ -85,10 +86,11 @@ class Engines(Provisioner):
         self._growing = trio.Lock()
         async with connected(options.subscription) as self._arm:
             self._access = Access(options, self._arm)
-            self._sizes = await self._arm.listed(self._arm.compute.virtual_machine_sizes.list(options.location))
+            self._sizes = await sizes(self._arm, options.location)
             async with provisioning(self._arm, options.group, self._access) as self._maker:
                 with ungrouped():
                     async with trio.open_nursery() as self._nursery:
+                        await self._guarded(self._admit)
                         await self._find()
                         self._check_named()
                         self._nursery.start_soon(self._suspend_idle)
@@ -136,14 +138,13 @@ class Engines(Provisioner):
         sizes += [engine.machine.size for engine in self._engines.values() if not engine.made]
         found = [self._size(size) for size in sizes]
         cpus, memory = sum(cpus for cpus, _ in found), sum(memory for _, memory in found)
-        return {"NCPU": cpus, "MemTotal": memory, "Labels": [LAST_RESORT]}
+        machines = [engine.machine for engine in self._engines.values()]
+        billing = status(machines, self._addressed)
+        return {"NCPU": cpus, "MemTotal": memory, "Labels": [LAST_RESORT], "DriverStatus": billing}
 
     def _size(self, name: str) -> tuple[int, int]:
         """Return the CPUs and the bytes of memory of a machine size; 0 if Azure doesn't know the size."""
-        for each in self._sizes:
-            if str(each.get("name", "")).lower() == name.lower():
-                return int(each["numberOfCores"]), int(each["memoryInMB"]) * 2**20
-        return 0, 0
+        return LARGEST if self._sizes is None else self._sizes.get(name.lower(), (0, 0))
 
     def at_hand(self, node: Node, /) -> bool:
         """Return whether a machine is running."""
@@ -206,6 +207,7 @@ class Engines(Provisioner):
         known = {engine.machine.arm_id.lower(): engine for engine in self._engines.values()}
         # A change of state while Azure is asked doesn't come from others.
         settled = {engine: engine.stage.asleep for engine in known.values() if not engine.stage.changing}
+        self._addressed = await with_address(self._arm, self._options.group)
         for machine in await machines(self._arm, self._options.group):
             engine = known.pop(machine.arm_id.lower(), None)
             if engine is not None:
@@ -222,10 +224,15 @@ class Engines(Provisioner):
             if not is_past(machine.tags[MAKING]):
                 return
             await self._maker.complete(machine.body)
-        await self._join(machine, asleep=machine.power in _OFF)
+        await self._join(machine, asleep=machine.power in OFF)
 
     def _is_engine(self, machine: Machine) -> bool:
         return machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self._options.vm)
+
+    async def _admit(self) -> None:
+        """Let this machine's address reach the existing machines, if new ones may be made: it may have changed."""
+        if self._options.max:
+            await self._maker.admit(default_spec(self._options, "any", self._access, engine=True))
 
     def _check_named(self) -> None:
         """Raise NotFound if a machine that `--vm` names doesn't exist. Machines selected by a tag may appear later."""
@@ -237,10 +244,11 @@ class Engines(Provisioner):
         """Note what others say of a machine, and that somebody else has switched it off (as Azure does with spot
         machines), or on.
         """
+        engine.machine = machine
         engine.stage.power.lease.see(machine.tags)
         if engine.stage.changing or was_asleep is not engine.stage.asleep:
             return
-        if machine.power in _OFF and not was_asleep:
+        if machine.power in OFF and not was_asleep:
             engine.stage.lost()
         elif machine.running and was_asleep:
             self._nursery.start_soon(self._guarded, engine.stage.wake)

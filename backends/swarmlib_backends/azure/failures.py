@@ -20,6 +20,8 @@ _ADVICE: Final = {
     "AuthorizationFailed": "get a role such as Contributor for the resource group",
     "InvalidAuthenticationToken": "log in again",
     "ExpiredAuthenticationToken": "log in again",
+    "RequestDisallowedByPolicy": "the message names the policy; --tag sets tags of all resources, and --private with"
+    " --network leaves out public addresses",
     "SkuNotAvailable": "choose another --size, --location or --zone",
     "AllocationFailed": "try again later, or choose another --size, --location or --zone",
     "ZonalAllocationFailed": "try again later, or choose another --zone",

@@ -64,36 +64,29 @@ class Lease:
         return bool(self._said_by_others(_USE))
 
     async def hold(self) -> bool:
-        """Say that this swarmd uses the machine, unless that was said not long ago.
+        """Say that this swarmd uses the machine, once no other one is deallocating it; return whether that was new.
 
-        Return False if another swarmd is deallocating the machine, once that has ended. If Azure does not take the tag,
-        the machine is used without a lease, and a warning is logged.
+        It is not new if it was said not long ago. If Azure does not take the tag, the machine is used without a lease,
+        and a warning is logged.
         """
         async with self._lock:
             if trio.current_time() < self._renew_at:
-                return True
+                return False
             try:
-                return await self._set_use()
+                with trio.move_on_after(_OFF_SECONDS):
+                    while not await self._is_set_alone():  # noqa: ASYNC110 - only asking shows what others do
+                        await trio.sleep(patience.SETTLE_SECONDS)
+                self._renew_at = trio.current_time() + LEASE_SECONDS / 2
             except SwarmError as exc:
                 self._renew_at = trio.current_time() + LEASE_SECONDS / 10
                 name = self._machine.rpartition("/")[2]
                 _log.warning("%s has no lease, so that another swarmd may deallocate it: %s", name, exc.message)
-                return True
+            return True
 
     async def renew(self) -> None:
         """Renew the lease, if there is one."""
         if self._use in self._own:
             await self.hold()
-
-    async def _set_use(self) -> bool:
-        """Set the tag, and wait while others deallocate the machine; return whether there was no need to wait."""
-        waited = False
-        with trio.move_on_after(_OFF_SECONDS):
-            while not await self._is_set_alone():
-                waited = True
-                await trio.sleep(patience.SETTLE_SECONDS)
-        self._renew_at = trio.current_time() + LEASE_SECONDS / 2
-        return not waited
 
     async def _is_set_alone(self) -> bool:
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import trio
 
-from swarmlib import Denied, NotFound
+from swarmlib import Denied
 
 from . import cloudinit
 from .access import Access
@@ -16,31 +17,43 @@ from .objects import Machine
 from .options import AzureOptions
 from .spec import TAG, Body, Spec
 
+_FEW: Final = 10
+"""Up to how many machines are asked for their states one by one; and how many at the same time."""
+
 
 async def machines(arm: Arm, group: str) -> list[Machine]:
-    """List the machines of a group with their power states, by two requests however many machines there are.
+    """List the machines of a group with their power states.
 
-    One list has the machines, the other their states. Both are requested at once, so a machine that has just come or
-    gone may be in one of them only; it is shown if it is in the first.
+    A few machines are asked for their states one by one. The states of many come by one list, of all machines of the
+    subscription; who may not read that gets them one by one, too.
     """
-    bodies: list[Body] = []
+    found = await arm.listed_in(arm.compute.virtual_machines, group)
+    views = await (_each_view(arm, found) if len(found) <= _FEW else _all_views(arm, found))
+    return [Machine.of(each, views.get(str(each["id"]).lower())) for each in found]
+
+
+async def _all_views(arm: Arm, machines: Sequence[Body]) -> Mapping[str, Body]:
+    try:
+        found = await arm.listed(arm.compute.virtual_machines.list_all(status_only="true"))
+    except Denied:
+        return await _each_view(arm, machines)
+    return {str(each["id"]).lower(): each for each in found}
+
+
+async def _each_view(arm: Arm, machines: Sequence[Body]) -> Mapping[str, Body]:
+    """Return the machines with their states; one that has gone meanwhile is left out."""
     views: dict[str, Body] = {}
-    operations = arm.compute.virtual_machines
+    limiter = trio.CapacityLimiter(_FEW)
 
-    async def list_bodies() -> None:
-        try:
-            bodies.extend(await arm.listed(operations.list(group)))
-        except NotFound:
-            return  # without the group there are no machines
-
-    async def list_views() -> None:
-        for each in await arm.listed(operations.list_all(status_only="true")):
-            views[each["id"].lower()] = each
+    async def ask(id: str) -> None:
+        async with limiter:
+            if (found := await arm.find(id, expand="instanceView")) is not None:
+                views[id.lower()] = found
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(list_bodies)
-        nursery.start_soon(list_views)
-    return [Machine.of(each, views.get(each["id"].lower())) for each in bodies]
+        for each in machines:
+            nursery.start_soon(ask, str(each["id"]))
+    return views
 
 
 def check_ours(options: AzureOptions, machine: Machine) -> None:
@@ -61,6 +74,7 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         Invalid: there is no ssh key, or the file for cloud-init can't be read.
     """
     tls = engine and options.reach == "tls"
+    tags = dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag)
     docker = [cloudinit.docker(options.admin, _engine_labels(options), tls=tls)] if engine else []
     return Spec(
         name=name,
@@ -77,9 +91,11 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         admin=options.admin,
         key=access.public_key(),
         tls=tls,
+        max_hours=options.max_hours,
         cloud_init=(*docker, *([cloudinit.read(Path(options.cloud_init))] if options.cloud_init else [])),
         role="engine" if engine else "workload",
-        tags=dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag),
+        tags=tags,
+        shared_tags=tags,
     )
 
 

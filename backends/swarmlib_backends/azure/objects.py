@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from swarmlib import Request
 
+from ..dockerapi.ages import human
 from ..dockerapi.values import NEVER
 from ..enginekit.filters import FILTERS, Filter, chosen, one_of
 from ..enginekit.views import counted
-from .spec import TAG, Body, part, parts, tags_of
+from .spec import IMAGES, STARTED, TAG, Body, part, parts, tags_of
 
 _STATES: Final[Mapping[str, str]] = {
     "starting": "restarting",
@@ -31,7 +33,6 @@ _TEXTS: Final[Mapping[str, str]] = {
     "removing": "Removal In Progress",
     "dead": "Dead",
     "restarting": "Restarting (0) starting",
-    "running": "Up",
     "": "Created",
 }
 
@@ -42,11 +43,14 @@ class Machine:
 
     body: Body
     power: str
+    changed: float = 0.0
+    """When the last operation on it ended, in seconds since the epoch; 0 if unknown."""
 
     @classmethod
     def of(cls, body: Body, view: Body | None = None) -> Machine:
         """Return the machine of a body that has its instance view, or whose instance view is in another body."""
-        return cls(body, power_of(part(view or body, "properties", "instanceView")))
+        shown = part(view or body, "properties", "instanceView")
+        return cls(body, power_of(shown), _changed(shown))
 
     @property
     def name(self) -> str:
@@ -92,6 +96,16 @@ class Machine:
         return ":".join(words) or str(reference.get("id", ""))
 
     @property
+    def image_name(self) -> str:
+        """The short name of the machine's image, if it has one; else as `image`."""
+        return next((name for name, urn in IMAGES.items() if urn == self.image), self.image)
+
+    @property
+    def started(self) -> float:
+        """When swarmlib last started the machine, in seconds since the epoch; else, when it was created."""
+        return _seconds_or_0(self.tags.get(STARTED, "")) or self.created
+
+    @property
     def size(self) -> str:
         """The machine's size."""
         return str(part(self.body, "properties", "hardwareProfile").get("vmSize", ""))
@@ -119,7 +133,7 @@ def kept(machine: Body) -> list[str]:
 
 _FILTERS: Final[Mapping[str, Filter[Machine]]] = {
     **FILTERS,
-    "ancestor": one_of(lambda each, image: each.image == image),
+    "ancestor": one_of(lambda each, image: image in (each.image, each.image_name)),
 }
 
 
@@ -137,6 +151,18 @@ def power_of(view: Body) -> str:
     return next((code.partition("/")[2] for code in codes if code.startswith("PowerState/")), "")
 
 
+def _seconds_or_0(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError:
+        return 0.0  # anybody can write a tag
+
+
+def _changed(view: Body) -> float:
+    """Return the time of the last operation in an instance view; 0 if it has none."""
+    return max((_seconds_or_0(str(each.get("time") or "")) for each in parts(view, "statuses")), default=0.0)
+
+
 def listed(machines: Iterable[Machine], request: Request) -> list[Body]:
     """Return the summaries of the machines that a list request selects, the newest first.
 
@@ -152,8 +178,8 @@ def summary(machine: Machine) -> Body:
     return {
         "Id": machine.id,
         "Names": [f"/{machine.name}"],
-        "Image": machine.image,
-        "ImageID": machine.image,
+        "Image": machine.image_name,
+        "ImageID": _image_id(machine),
         "Command": machine.size,
         "Created": int(machine.created),
         "State": machine.status or "created",
@@ -170,8 +196,18 @@ def summary(machine: Machine) -> Body:
 def _text(machine: Machine) -> str:
     if machine.status == "exited":
         billed = "deallocated" if machine.power == "deallocated" else "stopped, but allocated and billed"
-        return f"Exited (0) {billed}"
+        return f"Exited (0) {_ago(machine.changed)}{billed}"
+    if machine.running:
+        return f"Up {human(time.time() - machine.started)[0]}"
     return _TEXTS[machine.status]
+
+
+def _ago(at: float) -> str:
+    return f"{human(time.time() - at)[0]} ago, " if at else ""
+
+
+def _image_id(machine: Machine) -> str:
+    return f"sha256:{hashlib.sha256(machine.image.encode()).hexdigest()}"
 
 
 def inspect(machine: Machine, public: str, private: str) -> Body:
@@ -183,7 +219,7 @@ def inspect(machine: Machine, public: str, private: str) -> Body:
         "Path": "",
         "Args": [],
         "State": state(machine),
-        "Image": machine.image,
+        "Image": _image_id(machine),
         "Name": f"/{machine.name}",
         "RestartCount": 0,
         "Driver": "azure",
@@ -191,7 +227,7 @@ def inspect(machine: Machine, public: str, private: str) -> Body:
         "Mounts": [],
         "Config": {
             "Hostname": part(machine.body, "properties", "osProfile").get("computerName", machine.name),
-            "Image": machine.image,
+            "Image": machine.image_name,
             "Labels": machine.tags,
             "Tty": True,  # a serial console has no second stream
             "OpenStdin": True,
@@ -217,18 +253,23 @@ def state(machine: Machine) -> Body:
         "Pid": 0,
         "ExitCode": 0,
         "Error": "",
-        "StartedAt": str(machine.body["properties"].get("timeCreated") or NEVER),
-        "FinishedAt": NEVER,
+        "StartedAt": _rfc3339(machine.started),
+        "FinishedAt": _rfc3339(machine.changed) if status == "exited" else NEVER,
     }
 
 
-def info(machines: Iterable[Machine], name: str) -> Body:
-    """Return the description of the service, with its number of machines."""
+def _rfc3339(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z") if at else NEVER
+
+
+def info(machines: Iterable[Machine], name: str, status: list[list[str]]) -> Body:
+    """Return the description of the service, with its number of machines, and lines about them."""
     return {
         "ID": name,
         "Name": name,
         "ServerVersion": "azure",
         "Driver": "azure",
+        "DriverStatus": status,
         "OperatingSystem": "Azure virtual machines",
         "OSType": "linux",
         "Architecture": "x86_64",

@@ -28,6 +28,10 @@ class AzureOptions:
     vm_idle: Duration | None = option(
         "like --idle, for machines given by --vm (default: never deallocate them)", default=None
     )
+    max_hours: int = option(
+        "have Azure deallocate a machine N hours (at most 23) after its start, whatever runs on it (default: never)",
+        default=0,
+    )
     slots: int = option("run at most N containers on a machine; 0: as many as fit into its memory", default=0)
     size: str = option("size of new machines", default="Standard_B2s")
     image: str = option("image of new machines: ubuntu, debian or PUBLISHER:OFFER:SKU:VERSION", default="ubuntu")
@@ -45,6 +49,7 @@ class AzureOptions:
     admin: str = option("admin user of new machines", default="swarm", metavar="USER")
     ssh_key: str = option("public key of the admin user (default: the first one in ~/.ssh)", default="", metavar="FILE")
     cloud_init: str = option("configuration for cloud-init, merged with swarmlib's own", default="", metavar="FILE")
+    via: str = option("jump host, to reach machines by ssh at their private addresses", default="", metavar="USER@HOST")
     allow: list[str] = option(
         "address or network that may connect (default: only this machine)", default=[], metavar="ADDRESS"
     )
@@ -63,6 +68,10 @@ class AzureOptions:
             raise Invalid("--slots must be 0 or more")
         if self.disk < 0:
             raise Invalid("--disk must be 0 or more")
+        if not 0 <= self.max_hours <= 23:
+            raise Invalid("--max-hours must be from 0 to 23")
+        if self.via and self.reach != "ssh":
+            raise Invalid("--via requires --reach ssh")
         if self.poll <= 0:
             raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from swarmlib import UNSENT, NotFound, Unavailable
 
 from .client import Arm
 from .lease import Lease
 from .objects import Machine
+from .shutdown import note_start
+
+OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
+"""The states of a machine whose engine can't answer until it is started."""
 
 
 class Power:
@@ -34,6 +39,7 @@ class Power:
         except NotFound as exc:
             text = f"{self._machine.name} no longer exists: {exc.message}"
             raise Unavailable(text, details={UNSENT: True}) from exc
+        await note_start(self._arm, self._group, self._machine)
 
     async def off(self, ready: Callable[[], bool]) -> bool:
         """Deallocate the machine, unless another swarmd uses it; return whether that was done.
@@ -48,5 +54,8 @@ class Power:
         return True
 
     async def claim(self) -> bool:
-        """Say that this swarmd uses the machine; return False if another one is deallocating it, or just did."""
-        return await self.lease.hold()
+        """Say that this swarmd uses the machine; return False if it is off, because another one has deallocated it."""
+        if not await self.lease.hold():
+            return True
+        found = await self._arm.find(self._machine.arm_id, expand="instanceView")
+        return found is None or Machine.of(found).power not in OFF

@@ -9,40 +9,23 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeAlias
-from uuid import uuid4
+from typing import Final, TypeAlias
 
 import trio
-from azure.core import MatchConditions
 
 from swarmlib import CLEANUP_SECONDS, Conflict, SwarmError
 from swarmlib.errors import ungrouped
 
 from . import patience
-from . import spec as specs
 from .access import Access
+from .attempt import Attempt
 from .client import Arm
+from .firewall import Firewall
 from .removal import Left, Remover, Say
-from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SECURITY_GROUPS, SHARED, kind_of
-from .rollback import Rollback, Rollbacks
-from .spec import (
-    ATTEMPT,
-    MADE,
-    MAKING,
-    MAKING_SECONDS,
-    NETWORK,
-    REACH,
-    SPEC,
-    SUBNET,
-    TAG,
-    VM,
-    Body,
-    Spec,
-    ip_name,
-    nic_name,
-    tags_of,
-)
-from .stamps import stamp
+from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
+from .rollback import Rollbacks
+from .shutdown import schedule_name
+from .spec import MAKING, MAX_HOURS, NETWORK, SPEC, TAG, Body, Spec, ip_name, nic_name, tags_of
 
 _ATTEMPTS: Final = 3
 _VANISHED: Final = frozenset(
@@ -85,6 +68,7 @@ class Maker:
         address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
         group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
         own = [self.id(INTERFACES, spec.nic_name), self.id(MACHINES, spec.name)]
+        own += [self.id(SCHEDULES, schedule_name(spec.name))] if spec.max_hours else []
         return [group, *shared, self.id(SECURITY_GROUPS, NETWORK), *address, *own]
 
     # Creation.
@@ -102,6 +86,7 @@ class Maker:
         """
         for attempt in range(_ATTEMPTS):
             if (found := await self._existing(spec)) is not None:
+                await self.admit(spec)
                 await serves(found)
                 return await self.complete(found)
             try:
@@ -134,111 +119,24 @@ class Maker:
         return None
 
     async def _attempt(self, spec: Spec, serves: Check) -> Body:
-        rollback = Rollback(uuid4().hex)
+        attempt = Attempt(self.arm, self.group, self._access, self._say, spec)
         try:
             with ungrouped():
-                body = await self._steps(spec, rollback)
+                body = await attempt.run(partial(self._existing, spec))
                 await serves(body)
                 return await self.complete(body)
         except BaseException as exc:
-            self.rollbacks.begin(rollback)
+            self.rollbacks.begin(attempt.rollback)
             if isinstance(exc, SwarmError):
-                await (rollback.ended if self._patient else rollback.tried).wait()
-                raise _with_left(exc, rollback.left) from exc.__cause__
+                await (attempt.rollback.ended if self._patient else attempt.rollback.tried).wait()
+                raise _with_left(exc, attempt.rollback.left) from exc.__cause__
             raise
 
-    async def _steps(self, spec: Spec, rollback: Rollback) -> Body:
-        tags = {TAG: spec.role, MADE: stamp(), VM: spec.name, ATTEMPT: rollback.attempt}
-        allowed = await self._access.allowed()  # may fail, so it comes before anything is created
-        await self._ensure_group(spec.location, rollback)
-        group, network = self.id(SECURITY_GROUPS, NETWORK), self.id(NETWORKS, NETWORK)
-        address = "" if spec.private else self.id(ADDRESSES, spec.ip_name)
-        shared = {TAG: "shared", MADE: tags[MADE]}
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ensure_security_group, group, spec, allowed, shared, rollback)
-            if not spec.network:
-                nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, shared), rollback)
-            if address:
-                nursery.start_soon(self._put, address, spec.address(tags), rollback)
-        subnet = self._subnet(spec.network) if spec.network else f"{network}/subnets/{SUBNET}"
-        nic = self.id(INTERFACES, spec.nic_name)
-        await self._put(nic, spec.interface(subnet, group, address, tags), rollback)
-        whole = await self._access.certified(spec, nic) if spec.tls else spec
-        # The certificates are not part of the comparison: they differ each time.
-        told = {SPEC: spec.hash, MAKING: stamp(MAKING_SECONDS)} | ({REACH: "tls"} if spec.tls else {})
-        return await self._put_machine(spec, whole.machine(nic, tags | told), rollback)
-
-    def _subnet(self, named: str) -> str:
-        if named.startswith("/"):
-            return named
-        network, _, subnet = named.partition("/")
-        return f"{self.id(NETWORKS, network)}/subnets/{subnet or 'default'}"
-
-    async def _ensure_group(self, location: str, rollback: Rollback) -> None:
-        if await self.arm.group(self.group) is None:
-            rollback.unanswered.add(self.group)
-            await self.arm.put_group(self.group, {"location": location, "tags": {TAG: "shared", MADE: stamp()}})
-            rollback.unanswered.discard(self.group)
-
-    async def _ensure_shared(self, id: str, body: Body, rollback: Rollback) -> Body:
-        found = await self.arm.find(id)
-        if found is not None:
-            _check_ours(id, found)
-            if found["properties"].get("provisioningState") == "Succeeded":
-                return found
-        return await self._put_told(id, body, rollback)
-
-    async def _ensure_security_group(
-        self, id: str, spec: Spec, allowed: list[str], tags: dict[str, str], rollback: Rollback
-    ) -> None:
-        found = await self._ensure_shared(id, specs.security_group(spec.location, allowed, spec.port, tags), rollback)
-        rules = specs.parts(found["properties"], "securityRules")
-        known = {specs.opened(each) for each in rules}
-        taken = max((int(each["properties"]["priority"]) for each in rules), default=999)
-        operations = self.arm.network.security_rules
-        for number, source in enumerate([each for each in allowed if (each, str(spec.port)) not in known], taken - 999):
-            rule = specs.rule(number, source, spec.port)
-            begin = partial(operations.begin_create_or_update, self.group, NETWORK, rule["name"], rule)
-            await self.arm.finished(begin)
-
-    async def _put(self, id: str, body: Body, rollback: Rollback) -> Body:
-        """Create a resource of this machine alone; one that a crashed attempt has left is taken over.
-
-        Raises:
-            Conflict: the resource exists, and is not swarmlib's.
-        """
-        found = await self.arm.find(id)
-        if found is not None:
-            _check_ours(id, found)
-        return await self._put_told(id, body, rollback)
-
-    async def _put_machine(self, spec: Spec, body: Body, rollback: Rollback) -> Body:
-        new = {"etag": "*", "match_condition": MatchConditions.IfMissing}
-        id = self.id(MACHINES, spec.name)
-        try:
-            return await self._put_told(id, body, rollback, **new)
-        except Conflict as exc:
-            if exc.details.get("azure") not in ("PreconditionFailed", "ConditionNotMet"):
-                raise
-            found = await self._existing(spec)  # another swarmd was faster
-            if found is None:
-                raise
-            return found
-
-    async def _put_told(self, id: str, body: Body, rollback: Rollback, **options: Any) -> Body:
-        if kind_of(id) not in SHARED:
-            rollback.made.append(id)
-        rollback.unanswered.add(id)
-        self._say(id, "making")
-        try:
-            found = await self.arm.put(id, body, **options)
-        except SwarmError as exc:
-            if "azure" in exc.details:
-                rollback.unanswered.discard(id)
-            raise
-        rollback.unanswered.discard(id)
-        self._say(id, "made")
-        return found
+    async def admit(self, spec: Spec) -> None:
+        """Let the addresses that are allowed now reach the existing machines of the group, and no earlier ones."""
+        if (allowed := await self._access.allowed(private=spec.private)) is not None:
+            firewall = Firewall(self.arm, self.group, self._access.user_id())
+            await firewall.admit_to_existing(allowed, spec.port)
 
     # Removal.
 
@@ -256,6 +154,7 @@ class Maker:
             return {}
         name = str(machine["name"])
         own = [id, self.id(INTERFACES, nic_name(name)), self.id(ADDRESSES, ip_name(name))]
+        own += [self.id(SCHEDULES, schedule_name(name))] if MAX_HOURS in tags_of(machine) else []
         return {**await self._remover.remove(own), **await self._remover.collect()}
 
 
@@ -278,12 +177,6 @@ async def provisioning(
                     scope.shield = True
                     await maker.rollbacks.settle()
                 nursery.cancel_scope.cancel()
-
-
-def _check_ours(id: str, found: Body) -> None:
-    """Raise Conflict if a resource was not made by swarmlib."""
-    if TAG not in tags_of(found):
-        raise Conflict(f"{id} exists and was not made by swarmlib: choose another name for the machine, or --network")
 
 
 def _with_left(exc: SwarmError, left: Sequence[str]) -> SwarmError:

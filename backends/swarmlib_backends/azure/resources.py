@@ -14,7 +14,8 @@ INTERFACES: Final = "Microsoft.Network/networkInterfaces"
 ADDRESSES: Final = "Microsoft.Network/publicIPAddresses"
 SECURITY_GROUPS: Final = "Microsoft.Network/networkSecurityGroups"
 NETWORKS: Final = "Microsoft.Network/virtualNetworks"
-_ORDER: Final = (MACHINES, DISKS, INTERFACES, ADDRESSES, SECURITY_GROUPS, NETWORKS)
+SCHEDULES: Final = "Microsoft.DevTestLab/schedules"
+_ORDER: Final = (MACHINES, SCHEDULES, DISKS, INTERFACES, ADDRESSES, SECURITY_GROUPS, NETWORKS)
 """The order of removal: nothing is removed before the things that use it."""
 SHARED: Final = (SECURITY_GROUPS, NETWORKS)
 """The kinds that the machines of a group share."""

@@ -29,6 +29,10 @@ ATTEMPT: Final = f"{TAG}.attempt"
 MAKING: Final = f"{TAG}.making"
 """The tag of a machine that is not complete yet; its value is the time until which its creation may take."""
 MAKING_SECONDS: Final = 1200.0
+STARTED: Final = f"{TAG}.started"
+"""The tag that says when swarmlib last started a machine."""
+MAX_HOURS: Final = f"{TAG}.max-hours"
+"""The tag of a machine that Azure deallocates after so many hours."""
 VM: Final = f"{TAG}.vm"
 REACH: Final = f"{TAG}.reach"
 """The tag of a machine whose engine is not reached by ssh; its value is tls."""
@@ -100,7 +104,8 @@ class Spec:
     image: a URN (publisher:offer:sku:version) or a short name of `IMAGES`. disk: GB; 0 is the image's own size. zone:
     1, 2 or 3; "" for any. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for swarmlib's own.
     private: no public address. identity: "system", or the id of a user-assigned one; "" for none. key: the ssh public
-    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of its cloud-init data.
+    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of its cloud-init data. max_hours:
+    after how many hours Azure deallocates it; 0 for never.
     """
 
     name: str
@@ -118,8 +123,10 @@ class Spec:
     key: str = ""
     tls: bool = False
     cloud_init: tuple[bytes, ...] = field(default=(), repr=False)  # may hold secrets
+    max_hours: int = 0
     role: str = "workload"
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    shared_tags: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -154,6 +161,7 @@ class Spec:
         told = {each.name: getattr(self, each.name) for each in fields(self)}
         data = custom_data(self.cloud_init)
         told |= {"cloud_init": hashlib.sha256(data).hexdigest(), "tags": dict(sorted(self.tags.items()))}
+        del told["shared_tags"]  # the options' tags, which `tags` has too
         return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property
@@ -216,7 +224,8 @@ class Spec:
     def address(self, tags: Mapping[str, str]) -> Body:
         """Return the body of the public address. Azure no longer creates Basic ones."""
         properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
-        return {"location": self.location, "tags": dict(tags), "sku": {"name": "Standard"}, "properties": properties}
+        tags = {**self.tags, **tags}
+        return {"location": self.location, "tags": tags, "sku": {"name": "Standard"}, "properties": properties}
 
     def interface(self, subnet: str, security_group: str, address: str, tags: Mapping[str, str]) -> Body:
         """Return the body of the interface; address: the id of its public address, or "" for none."""
@@ -227,43 +236,37 @@ class Spec:
             "ipConfigurations": [{"name": "ip", "properties": ip}],
             "networkSecurityGroup": {"id": security_group},
         }
-        return {"location": self.location, "tags": dict(tags), "properties": properties}
+        return {"location": self.location, "tags": {**self.tags, **tags}, "properties": properties}
 
 
 def network(location: str, tags: Mapping[str, str]) -> Body:
     """Return the body of the shared network."""
-    subnets = [{"name": SUBNET, "properties": {"addressPrefix": "10.86.0.0/20"}}]
+    # Machines reach the Internet by their public addresses alone: what Azure does by default depends on API versions.
+    subnets = [{"name": SUBNET, "properties": {"addressPrefix": "10.86.0.0/20", "defaultOutboundAccess": False}}]
     properties = {"addressSpace": {"addressPrefixes": ["10.86.0.0/16"]}, "subnets": subnets}
     return {"location": location, "tags": dict(tags), "properties": properties}
 
 
-def security_group(location: str, allowed: list[str], port: int, tags: Mapping[str, str]) -> Body:
-    """Return the body of the shared security group: one port is open to the allowed addresses, and nothing else."""
-    rules = [rule(number, source, port) for number, source in enumerate(allowed)]
-    return {"location": location, "tags": dict(tags), "properties": {"securityRules": rules}}
+def rule_prefix(port: int, user: str) -> str:
+    """Return how the names of a user's rules for a port begin."""
+    return f"{'ssh' if port == SSH_PORT else 'docker'}-{user}-"
 
 
-def rule(number: int, source: str, port: int) -> Body:
-    """Return the rule that opens a port to a source."""
+def rule(priority: int, source: str, port: int, user: str) -> Body:
+    """Return the rule of a user that opens a port to a source."""
     return {
-        "name": f"{'ssh' if port == SSH_PORT else 'docker'}-{re.sub('[^a-zA-Z0-9]', '-', source)}",
+        "name": f"{rule_prefix(port, user)}{re.sub('[^a-zA-Z0-9]', '-', source)}",
         "properties": {
             "protocol": "Tcp",
             "access": "Allow",
             "direction": "Inbound",
-            "priority": 1000 + number,
+            "priority": priority,
             "sourceAddressPrefix": source,
             "sourcePortRange": "*",
             "destinationAddressPrefix": "*",
             "destinationPortRange": str(port),
         },
     }
-
-
-def opened(rule: Body) -> tuple[str, str]:
-    """Return the source and the port of a rule."""
-    properties = rule["properties"]
-    return str(properties.get("sourceAddressPrefix")), str(properties.get("destinationPortRange"))
 
 
 def _identity(identity: str) -> Body:

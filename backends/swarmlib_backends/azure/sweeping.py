@@ -8,10 +8,10 @@ from typing import Final
 
 from . import stamps
 from .client import Arm
-from .resources import ADDRESSES, INTERFACES, NETWORKS, SECURITY_GROUPS
+from .resources import ADDRESSES, INTERFACES, NETWORKS, SCHEDULES, SECURITY_GROUPS
 from .spec import MADE, MAKING, TAG, VM, Body, tags_of
 
-_OWN: Final = frozenset({INTERFACES.lower(), ADDRESSES.lower()})
+_OWN: Final = frozenset({INTERFACES.lower(), ADDRESSES.lower(), SCHEDULES.lower()})
 _SHARED: Final = frozenset({NETWORKS.lower(), SECURITY_GROUPS.lower()})
 
 

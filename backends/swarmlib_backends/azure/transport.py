@@ -10,8 +10,8 @@ Clients and credentials that are used side by side may share one transport, and 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final, Self, cast
 
@@ -28,15 +28,20 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 # azure-core's base class for the responses of transports; its own three transports use it, too.
 from azure.core.rest._http_response_impl_async import AsyncHttpResponseImpl
+from wsproto.utilities import generate_accept_token, generate_nonce
+
+from swarmlib import BadAnswer, Unavailable
 
 from ..http.handshakes import closing_unfinished
 from ..http.one_piece import OnePiece
 from ..http.received import why
+from ..http.upgraded import NetworkStream
 
 CONNECT_SECONDS: Final = 20.0
 READ_SECONDS: Final = 75.0
 """ARM itself gives up on a request after 60 s."""
 _BLOCK_SIZE: Final = 64 * 1024
+_SWITCHING: Final = 101
 
 
 class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
@@ -94,6 +99,37 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
                 if not stream:
                     await answer.read()
         return answer
+
+    @asynccontextmanager
+    async def websocket(self, url: str) -> AsyncGenerator[trio.abc.Stream]:
+        """Give the connection to a WebSocket after its handshake, for the time of the context.
+
+        url: wss://…
+
+        Raises:
+            Unavailable: it can't be reached. BadAnswer: it answers with something else.
+        """
+        nonce = generate_nonce()
+        asked = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": nonce.decode(),
+        }
+        timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        host = httpx.URL(url).host
+        async with AsyncExitStack() as stack:
+            extensions = await stack.enter_async_context(closing_unfinished())
+            address = url.replace("wss", "https", 1)
+            call = self._client.stream("GET", address, headers=asked, timeout=timeout, extensions=extensions)
+            try:
+                response = await stack.enter_async_context(call)
+            except httpx.HTTPError as exc:
+                raise Unavailable(f"can't open a WebSocket to {host}: {why(exc)}") from exc
+            accepted = response.headers.get("Sec-WebSocket-Accept")
+            if response.status_code != _SWITCHING or accepted != generate_accept_token(nonce).decode():
+                raise BadAnswer(f"{host} answered {response.status_code} where a WebSocket was asked for")
+            yield NetworkStream(response, host)
 
 
 class _Answer(AsyncHttpResponseImpl):

@@ -33,6 +33,7 @@ from ..enginekit.refusals import no_such_place, still_runs
 from ..enginekit.views import pong
 from . import objects
 from .access import Access, Shell
+from .billing import status, with_address
 from .client import connected
 from .events import Events
 from .machines import check_ours, default_spec, machines
@@ -41,7 +42,8 @@ from .options import AzureOptions
 from .provisioning import provisioning
 from .removal import named
 from .resources import MACHINES
-from .spec import LABEL, Body, Spec, is_reserved
+from .shutdown import note_start
+from .spec import LABEL, TAG, Body, Spec, is_reserved
 
 _CONTAINERS: Final = "containers"
 _VERSION: Final = {"Version": "azure", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
@@ -101,7 +103,9 @@ class Workloads(Server):
         """Return the state of the service or of a machine."""
         match request.path:
             case ():
-                return objects.info(await self._machines(), self.name)
+                found = await self._machines()
+                addressed = await with_address(self._arm, self.options.group)
+                return objects.info(found, self.name, status(found, addressed))
             case ("version",):
                 return _VERSION
             case ("ping",) | ("ping", "head"):
@@ -183,6 +187,8 @@ class Workloads(Server):
             await request.reply.ack(details={"status": 304})
             return
         await self._operate(machine, self._arm.compute.virtual_machines.begin_start)
+        if TAG in machine.tags:
+            await note_start(self._arm, self.options.group, machine)
 
     async def stop(self, request: Request) -> None:
         """Switch a machine off, and deallocate it to end its billing, unless `keep_allocated` asks otherwise."""

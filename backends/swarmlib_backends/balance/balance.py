@@ -180,7 +180,7 @@ class Balance(Server):
         if not request.path:
             merged["Warnings"] = [*list_of(merged["Warnings"]), *outcome.missing] or None
             if self.provisioner is not None:
-                merged |= self.provisioner.capacity()
+                merged = merge.with_capacity(merged, self.provisioner.capacity())
         await reply_merged(request, merged, outcome.missing)
 
     async def _ping(self, request: Request) -> None:

@@ -150,6 +150,12 @@ def info(parts: Parts) -> dict[str, Any]:
     return merged
 
 
+def with_capacity(merged: Mapping[str, Any], capacity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an info with what a provisioner says of the nodes that it has and could have."""
+    lines = [*list_of(merged.get("DriverStatus")), *list_of(capacity.get("DriverStatus"))]
+    return {**merged, **capacity, "DriverStatus": lines}
+
+
 def _share(item: dict[str, Any]) -> str:
     running, memory = item.get("ContainersRunning") or 0, (item.get("MemTotal") or 0) / 2**30
     held = f"{item.get('Containers') or 0} containers ({running} running), {item.get('Images') or 0} images"

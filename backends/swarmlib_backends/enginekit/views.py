@@ -7,14 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from importlib.metadata import version as version_of
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from swarmlib import Json, ReplySender
 
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
-from .container import Container
 
 VERSION: Final = version_of("swarmlib")
 _PONG: Final = [
@@ -27,7 +26,76 @@ _PONG: Final = [
 ]
 
 
-def summary(container: Container) -> dict[str, Any]:
+class Shown(Protocol):
+    """What is shown of a container. Times are seconds since the epoch, 0 for never."""
+
+    id: str
+    name: str
+    config: dict[str, Any]
+    created: float
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        ...
+
+    @property
+    def image(self) -> str:
+        """The name of its image."""
+        ...
+
+    @property
+    def command(self) -> list[str]:
+        """The words of its command."""
+        ...
+
+    @property
+    def host(self) -> dict[str, Any]:
+        """The host's side of its configuration."""
+        ...
+
+    @property
+    def network_mode(self) -> str:
+        """The network that it is shown to have."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """An engine's word for its state."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or is paused or about to be restarted."""
+        ...
+
+    @property
+    def exit_code(self) -> int:
+        """That of its last run."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """Why its last start failed."""
+        ...
+
+    @property
+    def started(self) -> float:
+        """When its last run began."""
+        ...
+
+    @property
+    def finished(self) -> float:
+        """When its last run ended."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+
+def summary(container: Shown) -> dict[str, Any]:
     """Return a container as lists show it."""
     return {
         "Id": container.id,
@@ -46,11 +114,13 @@ def summary(container: Container) -> dict[str, Any]:
     }
 
 
-def _status_text(container: Container) -> str:
+def _status_text(container: Shown) -> str:
     if container.status == "created":
         return "Created"
     if container.status == "exited":
         return f"Exited ({container.exit_code}) {_age(container.finished)} ago"
+    if container.status == "restarting":
+        return f"Restarting ({container.exit_code}) {_age(container.finished)} ago"
     return f"Up {_age(container.started)}{' (Paused)' if container.status == 'paused' else ''}"
 
 
@@ -58,13 +128,13 @@ def _age(at: float) -> str:
     return human(time.time() - at)[0]
 
 
-def state(container: Container) -> dict[str, Any]:
+def state(container: Shown) -> dict[str, Any]:
     """Return how a container is."""
     return {
         "Status": container.status,
         "Running": container.running,
         "Paused": container.status == "paused",
-        "Restarting": False,
+        "Restarting": container.status == "restarting",
         "OOMKilled": False,
         "Dead": False,
         "Pid": container.pid if container.running else 0,
@@ -75,7 +145,7 @@ def state(container: Container) -> dict[str, Any]:
     }
 
 
-def inspect(container: Container, backend: str) -> dict[str, Any]:
+def inspect(container: Shown, backend: str) -> dict[str, Any]:
     """Return all there is to know of a container of this backend."""
     command = container.command or [""]
     config = {key: value for key, value in container.config.items() if key not in ("HostConfig", "NetworkingConfig")}
@@ -97,7 +167,7 @@ def inspect(container: Container, backend: str) -> dict[str, Any]:
     }
 
 
-def check_shown(container: Container) -> None:
+def check_shown(container: Shown) -> None:
     """Raise whatever showing it would raise, while nobody can meet it in a list: afterwards all lists would fail."""
     summary(container)
     inspect(container, "")
@@ -154,7 +224,7 @@ def counted(statuses: Iterable[str]) -> dict[str, int]:
     }
 
 
-def disk_usage(containers: Iterable[Container]) -> dict[str, Any]:
+def disk_usage(containers: Iterable[Shown]) -> dict[str, Any]:
     """Return what a backend keeps that has nothing on disk."""
     return {
         "LayersSize": 0,

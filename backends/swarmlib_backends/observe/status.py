@@ -57,8 +57,8 @@ async def state(observation: Observation, desk: Desk | None) -> dict[str, Any]:
         "operations": list(_operations(observation)),
         "clients": list(islice(_clients(observation), MOST)),
         "denials": [asdict(each) for each in reversed(observation.denials)],
-        "tenants": await _offered(desk, "tenants"),
-        "held": await _offered(desk, "held"),
+        "tenants": await offered(desk, "tenants"),
+        "held": await offered(desk, "held"),
     }
 
 
@@ -106,5 +106,6 @@ def _clients(observation: Observation) -> Iterator[dict[str, Any]]:
         }
 
 
-async def _offered(desk: Desk | None, kind: str) -> list[Any]:
+async def offered(desk: Desk | None, kind: str) -> list[Any]:
+    """Return what stages offer of a kind."""
     return [] if desk is None else await desk.ask(Request(Verb.LS, (kind,))) or []

@@ -1,7 +1,10 @@
 """Azure's virtual machines as engines: real dockerd and sshd behind a fake ARM, made when needed and put to sleep."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +20,7 @@ from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.support.azure.backend import lead, until_nothing_is_left
 from tests.support.azure.machines import RealMachines, written_files
 from tests.support.azure.sdk import machine_body, opened
-from tests.support.engines import Engine, docker, engine, swarmd
+from tests.support.engines import Engine, busybox_tar, docker, engine, swarmd
 
 pytestmark = pytest.mark.engine
 
@@ -249,6 +252,62 @@ async def test_two_swarmd_that_grow_at_once_make_no_more_machines_than_they_may(
     assert await power_now(cloud) == "running"  # and there is no second one
 
 
+async def test_a_machine_is_not_switched_off_under_what_another_swarmd_sends_to_it(
+    cloud: FakeArm, local: Engine
+) -> None:
+    tar = busybox_tar()
+    chain = f"balance (local=docker {local.host}) (azure=azure --group prod --allow 192.0.2.1 --max 1 --idle 20s)"
+    async with in_thread(swarmd(chain)) as first:
+
+        async def run(*words: str) -> None:
+            done = await trio.to_thread.run_sync(lambda: docker(first.host, *words))
+            assert done.returncode == 0, done.stderr
+
+        await run("create", "--name", "box", "-e", "constraint:node==azure", "--network", "none", "busybox", "true")
+        async with swarmlib.connect(azure(max=1, idle="0.2s")), trio.open_nursery() as nursery:
+            command = ["docker", "-H", first.host, "cp", "-", "box:/"]
+            copying: trio.Process = await nursery.start(partial(trio.run_process, command, stdin=subprocess.PIPE))
+            assert copying.stdin is not None
+            await copying.stdin.send_all(tar[:100_000])
+            await until_looked_at(cloud)
+            assert await power_now(cloud) == "running"
+            await copying.stdin.send_all(tar[100_000:])
+            await copying.stdin.aclose()
+            assert await copying.wait() == 0
+            await until_looked_at(cloud)
+            assert await power_now(cloud) == "running"  # it was used not long ago
+        await run("rm", "box")
+    async with swarmlib.connect(azure(max=1, idle="0.2s")):
+        await power(cloud, "deallocated")  # the first one has ended, and its lease with it
+
+
+async def test_the_command_returns_when_docker_answers_and_says_what_ssh_needs(cloud: FakeArm, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "swarmd", "azure", "create", "box", "--group", "prod", "--allow", "192.0.2.1"]
+    done = await trio.run_process(words, capture_stdout=True, capture_stderr=True)
+    (address,) = cloud.state.of_type("Microsoft.Network/publicIPAddresses")
+    host = address.properties["ipAddress"]
+    assert done.stdout.decode() == f"docker -H ssh://swarm@{host} ps\n"
+    said = done.stderr.decode()
+    assert "waiting for Docker on virtualMachines box" in said
+    config = said.partition("in ~/.ssh/config:\n")[2].partition("billed: ")[0]
+    assert config.startswith(f"Host {host}\n")
+    (tmp_path / "config").write_text(config)
+    ssh = ["ssh", "-F", str(tmp_path / "config"), "-o", "BatchMode=yes", "-l", "swarm", host, "docker", "version"]
+    version = await trio.run_process(ssh, capture_stdout=True)
+    assert b"Server" in version.stdout
+    (machine,) = cloud.state.of_type("Microsoft.Compute/virtualMachines")
+    assert "swarmlib.making" not in machine.body["tags"]
+
+
+async def until_looked_at(cloud: FakeArm) -> None:
+    """Wait until the machines have been listed often enough for one that idles to be found idle."""
+    with trio.fail_after(30):
+        for _ in range(10):
+            cloud.asked.clear()
+            while not any(each.endswith("prod/providers/Microsoft.Compute/virtualMachines") for each in cloud.asked):  # noqa: ASYNC110 - the fake is another program
+                await trio.sleep(0.02)
+
+
 async def old_machine(cloud: FakeArm, folder: Path) -> None:
     """A machine that has Docker already, and is none of swarmlib's."""
     async with opened(cloud) as sdk:
@@ -314,13 +373,14 @@ async def test_the_docker_cli_shows_virtual_machines_as_containers(cloud: FakeAr
         await run(
             "run", "-d", "--name", "web", "--label", "azure.size=Standard_D2s_v5", "--label", "tier=web", "ubuntu"
         )
-        assert await run("ps", "--format", "{{.Names}} {{.State}} {{.Status}}") == "web running Up\n"
+        shown = await run("ps", "--format", "{{.Names}} {{.Image}} {{.State}} {{.Status}}")
+        assert shown.startswith("web ubuntu running Up ")
         assert await run("inspect", "-f", "{{.Azure.properties.hardwareProfile.vmSize}}", "web") == "Standard_D2s_v5\n"
         assert await run("logs", "web") == "web login: "
         assert await run("ps", "-q", "--filter", "label=tier=db") == ""
         await run("restart", "web")
         await run("stop", "web")
-        assert "Exited (0) deallocated" in await run("ps", "-a")
+        assert "ago, deallocated" in await run("ps", "-a")
         assert await run("wait", "web") == "0\n"
         await run("start", "web")
         assert "can't have Cmd" in await run("run", "-d", "ubuntu", "ls", code=125)

@@ -115,7 +115,7 @@ def plant_around(arm: FakeArm, path: str, body: dict[str, Any]) -> None:
     wanted = [each for each in map(ResourceId.parse, references(body)) if each is not None]
     for each in [*wanted, *filter(None, [id.parent, *(each.parent for each in wanted)])]:
         properties = {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}, "addressPrefix": "172.20.0.0/16"}
-        arm.plant({"id": str(each), "location": "westus", "properties": properties})
+        arm.plant({"id": str(each), "location": body.get("location", "westus"), "properties": properties})
     arm.plant({"id": str(id), "properties": {}})
     del arm.state.resources[id.key]  # its group stays
 

@@ -14,7 +14,7 @@ from swarmlib_backends.azure import patience
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, lead, left, until_nothing_is_left
-from tests.support.azure.command import COMMAND, GROUP, run
+from tests.support.azure.command import CREATE, run
 from tests.support.azure.sdk import LOCATION, Sdk
 
 
@@ -43,6 +43,7 @@ async def test_the_command_waits_until_azure_lets_the_interface_of_a_refused_mac
 
 
 async def test_a_chain_names_what_azure_still_reserves_and_removes_it_later(led: FakeArm) -> None:
+    led.state.reserve_seconds = 1.0
     refuse_machines(led)
     async with azure() as swarm:
         with pytest.raises(Unavailable, match=r"SkuNotAvailable.*web-nic.*180 seconds.*\(it is tried again\)"):
@@ -106,7 +107,7 @@ async def interrupted(arm: FakeArm, log: Path, number: int, *faults: Fault) -> i
     hanging = [arm.faults.add(fault) for fault in faults]
     with log.open("wb") as file:
         async with trio.open_nursery() as nursery:
-            start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=file)
+            start = partial(trio.run_process, CREATE, check=False, stderr=file)
             process: trio.Process = await nursery.start(start)
             for fault in hanging:
                 await fault.hit.wait()

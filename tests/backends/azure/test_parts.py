@@ -22,6 +22,7 @@ from tests.support.azure.backend import azure, lead
     [
         ("--max -1", "0 or more"),
         ("--poll 0", "above 0"),
+        ("--max-hours 24", "from 0 to 23"),
         ("--tag owner", "NAME=VALUE"),
         ("--idle soon", "expected a number with a unit"),
         ("--vm-idle soon", "expected a number with a unit"),

@@ -16,7 +16,7 @@ from swarmd import serve
 from swarmlib import Denied
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, lead, left
-from tests.support.azure.command import COMMAND, GROUP, run
+from tests.support.azure.command import CREATE, run
 
 
 @pytest.fixture
@@ -43,7 +43,8 @@ async def test_a_machine_is_made_listed_and_removed(led: FakeArm) -> None:
     machine = next(each for each in led.state.resources.values() if each.id.type.endswith("/virtualMachines"))
     assert b"docker.io" in machine.hidden["custom_data"]
     assert (await run("create", "box", "--size", "Standard_D2s_v5"))[0] == said
-    assert (await run("ls"))[0] == "box\trunning\tStandard_D2s_v5\twesteurope\n"
+    name, power, _, *rest = (await run("ls"))[0].strip().split("\t")
+    assert (name, power, rest) == ("box", "running", ["machine+disk+address", "Standard_D2s_v5", "westeurope"])
     await run("rm", "box")
     assert left(led) == []
 
@@ -69,10 +70,10 @@ async def test_on_a_terminal_machines_are_a_table(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     chosen = command.options(["--group", "prod"])
     await command.ls(chosen, as_json=False)
-    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
-        ["name", "power", "size", "location"],
-        ["box", "running", "Standard_B2s", "westeurope"],
-    ]
+    titles, box = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert titles == ["name", "power", "since", "billed", "size", "location"]
+    assert (box[:2], box[4:]) == (["box", "running"], ["Standard_B2s", "westeurope"])
+    assert box[3].startswith("machine+disk")
 
 
 async def test_what_is_wrong_is_said_in_a_line(led: FakeArm) -> None:
@@ -86,7 +87,7 @@ async def test_what_is_wrong_is_said_in_a_line(led: FakeArm) -> None:
 async def test_what_a_killed_run_has_left_is_swept(led: FakeArm) -> None:
     hanging = led.faults.add(Fault("hang", "PUT", "*/virtualMachines/*"))
     async with trio.open_nursery() as nursery:
-        start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
+        start = partial(trio.run_process, CREATE, check=False, stderr=subprocess.DEVNULL)
         process: trio.Process = await nursery.start(start)
         await hanging.hit.wait()
         process.kill()
@@ -103,7 +104,7 @@ async def test_what_a_killed_run_has_left_is_swept(led: FakeArm) -> None:
 async def test_a_killed_creation_is_completed_by_the_same_command(led: FakeArm) -> None:
     hanging = led.faults.add(Fault("hang-halfway", "PUT", "*/virtualMachines/*"))
     async with trio.open_nursery() as nursery:
-        start = partial(trio.run_process, [*COMMAND, "create", "box", *GROUP], check=False, stderr=subprocess.DEVNULL)
+        start = partial(trio.run_process, CREATE, check=False, stderr=subprocess.DEVNULL)
         process: trio.Process = await nursery.start(start)
         await hanging.hit.wait()
         process.kill()

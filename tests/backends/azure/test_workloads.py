@@ -27,9 +27,11 @@ async def test_the_whole_life_of_a_machine(led: FakeArm) -> None:
             {"Image": "ubuntu", "Labels": {"tier": "web", "azure.size": "Standard_D2s_v5"}}, name="web"
         )
         (listed,) = await swarm.ls(all=True)
-        assert (listed.id, listed.name, listed["State"], listed["Status"]) == (web.id, "web", "running", "Up")
+        assert (listed.id, listed.name, listed["State"]) == (web.id, "web", "running")
+        assert re.fullmatch(r"Up (Less than a second|\d+ seconds?)", listed["Status"])
         assert re.fullmatch("[0-9a-f]{64}", web.id)
-        assert listed["Image"] == "Canonical:ubuntu-24_04-lts:server:latest"
+        assert (listed["Image"], listed["ImageID"][:7]) == ("ubuntu", "sha256:")
+        assert [each.name for each in await swarm.ls(filters={"ancestor": ["ubuntu"]})] == ["web"]
         assert listed["Labels"]["tier"] == "web"
         details = await swarm.get("containers", "web")
         assert details["Azure"]["properties"]["hardwareProfile"]["vmSize"] == "Standard_D2s_v5"
@@ -40,10 +42,13 @@ async def test_the_whole_life_of_a_machine(led: FakeArm) -> None:
         await web.stop()
         assert await swarm.ls() == []
         (listed,) = await swarm.ls(all=True)
-        assert (listed["State"], listed["Status"]) == ("exited", "Exited (0) deallocated")
+        assert listed["State"] == "exited"
+        assert re.fullmatch(r"Exited \(0\) .* ago, deallocated", listed["Status"])
+        stopped = (await swarm.get("containers", "web"))["State"]
+        assert stopped["StartedAt"] < stopped["FinishedAt"]
         await web.start()
         await web.stop(keep_allocated=True)
-        assert (await swarm.ls(all=True))[0]["Status"] == "Exited (0) stopped, but allocated and billed"
+        assert (await swarm.ls(all=True))[0]["Status"].endswith("ago, stopped, but allocated and billed")
         await web.set("update", body={"Labels": {"azure.size": "Standard_D4s_v5", "tier": "db"}})
         details = await swarm.get("containers", web.id[:12])
         assert details["Azure"]["properties"]["hardwareProfile"]["vmSize"] == "Standard_D4s_v5"
@@ -233,15 +238,6 @@ async def test_all_that_an_option_or_label_asks_for_is_in_the_machine(led: FakeA
         assert body["publicIPAddress"] == ""
         nic = await sdk.network.network_interfaces.get("prod", "web-nic")  # type: ignore[attr-defined]
         assert nic.ip_configurations[0].subnet.id == subnet
-
-
-async def test_the_security_group_lets_in_who_is_allowed_and_learns_of_others(led: FakeArm, sdk: object) -> None:
-    async with azure(allow=["192.0.2.1"]) as one, azure(allow=["198.51.100.0/24"]) as two:
-        await one.spawn({"Image": "ubuntu"}, name="one")
-        await two.spawn({"Image": "ubuntu"}, name="two")
-        group = await sdk.network.network_security_groups.get("prod", "swarmlib")  # type: ignore[attr-defined]
-        rules = {(rule.source_address_prefix, rule.destination_port_range) for rule in group.security_rules}
-        assert rules == {("192.0.2.1", "22"), ("198.51.100.0/24", "22")}
 
 
 async def test_changes_are_told_to_who_watches(led: FakeArm) -> None:

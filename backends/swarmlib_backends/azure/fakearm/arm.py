@@ -22,6 +22,7 @@ from .errors import ArmError
 from .faults import Fault, Faults
 from .groups import PROVIDERS
 from .resource import Resource, ResourceId
+from .roles import Role
 from .routes import OPERATION, Routes
 from .state import ArmCall, Group, State
 from .throttle import Throttle
@@ -39,6 +40,7 @@ VERSIONS: Final = {
     "Microsoft.ContainerInstance": "2023-05-01",
     "Microsoft.Network": "2024-05-01",
     "Microsoft.Resources": "2024-11-01",
+    "Microsoft.DevTestLab": "2018-09-15",
 }
 """The API versions that are supported; newer ones are answered as these."""
 
@@ -54,8 +56,8 @@ class FakeArm:
 
     url: where it listens. ca: the certificate of its authority (PEM). tls: a context for clients that trusts it. state:
     what there is in the subscription; its regions' quotas and room can be changed at any time. faults: the script of
-    failures. asked: the last requests, as "METHOD /path". violations: answers of its own that Microsoft's documents
-    don't allow: each is a bug of the fake.
+    failures. role: what the caller may do; by default everything. asked: the last requests, as "METHOD /path".
+    violations: answers of its own that Microsoft's documents don't allow: each is a bug of the fake.
     """
 
     state: State
@@ -66,6 +68,7 @@ class FakeArm:
     ca: bytes
     tls: ssl.SSLContext
     url: str = ""
+    role: Role = field(default_factory=Role)
     asked: deque[str] = field(default_factory=lambda: deque[str](maxlen=100_000))
     violations: list[str] = field(default_factory=list[str])
 
@@ -141,6 +144,7 @@ class FakeArm:
             raise ArmError(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")
         if not OPERATION.fullmatch(match[2]):
             _check_version(path, request.query.get("api-version"))
+            self.role.check(request.method, path, match[2])
         described = self.spec.find(request.method, path) if self.spec is not None else None
         if self.spec is not None and described is not None:
             _check_request(self.spec, described, request)
@@ -149,6 +153,7 @@ class FakeArm:
             found = await self._routes.answer(path, match[2], call)
         except ArmError as exc:
             found = exc.answer()
+        self.role.filter(match[2], found)
         if self.spec is not None:
             self._check_answer(self.spec, described, request, found)
         found.headers |= remaining
@@ -184,6 +189,8 @@ class FakeArm:
             # `properties` are the operation's own result; the common definition lacks them.
             status = {name: value for name, value in answer.body.items() if name != "properties"}
             found = spec.definition_errors("v3/types.json", "OperationStatusResult", status)
+        elif "/providers/microsoft.devtestlab/" in request.path.lower():
+            found = []  # there are no documents of this provider
         elif answer.status >= 400 or re.search("/operationresults/", request.path, re.IGNORECASE):
             found = []
         else:

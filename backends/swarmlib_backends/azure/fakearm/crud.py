@@ -121,6 +121,7 @@ class Crud:
         resource.body.update(id=str(id), name=id.name, type=kind.type)
         resource.body.setdefault("properties", {})
         if kind.located:
+            self._state.policies.check(kind.type, id.name, body)
             self._locate(resource, old)
         kind.prepare(resource, old, call)
         resource.state = kind.working if old is None else "Updating"

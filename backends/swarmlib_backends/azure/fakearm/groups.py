@@ -16,7 +16,13 @@ from .resource import Resource
 from .state import ArmCall, Group, State
 from .world import canonical
 
-PROVIDERS: Final = ("Microsoft.Compute", "Microsoft.ContainerInstance", "Microsoft.Network", "Microsoft.Resources")
+PROVIDERS: Final = (
+    "Microsoft.Compute",
+    "Microsoft.ContainerInstance",
+    "Microsoft.Network",
+    "Microsoft.Resources",
+    "Microsoft.DevTestLab",
+)
 _NAME: Final = re.compile(r"[-\w.()]{0,89}[-\w()]")
 _LAST: Final = ("virtualnetworks", "networksecuritygroups", "publicipaddresses", "networkinterfaces")
 """The types that are deleted last with a group, in reverse order, because others use them."""
@@ -61,6 +67,7 @@ class Groups:
         self._state.region(location, "Microsoft.Resources/resourceGroups")
         old = self._state.groups.get(name.lower())
         self._check_old(name, location, old)
+        self._state.policies.check("Microsoft.Resources/resourceGroups", name, body)
         shown = old.name if old else name
         fresh: Body = {
             "id": f"/subscriptions/{self._state.subscription}/resourceGroups/{shown}",

@@ -31,9 +31,14 @@ def power_of(machine: Resource) -> str:
     return str(machine.hidden.get("power", ""))
 
 
-def status(code: str, shown: str, level: str = "Info") -> Body:
-    """Return one status."""
-    return {"code": code, "level": level, "displayStatus": shown, "time": datetime.now(UTC).isoformat()}
+def status(code: str, shown: str, level: str = "Info", at: datetime | None = None) -> Body:
+    """Return one status, by default of now."""
+    return {"code": code, "level": level, "displayStatus": shown, "time": (at or datetime.now(UTC)).isoformat()}
+
+
+def _changed(machine: Resource) -> datetime | None:
+    """Return when the last operation on a machine ended."""
+    return machine.operation.ended if machine.operation is not None else None
 
 
 def statuses(machine: Resource) -> list[Body]:
@@ -43,7 +48,7 @@ def statuses(machine: Resource) -> list[Body]:
     code = f"ProvisioningState/{state.lower()}"
     if state == "Failed" and machine.operation is not None and machine.operation.error is not None:
         code += f"/{machine.operation.error.code}"
-    found = [status(code, f"Provisioning {state.lower()}", level)]
+    found = [status(code, f"Provisioning {state.lower()}", level, _changed(machine))]
     if machine.hidden.get("generalized"):
         found.append(status("OSState/generalized", "VM generalized"))
     if power := power_of(machine):

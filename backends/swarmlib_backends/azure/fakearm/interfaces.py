@@ -79,7 +79,8 @@ class Interfaces(NetworkKind):
             message = f"Network interface {resource.id} must have at least one IP configuration."
             raise errors.bad("NetworkInterfaceMustHaveOneIpConfiguration", message)
         if group := properties.get("networkSecurityGroup"):
-            self.state.referenced(resource.id, errors.required(group, "id", "networkSecurityGroup"))
+            used = self.state.referenced(resource.id, errors.required(group, "id", "networkSecurityGroup"))
+            self._check_region(resource, used)
         properties.setdefault("enableAcceleratedNetworking", False)
         properties.setdefault("enableIPForwarding", False)
         properties.setdefault("dnsSettings", {"dnsServers": [], "appliedDnsServers": []})
@@ -99,11 +100,21 @@ class Interfaces(NetworkKind):
         properties.setdefault("primary", primary)
         properties["provisioningState"] = "Succeeded"
         if isinstance(subnet := properties.get("subnet", {}).get("id"), str):
-            self._give_private(resource, id, properties, self.state.referenced(resource.id, subnet))
+            found = self.state.referenced(resource.id, subnet)
+            self._check_region(resource, found)
+            self._give_private(resource, id, properties, found)
         elif not resource.hidden.get("implicit"):  # one that comes with its machine need not name it
             raise errors.bad("SubnetIsRequired", f"Subnet reference is required for ipconfiguration {id}.")
         if address := properties.get("publicIPAddress"):
             self._check_public(resource, id, address)
+
+    def _check_region(self, interface: Resource, used: Resource) -> None:
+        """Raise an ArmError if an interface uses something of another region."""
+        owner = used if used.id.parent is None else self.state.get(used.id.parent)
+        if owner.location != interface.location:
+            message = f"Resource {used.id} referenced by resource {interface.id} was not found. Please make sure that"
+            detail = "the referenced resource exists, and that both resources are in the same region."
+            raise errors.bad("InvalidResourceReference", f"{message} {detail}")
 
     def _give_private(self, resource: Resource, id: str, properties: Body, subnet: Resource) -> None:
         if properties.get("privateIPAllocationMethod") != "Static":
@@ -116,6 +127,7 @@ class Interfaces(NetworkKind):
 
     def _check_public(self, resource: Resource, id: str, address: Body) -> None:
         found = self.state.referenced(resource.id, errors.required(address, "id", "publicIPAddress"))
+        self._check_region(resource, found)
         user = address_user(self, found.id)
         if user is not None and not user.lower().startswith(f"{resource.id.key}/"):
             message = f"Resource {user} is already using public IP address {found.id}."

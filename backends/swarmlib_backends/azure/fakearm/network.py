@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from ...http.serving import Body
 from . import errors
@@ -74,7 +74,7 @@ class VirtualNetworks(WholeKind):
         wanted = self.state.children(resource.id, "subnets") if parts is None else parts
         check_subnets(resource.id.name, networks, wanted)
         for part in parts or []:
-            prepare_subnet(self, part)
+            prepare_subnet(self, part, call)
         if old is not None and parts is not None:
             kept = {part.id.key for part in parts}
             for each in self.state.children(resource.id, "subnets"):
@@ -111,7 +111,7 @@ class Subnets(NetworkKind):
         space = self.state.get(parent).properties["addressSpace"]["addressPrefixes"]
         others = [each for each in self.state.children(parent, "subnets") if each.id.key != resource.id.key]
         check_subnets(parent.name, [network(each) for each in space], [*others, resource])
-        prepare_subnet(self, resource)
+        prepare_subnet(self, resource, call)
 
     def view(self, resource: Resource, query: Mapping[str, str]) -> Body:
         """Show the subnet with its users."""
@@ -162,9 +162,15 @@ def check_subnets(name: str, space: list[IPv4Network], subnets: list[Resource]) 
         seen.append((subnet.id.name, prefix))
 
 
-def prepare_subnet(kind: NetworkKind, subnet: Resource) -> None:
+_NO_OUTBOUND: Final = "2025-07-01"
+"""From this API version on, the machines of a subnet can't reach the Internet by themselves, unless it says so."""
+
+
+def prepare_subnet(kind: NetworkKind, subnet: Resource, call: ArmCall) -> None:
     """Fill in what Azure sets."""
     properties = subnet.properties
+    if call.request.query.get("api-version", "") >= _NO_OUTBOUND:
+        properties.setdefault("defaultOutboundAccess", False)
     subnet.body.setdefault("etag", f'W/"{kind.state.uuid()}"')
     properties["addressPrefix"] = str(_prefix(subnet))
     properties.setdefault("delegations", [])

@@ -17,6 +17,7 @@ from .groups import Groups
 from .interfaces import Interfaces, PublicAddresses
 from .network import Subnets, VirtualNetworks
 from .resource import ResourceId
+from .schedules import Schedules
 from .security import SecurityGroups, SecurityRules
 from .state import ArmCall, State
 from .tags import TAGS, Tags
@@ -41,8 +42,8 @@ class Routes:
         interfaces, addresses = Interfaces(state), PublicAddresses(state)
         machines = VirtualMachines(state, interfaces, addresses)
         networks = [VirtualNetworks(state), Subnets(state), SecurityGroups(state), SecurityRules(state)]
-        own = [machines, Extensions(state), Disks(state), ContainerGroups(state), interfaces, addresses]
-        self._crud = Crud(state, [*own, *networks])
+        others = [Extensions(state), Disks(state), Schedules(state), ContainerGroups(state), interfaces, addresses]
+        self._crud = Crud(state, [machines, *others, *networks])
         self._groups = Groups(state, self._crud)
         self._tags = Tags(state, lambda resource: self._crud.kind(resource.id.type).busy_error(resource))
         self._compute = Compute(state, self._crud)

@@ -15,12 +15,14 @@ import trio
 
 from swarmlib import Client
 
+from ...dockerapi.nullable import list_of
 from ...http.serving import Body, Request
 from . import errors
 from .faults import Fault
 from .machines import Machines
 from .nulls import without_nulls
 from .operations import Operation, Work
+from .policies import Policies
 from .resource import Resource, ResourceId, dig
 from .world import Region, regions
 
@@ -85,6 +87,7 @@ class State:
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
     resources: dict[str, Resource] = field(default_factory=dict[str, Resource])
     operations: dict[str, Operation] = field(default_factory=dict[str, Operation])
+    policies: Policies = field(default_factory=Policies)
     registered: dict[str, str] = field(default_factory=dict[str, str])
     """The registration state of each provider, by its name in lower case."""
     engine: Client | None = None
@@ -218,7 +221,7 @@ class State:
             for resource in self.resources.values():
                 if (real := resource.hidden.get("machine")) is not None:
                     nursery.start_soon(self.machines.stop, real)
-                for container in [] if self.simulated else resource.hidden.get("running", []):
+                for container in [] if self.simulated else list_of(resource.hidden.get("running")):
                     nursery.start_soon(container.halt)
 
     def waiting(self) -> dict[str, str]:

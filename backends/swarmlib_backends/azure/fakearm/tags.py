@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from ...dockerapi.nullable import dict_of
 from ...http.serving import Answer, Body
 from . import errors
 from .errors import ArmError
@@ -66,5 +67,5 @@ class Tags:
         resource = self._state.resources.get(scope.lower())
         if resource is not None and resource.busy:
             raise self._busy(resource)
-        given: _Tags = (call.json().get("properties") or {}).get("tags") or {}
+        given: _Tags = dict_of(dict_of(call.json().get("properties")).get("tags"))
         body["tags"] = change(body.get("tags") or {}, given)

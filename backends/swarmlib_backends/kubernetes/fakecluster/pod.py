@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import trio
@@ -182,7 +181,7 @@ class Pod:
         begun, message = self._objects.clock.now(), ""
         async with trio.open_nursery() as nursery:
             try:
-                code = await container.run(partial(nursery.start_soon, self._tell_start, container, begun))
+                code = await container.run(lambda: nursery.start_soon(self._tell_start, container, begun))
             except CannotRun as exc:
                 code, message = CANNOT_RUN, str(exc)
             nursery.cancel_scope.cancel()

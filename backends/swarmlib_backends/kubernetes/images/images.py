@@ -82,6 +82,11 @@ class Images:
         digest = f"sha256:{ref.removeprefix('sha256:')}"
         return next((each for each in self._known.values() if each.found.digest == digest), None)
 
+    def credentials(self, reference: str) -> Credentials:
+        """Return the credentials with which an image was found; nobody's for one that was not looked for."""
+        known = self._known.get(normal(reference))
+        return Credentials() if known is None else known.credentials
+
     async def find(self, reference: str, credentials: Credentials | None = None, platform: Platform = HERE) -> Known:
         """Return an image that has a name of its own, or that its registry has.
 

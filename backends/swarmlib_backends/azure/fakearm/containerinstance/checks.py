@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any, Final
 
-from ....dockerapi.nullable import list_of
+from ....dockerapi.nullable import dict_of, list_of
 from ....http.serving import Body
 from .. import errors
 from ..errors import ArmError
@@ -56,7 +56,7 @@ def _check_containers(group: Resource) -> None:
     if group.properties.get("osType") not in ("Linux", "Windows"):
         raise errors.bad("OsTypeMissing", f"The osType of the container group '{group.id.name}' is not specified.")
     for each in containers(group):
-        wanted = dig(each, "properties", "resources", "requests") or {}
+        wanted = dict_of(dig(each, "properties", "resources", "requests"))
         if not wanted.get("cpu", 0) > 0 or not wanted.get("memoryInGB", 0) > 0:
             message = f"The resource requests of container '{each['name']}' in container group '{group.id.name}' are"
             raise errors.bad("ResourceRequestsNotSpecified", f"{message} not specified.")
@@ -66,7 +66,9 @@ def _check_containers(group: Resource) -> None:
 
 
 def _check_ports(group: Resource) -> None:
-    opened = {(each["port"], each.get("protocol", "TCP")) for each in dig(group.properties, "ipAddress", "ports") or []}
+    opened = {
+        (each["port"], each.get("protocol", "TCP")) for each in list_of(dig(group.properties, "ipAddress", "ports"))
+    }
     own = {
         (port["port"], port.get("protocol", "TCP"))
         for each in containers(group)
@@ -204,7 +206,7 @@ def _forget_secrets(properties: Body) -> None:
             each["secret"] = {}
     for each in list_of(properties.get("extensions")):
         each["properties"].pop("protectedSettings", None)
-    (dig(properties, "diagnostics", "logAnalytics") or {}).pop("workspaceKey", None)
+    dict_of(dig(properties, "diagnostics", "logAnalytics")).pop("workspaceKey", None)
 
 
 def view_of(containers_shown: list[Body], properties: Body, state: str) -> dict[str, Any]:

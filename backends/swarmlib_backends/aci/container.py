@@ -1,0 +1,145 @@
+"""A container: its record, its group, and what they say together of how it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import trio
+
+from ..azure.spec import Body, part
+from ..enginekit.container import Configured
+from .record import Record
+from .state import KILLED, State, state
+
+
+@dataclass(eq=False)
+class Instance(Configured):
+    """A container as Azure has it now. `Mirror` keeps it up to date."""
+
+    record: Record
+    group: Body | None = None
+    """Its container group; None before its start, and after its end."""
+    is_known: bool = True
+    """Whether its state was seen before, so that a difference is news."""
+    stoppers: int = 0
+    """Calls and streams for whose time it is not removed when it ends."""
+    starting: bool = False
+    """Whether its start is under way here."""
+    started_here: bool = False
+    """Whether this gateway has started it, and so removes it when it ends, if it removes itself."""
+    failure: str = ""
+    """Why its last start failed."""
+    exited: trio.Event = field(default_factory=trio.Event)
+    """Set at the end of this run, or of the next one where none is under way; each run has its own."""
+    removed: trio.Event = field(default_factory=trio.Event)
+    _changed: trio.Event = field(default_factory=trio.Event)
+
+    def __post_init__(self) -> None:
+        self.id = self.record.id
+        self.name = self.record.name
+        self.created = self.record.created
+        self.config: dict[str, Any] = self.record.config
+        self.state: State = state(self.group)
+
+    def update(self, record: Record, group: Body | None) -> State:
+        """Take what Azure has now, and wake those who wait; returns the state before."""
+        before = self.state
+        self.record, self.group, self.config = record, group, record.config
+        self.state = state(group)
+        self.wake()
+        return before
+
+    def lose(self) -> None:
+        """Note that it is gone with its group while it ran."""
+        self.group = None
+        self.state = replace(self.state, status="exited", exit_code=KILLED, finished=time.time())
+
+    def tell_exit(self) -> None:
+        """Wake those who wait for its end."""
+        self.exited.set()
+        self.exited = trio.Event()
+
+    def wake(self) -> None:
+        """Have all that wait for a change look again."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def next_change(self) -> None:
+        """Wait for the next change that is seen of it."""
+        await self._changed.wait()
+
+    @contextmanager
+    def kept(self) -> Generator[None]:
+        """Keep it from being removed at its end, for the time of the context."""
+        self.stoppers += 1
+        try:
+            yield
+        finally:
+            self.stoppers -= 1
+            self.wake()
+
+    # What is shown.
+
+    @property
+    def host(self) -> dict[str, Any]:
+        """The host's side of its configuration."""
+        return self.record.host
+
+    @property
+    def image(self) -> str:
+        """The name of its image."""
+        return self.record.image
+
+    @property
+    def command(self) -> list[str]:
+        """The words of its command; none if it is its image's."""
+        return self.record.command
+
+    @property
+    def network_mode(self) -> str:
+        """The network that it asks for."""
+        return str(self.host.get("NetworkMode") or "default")
+
+    @property
+    def status(self) -> str:
+        """An engine's word for its state."""
+        return self.state.status
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or is about to be restarted."""
+        return self.state.running
+
+    @property
+    def exit_code(self) -> int:
+        """That of its last run."""
+        return self.state.exit_code
+
+    @property
+    def error(self) -> str:
+        """Why its last start failed."""
+        return self.failure or self.state.error
+
+    @property
+    def started(self) -> float:
+        """When its last run began."""
+        return self.state.started
+
+    @property
+    def finished(self) -> float:
+        """When its last run ended."""
+        return self.state.finished
+
+    @property
+    def pid(self) -> int:
+        """Its process id; Azure does not tell it."""
+        return 1 if self.running else 0
+
+    @property
+    def address(self) -> str:
+        """Its address, at which its ports are; "" if Azure tells none."""
+        return str(part(self.group or {}, "properties", "ipAddress").get("ip") or "")

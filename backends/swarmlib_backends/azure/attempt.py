@@ -1,0 +1,173 @@
+"""One attempt to make a machine: its steps, each of which notes what it makes for the rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from uuid import uuid4
+
+import trio
+from azure.core import MatchConditions
+
+from swarmlib import Conflict, Invalid, SwarmError
+
+from . import spec as specs
+from .access import Access
+from .client import Arm
+from .firewall import Firewall
+from .removal import Say
+from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS, SHARED, kind_of
+from .rollback import Rollback
+from .shutdown import schedule, schedule_name
+from .spec import (
+    ATTEMPT,
+    MADE,
+    MAKING,
+    MAKING_SECONDS,
+    MAX_HOURS,
+    NETWORK,
+    REACH,
+    SPEC,
+    STARTED,
+    SUBNET,
+    TAG,
+    VM,
+    Body,
+    Spec,
+    tags_of,
+)
+from .stamps import stamp
+
+_WAS_THERE: Final = ("PreconditionFailed", "ConditionNotMet")
+
+
+class Attempt:
+    """The steps, in the resource group `group`."""
+
+    def __init__(self, arm: Arm, group: str, access: Access, say: Say, spec: Spec) -> None:
+        self.rollback = Rollback(uuid4().hex)
+        self._arm = arm
+        self._group = group
+        self._access = access
+        self._say = say
+        self._spec = spec
+        made = {TAG: spec.role, MADE: stamp(), VM: spec.name, ATTEMPT: self.rollback.attempt}
+        self._tags = made
+        self._shared_tags = {**spec.shared_tags, TAG: "shared", MADE: made[MADE]}
+
+    def _id(self, kind: str, name: str) -> str:
+        return self._arm.id(self._group, kind, name)
+
+    async def run(self, existing: Callable[[], Awaitable[Body | None]]) -> Body:
+        """Make the machine, and return its body, or that of the machine that another one was faster to make.
+
+        existing: returns the machine of that name, or None.
+        """
+        spec = self._spec
+        if spec.private and not spec.network:
+            why = "machines without a public address can't leave swarmlib's own network"
+            raise Invalid(f"--private requires --network: {why}")
+        allowed = await self._access.allowed(private=spec.private)  # may fail, so it comes before anything is made
+        await self._ensure_group()
+        group, network = self._id(SECURITY_GROUPS, NETWORK), self._id(NETWORKS, NETWORK)
+        address = "" if spec.private else self._id(ADDRESSES, spec.ip_name)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ensure_security_group, group, allowed)
+            if not spec.network:
+                nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, self._shared_tags))
+            if address:
+                nursery.start_soon(self._put, address, spec.address(self._tags))
+        subnet = self._subnet(spec.network) if spec.network else f"{network}/subnets/{SUBNET}"
+        nic = self._id(INTERFACES, spec.nic_name)
+        await self._put(nic, spec.interface(subnet, group, address, self._tags))
+        made = await self._put_machine(nic, existing)
+        if spec.max_hours:
+            body = schedule(made["id"], spec.location, spec.max_hours, {**spec.tags, **self._tags})
+            await self._put(self._id(SCHEDULES, schedule_name(spec.name)), body)
+        return made
+
+    def _subnet(self, named: str) -> str:
+        if named.startswith("/"):
+            return named
+        network, _, subnet = named.partition("/")
+        return f"{self._id(NETWORKS, network)}/subnets/{subnet or 'default'}"
+
+    # What the machines of the group share.
+
+    async def _ensure_group(self) -> None:
+        if await self._arm.group(self._group) is None:
+            self.rollback.unanswered.add(self._group)
+            await self._arm.put_group(self._group, {"location": self._spec.location, "tags": self._shared_tags})
+            self.rollback.unanswered.discard(self._group)
+
+    async def _ensure_shared(self, id: str, body: Body) -> Body:
+        found = await self._arm.find(id)
+        if found is not None:
+            _check_ours(id, found)
+            _check_region(found, self._spec.location)
+            if found["properties"].get("provisioningState") == "Succeeded":
+                return found
+        return await self._put_told(id, body)
+
+    async def _ensure_security_group(self, id: str, allowed: list[str] | None) -> None:
+        firewall, spec = Firewall(self._arm, self._group, self._access.user_id()), self._spec
+        body = firewall.new(spec.location, allowed or [], spec.port, self._shared_tags)
+        found = await self._ensure_shared(id, body)
+        if allowed is not None:
+            await firewall.admit(found, allowed, spec.port)
+
+    # What is the machine's own.
+
+    async def _put(self, id: str, body: Body) -> Body:
+        """Create a resource of this machine alone; one that a crashed attempt has left is taken over.
+
+        Raises:
+            Conflict: the resource exists, and is not swarmlib's.
+        """
+        found = await self._arm.find(id)
+        if found is not None:
+            _check_ours(id, found)
+        return await self._put_told(id, body)
+
+    async def _put_machine(self, nic: str, existing: Callable[[], Awaitable[Body | None]]) -> Body:
+        spec = self._spec
+        whole = await self._access.certified(spec, nic) if spec.tls else spec
+        # The certificates are not part of the comparison: they differ each time.
+        told = {SPEC: spec.hash, STARTED: stamp(), MAKING: stamp(MAKING_SECONDS)}
+        told |= ({REACH: "tls"} if spec.tls else {}) | ({MAX_HOURS: str(spec.max_hours)} if spec.max_hours else {})
+        new = {"etag": "*", "match_condition": MatchConditions.IfMissing}
+        try:
+            return await self._put_told(self._id(MACHINES, spec.name), whole.machine(nic, self._tags | told), **new)
+        except Conflict as exc:
+            if exc.details.get("azure") not in _WAS_THERE or (found := await existing()) is None:
+                raise
+            return found
+
+    async def _put_told(self, id: str, body: Body, **options: Any) -> Body:
+        if kind_of(id) not in SHARED:
+            self.rollback.made.append(id)
+        self.rollback.unanswered.add(id)
+        self._say(id, "making")
+        try:
+            found = await self._arm.put(id, body, **options)
+        except SwarmError as exc:
+            if "azure" in exc.details:
+                self.rollback.unanswered.discard(id)
+            raise
+        self.rollback.unanswered.discard(id)
+        self._say(id, "made")
+        return found
+
+
+def _check_ours(id: str, found: Body) -> None:
+    """Raise Conflict if a resource was not made by swarmlib."""
+    if TAG not in tags_of(found):
+        raise Conflict(f"{id} exists and was not made by swarmlib: choose another name for the machine, or --network")
+
+
+def _check_region(shared: Body, location: str) -> None:
+    """Raise Invalid if what the machines of the group share is in another region than a new one."""
+    there = str(shared.get("location", ""))
+    if there != location.replace(" ", "").lower():
+        text = f"{shared['id']} is in {there}, not in {location}: all machines of a group are in one region"
+        raise Invalid(f"{text}; use --location {there}, or another --group")

@@ -1,0 +1,98 @@
+"""How many calls of ARM each operation takes; the table in docs/azure.md says it."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from swarmd import serve
+from swarmlib_backends.azure.client import connected
+from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.lease import Lease
+from swarmlib_backends.azure.objects import Machine
+from swarmlib_backends.azure.power import Power
+from tests.support.azure.backend import azure, lead
+from tests.support.azure.command import run
+from tests.support.paths import ROOT
+
+GUIDE = ROOT / "docs/azure.md"
+
+
+class Counts:
+    """The calls of each operation, without the polling of asynchronous ones."""
+
+    def __init__(self, arm: FakeArm) -> None:
+        self._arm = arm
+        self.found: dict[str, int] = {}
+
+    @contextmanager
+    def of(self, operation: str) -> Iterator[None]:
+        """Count the calls within this context."""
+        self._arm.asked.clear()
+        yield
+        self.found[operation] = sum(not re.search("/operation(s|results)/", each, re.I) for each in self._arm.asked)
+
+
+@pytest.fixture
+async def counts(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counts]:
+    """The counts of a fake; at the end, they must be those of the guide."""
+    lead(arm, tmp_path, monkeypatch)
+    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
+    counts = Counts(arm)
+    yield counts
+    table = dict(re.findall(r"^\| ([^|]+?) +\| (\d+) +\|", GUIDE.read_text("utf-8"), re.MULTILINE))
+    assert counts.found == {name: int(table.get(name, -1)) for name in counts.found}
+
+
+async def test_the_calls_of_machines_that_are_workloads(counts: Counts) -> None:
+    async with azure() as swarm:
+        with counts.of("`docker run`, of the first machine of a group"):
+            web = await swarm.spawn({"Image": "ubuntu"}, name="web")
+        with counts.of("`docker run`, of a further machine"):
+            await swarm.spawn({"Image": "ubuntu"}, name="db")
+        with counts.of("`docker ps`, of two machines"):
+            await swarm.ls()
+        with counts.of("`docker inspect`"):
+            await web.details()
+        with counts.of("`docker stop`"):
+            await web.stop()
+        with counts.of("`docker start`"):
+            await web.start()
+        with counts.of("`docker rm`"):
+            await web.rm(force=True)
+        with counts.of("`docker info`"):
+            await swarm.get()
+        with counts.of("`docker rm`, of the last machine of a group"):
+            await swarm.workload("db").rm(force=True)
+
+
+async def test_the_calls_of_the_command(counts: Counts) -> None:
+    with counts.of("`swarmd azure create`"):
+        await run("create", "box")
+    with counts.of("`swarmd azure create`, again"):
+        await run("create", "box")
+    with counts.of("`swarmd azure ls`, of one machine"):
+        await run("ls")
+    with counts.of("`swarmd azure sweep`, of nothing"):
+        await run("sweep")
+    with counts.of("`swarmd azure rm`"):
+        await run("rm", "box")
+
+
+async def test_the_calls_of_machines_that_are_engines(counts: Counts, arm: FakeArm) -> None:
+    await run("create", "box")
+    async with connected() as connection:
+        (found,) = arm.state.of_type("Microsoft.Compute/virtualMachines")
+        machine = Machine.of(await connection.get(str(found.id), expand="instanceView"))
+        power = Power(connection, "prod", machine, Lease(connection, machine.arm_id, machine.tags, "one"))
+        with counts.of("the first use of an engine, and again after each 150 s of use"):
+            await power.claim()
+        with counts.of("each further use"):
+            await power.claim()
+        with counts.of("the deallocation of an engine that is idle"):
+            assert await power.off(lambda: True)
+        with counts.of("the start of an engine"):
+            await power.on()

@@ -1,0 +1,149 @@
+"""The network around machines: who may reach them, how they reach others, and what an organization demands of both."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from azure.core.exceptions import HttpResponseError
+
+import swarmlib
+from swarmd import serve
+from swarmlib import ChainSyntaxError, Denied, Invalid
+from swarmlib_backends.azure import Azure
+from swarmlib_backends.azure.access import Access
+from swarmlib_backends.azure.client import connected
+from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.objects import Machine
+from tests.support.azure.backend import azure, lead, left, until_nothing_is_left
+from tests.support.azure.command import run
+from tests.support.azure.sdk import LOCATION, Sdk
+from tests.support.command import invoke
+
+
+@pytest.fixture
+def led(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
+    """The fake, which the backend and the command find by the environment."""
+    lead(arm, tmp_path, monkeypatch)
+    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
+    return arm
+
+
+def opened(arm: FakeArm) -> set[tuple[str, str]]:
+    """The sources and the ports of all rules."""
+    rules = arm.state.of_type("Microsoft.Network/networkSecurityGroups/securityRules")
+    return {(each.properties["sourceAddressPrefix"], each.properties["destinationPortRange"]) for each in rules}
+
+
+# Who may reach machines.
+
+
+async def test_who_is_allowed_now_may_reach_the_machines_and_who_was_before_may_not(led: FakeArm) -> None:
+    await run("create", "box", "--allow", "198.51.100.7")
+    assert opened(led) == {("192.0.2.1", "22"), ("198.51.100.7", "22")}
+    await run("create", "box", "--allow", "203.0.113.0/24")  # the machine exists already
+    assert opened(led) == {("192.0.2.1", "22"), ("203.0.113.0/24", "22")}
+    await run("create", "other")
+    assert opened(led) == {("192.0.2.1", "22")}
+
+
+async def test_what_other_users_allow_stays(led: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with azure(allow=["192.0.2.1"]) as one:
+        await one.spawn({"Image": "ubuntu"}, name="one")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+    async with azure(allow=["198.51.100.0/24"]) as two:
+        await two.spawn({"Image": "ubuntu"}, name="two")
+    assert opened(led) == {("192.0.2.1", "22"), ("198.51.100.0/24", "22")}
+
+
+async def test_a_chain_that_opens_lets_its_address_reach_the_existing_machines(led: FakeArm) -> None:
+    await run("create", "box")
+    async with swarmlib.connect(Azure(group="prod", allow=["203.0.113.9"], max=1)):
+        pass
+    assert opened(led) == {("203.0.113.9", "22")}
+
+
+async def test_for_private_machines_nobody_is_asked_for_the_public_address(led: FakeArm, sdk: Sdk) -> None:
+    await sdk.group()
+    await sdk.subnet()
+    words = ("--group", "prod", "--private", "--network", "net/default", "--whoami", "https://127.0.0.1:1")
+    await trio.to_thread.run_sync(lambda: invoke("azure", "create", "box", "--no-wait", *words))
+    assert opened(led) == set()
+
+
+async def test_a_jump_host_reaches_the_private_address(led: FakeArm, sdk: Sdk) -> None:
+    await run("create", "box")
+    options = Azure(group="prod", via="me@bastion")
+    async with connected() as arm:
+        machine = Machine.of(await arm.get(arm.id("prod", "Microsoft.Compute/virtualMachines", "box")))
+        access = Access(options, arm)
+        assert (await access.host(machine)).startswith("10.86.0.")
+        assert "ProxyJump=me@bastion" in await access.command(machine)
+    with pytest.raises(ChainSyntaxError, match="--via requires --reach ssh"):
+        swarmlib.Chain.read("azure --via me@bastion --reach tls")
+
+
+# How machines reach others.
+
+
+async def test_from_its_newer_versions_on_a_subnet_has_no_way_out_unless_it_says_so(led: FakeArm, sdk: Sdk) -> None:
+    await sdk.group()
+    body = {"location": LOCATION, "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}}}
+    body["properties"]["subnets"] = [{"name": "a", "properties": {"addressPrefix": "10.0.0.0/24"}}]
+    networks = sdk.network.virtual_networks
+    old = await networks.begin_create_or_update("prod", "old", body, api_version="2024-05-01")
+    assert (await old.result()).subnets[0].default_outbound_access is None
+    new = await networks.begin_create_or_update("prod", "new", body, api_version="2025-07-01")
+    assert (await new.result()).subnets[0].default_outbound_access is False
+
+
+async def test_the_own_network_means_the_same_by_every_api_version(led: FakeArm) -> None:
+    await run("create", "box")
+    (subnet,) = led.state.of_type("Microsoft.Network/virtualNetworks/subnets")
+    assert subnet.properties["defaultOutboundAccess"] is False
+    _, said = await run("create", "lost", "--private", code=1)
+    assert "--private requires --network: machines without a public address can't leave swarmlib's own network" in said
+
+
+async def test_an_interface_in_another_region_than_its_network_is_refused_by_azure(led: FakeArm, sdk: Sdk) -> None:
+    await sdk.group()
+    subnet = await sdk.subnet()
+    body = {"location": "northeurope"}
+    body |= {"properties": {"ipConfigurations": [{"name": "ip", "properties": {"subnet": {"id": subnet}}}]}}
+    with pytest.raises(HttpResponseError, match=r"InvalidResourceReference.*in the same region"):
+        await sdk.network.network_interfaces.begin_create_or_update("prod", "nic", body)
+
+
+async def test_a_second_region_in_one_group_is_refused_before_anything_is_made(led: FakeArm) -> None:
+    await run("create", "box")
+    before = left(led)
+    async with azure(location="North Europe") as swarm:
+        with pytest.raises(Invalid, match="all machines of a group are in one region; use --location westeurope"):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+    assert left(led) == before
+
+
+# What an organization demands.
+
+
+async def test_all_resources_have_the_tags_that_a_policy_demands(led: FakeArm) -> None:
+    led.state.policies.required = {"owner"}
+    async with azure() as swarm:
+        with pytest.raises(Denied, match=r"RequestDisallowedByPolicy.*require-tag-owner.*What to do: .*--tag sets"):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+    async with azure(tag=["owner=me"], max_hours=2) as swarm:
+        web = await swarm.spawn({"Image": "ubuntu", "Labels": {"tier": "web"}}, name="web")
+        tops = [
+            each for each in led.state.resources.values() if each.id.parent is None and "disks" not in each.id.types
+        ]
+        assert {each.body["tags"]["owner"] for each in tops} == {"me"}
+        assert {each.id.name for each in tops if "tier" not in each.body["tags"]} == {"swarmlib"}
+        await web.rm(force=True)
+        await until_nothing_is_left(led)
+
+
+async def test_a_policy_against_public_addresses_is_named(led: FakeArm) -> None:
+    led.state.policies.denied = {"microsoft.network/publicipaddresses"}
+    async with azure() as swarm:
+        with pytest.raises(Denied, match=r"no-publicIPAddresses.*--private with --network leaves out public addresses"):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+        await until_nothing_is_left(led)
