@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any, TypeAlias, cast
 
 import trio
@@ -17,6 +18,15 @@ from .options import Reader
 from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
 from .service import Backend, Unhandled
+
+_place: ContextVar[tuple[str, int]] = ContextVar("place", default=("", 0))
+
+
+def place() -> tuple[str, int]:
+    """Return where the stage stands that is being opened: the labels of the chains that it is in, joined by `/`, and
+    its number in the innermost one, from 1.
+    """
+    return _place.get()
 
 
 class Chain:
@@ -85,7 +95,8 @@ class Chain:
     def stages(self, observer: Observer | None) -> Sequence[OpenStage]:
         """Return the stages, of which none is open yet, for whoever opens them one by one."""
         observers = [None] * len(self.backends) if observer is None else observer.chain(self.label, self.backends)
-        return list(map(OpenStage, self.backends, observers))
+        places = enumerate(zip(self.backends, observers, strict=True), 1)
+        return [OpenStage(backend, each, self.label, number) for number, (backend, each) in places]
 
 
 Stages: TypeAlias = Annotated[str | Backend | Chain, Reader(Chain.read)]
@@ -103,9 +114,10 @@ class OpenStage:
     turn to close comes.
     """
 
-    def __init__(self, backend: Backend, observer: Observer | None) -> None:
+    def __init__(self, backend: Backend, observer: Observer | None, label: str, number: int) -> None:
         self.backend = backend
         self._observer = observer
+        self._label, self._number = label, number
         self._begun = False
         self._scope = trio.CancelScope()
         self._closing = trio.Event()
@@ -123,6 +135,7 @@ class OpenStage:
 
     async def _run(self, next: Sender, *, task_status: trio.TaskStatus[Sender]) -> None:
         self._begun = True
+        _place.set(("/".join(filter(None, (place()[0], self._label))), self._number))
         if self._observer is not None:
             observing.here.set(self._observer)  # for this task, and those that the stage starts
         try:

@@ -36,6 +36,8 @@ def find(name: str) -> type[Backend]:
     """
     point = _found().get(name)
     if point is None:
+        if "://" in name:
+            raise NotFound(f"unknown backend {name!r}: an address follows the name of a backend, as in 'docker {name}'")
         raise NotFound(f"unknown backend {name!r}; {nearest(name, names())}")
     try:
         kind = point.load()

@@ -22,7 +22,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import trio
 
@@ -47,6 +47,22 @@ class _State(Enum):
     CLOSED = "closed"
 
 
+class Watcher(Protocol):
+    """Watches the replies of a call where they are sent, without a channel of its own: see `ReplySender.watch`."""
+
+    def see(self, reply: Reply) -> Reply:
+        """See a reply before it is delivered; return it, or what is delivered in its place."""
+        ...
+
+    def delivered(self) -> None:
+        """Note that a reply was delivered."""
+        ...
+
+    def closed(self) -> None:
+        """Note the end of the replies."""
+        ...
+
+
 class ReplySender(trio.abc.SendChannel[Reply]):
     """The end of a reply pair that the answering side holds.
 
@@ -59,6 +75,7 @@ class ReplySender(trio.abc.SendChannel[Reply]):
 
     _gone = False
     _callbacks: Sequence[Callable[[], object]] = ()
+    _watchers: Sequence[Watcher] = ()
 
     def __init__(self) -> None:
         self._state = _State.WAITING
@@ -101,6 +118,12 @@ class ReplySender(trio.abc.SendChannel[Reply]):
         for callback in callbacks:
             callback()
 
+    def watch(self, watcher: Watcher) -> None:
+        """Show each further reply to `watcher` too. This costs a call less than a `Tap`, and a request stays as it is;
+        it is for whoever only measures.
+        """
+        self._watchers = (*self._watchers, watcher)
+
     @abstractmethod
     async def _deliver(self, reply: Reply) -> None:
         """Deliver a reply that the contract allows."""
@@ -130,7 +153,12 @@ class ReplySender(trio.abc.SendChannel[Reply]):
             self._state = _State.FAILED
         elif type(value) not in _OTHERS:
             raise ContractError(f"{value!r} is not a reply")
+        watchers = self._watchers
+        for watcher in watchers:
+            value = watcher.see(value)
         await self._deliver(value)
+        for watcher in watchers:
+            watcher.delivered()
 
     async def aclose(self) -> None:
         """End the replies. If there was no final reply, the caller gets `unavailable`. Calling it twice is harmless,
@@ -146,6 +174,8 @@ class ReplySender(trio.abc.SendChannel[Reply]):
             await self._finish()
         except trio.BrokenResourceError:  # not `suppress`, which would cost each call 2 µs
             self._state = _State.CLOSED
+        for watcher in self._watchers:
+            watcher.closed()
 
     async def abandon(self, by: str) -> None:
         """End the replies for the stage named `by`, which has dropped the request: if it was not answered, the caller
@@ -224,6 +254,9 @@ class _Nobody(ReplySender):
 
     def is_with(self, owner: object) -> bool:
         return False
+
+    def watch(self, watcher: Watcher) -> None:
+        """Do nothing: there are no replies."""
 
     async def send(self, value: Reply) -> None:
         raise trio.BrokenResourceError("the caller has stopped waiting for this reply")

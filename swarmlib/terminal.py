@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, TextIO
 
@@ -52,6 +53,8 @@ class Lines:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self.missing: Callable[[int], str] = _MISSING.format
+        """Returns the line that says how many lines are missing."""
         self._lines: deque[str] = deque()
         self._waiting = 0
         """The number of characters in `_lines`."""
@@ -88,7 +91,7 @@ class Lines:
     def _run(self) -> None:
         while True:
             lines, dropped = self._take()
-            missing = [_MISSING.format(dropped)] if dropped else []
+            missing = [self.missing(dropped)] if dropped else []
             try:
                 self._write_all("".join(f"{line}\n" for line in missing + lines).encode("utf-8", "backslashreplace"))
             except OSError:

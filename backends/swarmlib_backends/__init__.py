@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .tee import Tee
     from .tenant import Tenant
     from .timeout import Timeout
+    from .web import Web
 
 __all__ = [
     "Aci",
@@ -58,6 +59,7 @@ __all__ = [
     "Tee",
     "Tenant",
     "Timeout",
+    "Web",
 ]
 
 if not TYPE_CHECKING:  # type checkers see the names above, and no others

@@ -1,37 +1,38 @@
-"""`debug`: a line on stderr for each request that passes, and one for each reply.
-
-#7 > ls containers {"all": "1"}
-#7 < set 1.84 ms 530 B
-#7 < ack 1.91 ms
-"""
+"""`debug`: a line on stderr for each request that passes, and one for its outcome (`debug_lines` writes them)."""
 
 from __future__ import annotations
 
 import itertools
-import json
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import datetime
 from time import perf_counter
-from typing import Any, Final, TextIO
+from typing import Any, ClassVar, TextIO
+
+import trio
 
 from swarmlib import Ack, Error, Filter, Invalid, Json, Log, Meta, Reply, Request, Tap, option
+from swarmlib.chain import place
 from swarmlib.reply import FINAL
-from swarmlib.terminal import Unbuffered, escaped, stderr
+from swarmlib.terminal import Unbuffered, stderr
+from swarmlib.verbs import CONVERSATIONS
 
 from . import redact
+from .debug_lines import AsText, as_json
 from .patterns import fitting
-
-_dumped: Final = partial(json.dumps, default=lambda other: other.decode("latin-1"))  # headers are bytes
+from .stream_wrappers import StreamWrapper
 
 
 @dataclass
 class Debug(Filter):
-    """Prints a line for each request and each reply to stderr, without secrets.
+    """Prints a line for each request and one for its outcome to stderr, without secrets.
 
-    Each call has a number, which its replies carry too, and every reply its time since the request. Sizes are
-    those of the JSON value; an attached stream shows as `+stream`.
+    Each call has a number, which its further lines carry too: the answer, with its time since the request and its size,
+    and the end of a stream, with the bytes that passed in each direction. Ids are shortened. In a member of `balance`,
+    and where several debug stages are open, lines have a name: --label, or else the member's and the stage's number. On
+    a terminal, lines are coloured (unless $NO_COLOR is set) and cut to its width.
 
     Values, parameters and headers are shown only where the Engine API puts no secret; all others are ***: environment
     variables, labels, options of drivers, the words of commands, and every field that this version does not know.
@@ -43,8 +44,12 @@ class Debug(Filter):
         "print only requests whose 'verb path' matches, such as 'ls*'", default=[], metavar="PATTERN"
     )
     values: bool = option("print the values too, not only their sizes", default=False)
+    label: str = option("name of this stage in its lines", default="", metavar="NAME")
     out: TextIO | None = field(default=None, repr=False)
     """Where lines are written, unbuffered; by default to `sys.stderr` as it is when the stage opens, from a queue."""
+
+    _open: ClassVar[set[int]] = set()
+    """The stages that are open in this process."""
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -52,41 +57,55 @@ class Debug(Filter):
         self._numbers = itertools.count(1)
         self._fits = fitting(self.filter, otherwise=True)
         self._out = Unbuffered(self.out) if self.out else stderr()
-        self._form: Callable[[dict[str, Any]], str] = _dumped if self.json else _plain
-        yield
+        self._form: Callable[[dict[str, Any]], str] = as_json if self.json else AsText(self.out or sys.stderr)
+        self._chain, self._number = place()
+        self._open.add(id(self))
+        try:
+            yield
+        finally:
+            self._open.remove(id(self))
 
     async def send(self, request: Request) -> None:
         """Show the request, and have its replies shown; forward it."""
         if not self._fits(request):
             await self.next.send(request)
             return
-        number = next(self._numbers)
-        self.write(_asked(number, request, self.values))
-        call = _Call(self, number, request)
+        call = _Call(self, next(self._numbers), request)
+        self.write({"call": call.number, **_asked(request, self.values)})
         request.reply.on_gone(call.gone)
-        await self.next.send(request.replace(reply=Tap(request.reply, call.see)))
+        upload = None if request.upload is None else call.counted(request.upload, "in", "out")
+        await self.next.send(request.replace(reply=Tap(request.reply, call.see), upload=upload))
 
     def write(self, line: dict[str, Any]) -> None:
         """Write one line. If that fails (stderr closed), the traffic goes on without it."""
-        self._out.write(self._form(line))
+        name = {"stage": self._shown_name} if self._shown_name else {}
+        self._out.write(self._form({"time": datetime.now().astimezone(), **name, **line}))
+
+    @property
+    def _shown_name(self) -> str:
+        if self.label or len(self._open) == 1:
+            return self.label or self._chain
+        return f"{self._chain}:{self._number}" if self._chain else f"debug{self._number}"
 
 
 class _Call:
     """One call in progress."""
 
-    __slots__ = ("_answered", "_asked", "_began", "_number", "_stage")
+    __slots__ = ("_answered", "_asked", "_began", "_size", "_stage", "number")
 
     def __init__(self, stage: Debug, number: int, asked: Request) -> None:
+        self.number = number
         self._stage = stage
-        self._number = number
         self._asked = asked
         self._began = perf_counter()
         self._answered = False
+        self._size: dict[str, Any] = {}
+        """What the object was that the final reply has still to tell of."""
 
     def see(self, reply: Reply) -> Reply:
-        """Show a reply, and return it unchanged."""
+        """Show a reply, and return it unchanged; but an object that only the final reply follows is shown with that."""
         self._answered = self._answered or isinstance(reply, FINAL)
-        line: dict[str, Any] = {"call": self._number, "reply": reply.kind, "ms": self._age()}
+        line: dict[str, Any] = {"reply": reply.kind}
         if isinstance(reply, Error):
             line["error"] = reply.error.code
             line["message"] = redact.error(reply.error, redact.secrets_of(self._asked)).message
@@ -97,22 +116,69 @@ class _Call:
                 line["bytes"] = len(reply.line)
             elif reply.value is not None:
                 _add_value(line, reply.value, self._stage.values)
-            if isinstance(reply, Ack) and reply.stream is not None:
+        if isinstance(reply, Ack):
+            line = {**self._size, **line}
+            if reply.stream is not None:
                 line["stream"] = True
-        self._stage.write(line)
+                reply = reply.replace(stream=self.counted(reply.stream, "out", "in"))
+        elif not isinstance(reply, Error | Log) and self._asked.verb not in CONVERSATIONS:
+            line, self._size = self._size, line
+            if not line:
+                return reply
+        self.write(line)
         return reply
 
     def gone(self) -> None:
         """Show that the caller disconnected before the answer."""
         if not self._answered:
-            self._stage.write({"call": self._number, "reply": "gone", "ms": self._age()})
+            self.write({"reply": "gone"})
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Write a line about the call."""
+        self._stage.write({"call": self.number, "ms": self._age(), **line})
+
+    def counted(self, stream: trio.abc.ReceiveStream, received: str, sent: str) -> trio.abc.ReceiveStream:
+        """Return a stream whose end is shown, with the bytes that have passed.
+
+        received, sent: what each direction is called, seen from the workload: `in` or `out`.
+        """
+        return _Counted(stream, self, received, sent).alike
 
     def _age(self) -> float:
         return round((perf_counter() - self._began) * 1000, 2)
 
 
-def _asked(number: int, request: Request, values: bool) -> dict[str, Any]:
-    line: dict[str, Any] = {"call": number, "verb": request.verb.value, "path": request.path}
+class _Counted(StreamWrapper):
+    """A stream of a call, whose bytes are counted."""
+
+    def __init__(self, inner: trio.abc.ReceiveStream, call: _Call, received: str, sent: str) -> None:
+        super().__init__(inner)
+        self._call = call
+        self._received, self._sent = received, sent
+        self._passed = {"in": 0, "out": 0}
+        self._closed = False
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """See `trio.abc.ReceiveStream`."""
+        data = await self.inner.receive_some(max_bytes)
+        self._passed[self._received] += len(data)
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """See `trio.abc.SendStream`."""
+        await super().send_all(data)
+        self._passed[self._sent] += len(data)
+
+    async def aclose(self) -> None:
+        """See `trio.abc.AsyncResource`."""
+        if not self._closed:
+            self._closed = True
+            self._call.write({"reply": "closed", **{way: size for way, size in self._passed.items() if size}})
+        await super().aclose()
+
+
+def _asked(request: Request, values: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {"verb": request.verb.value, "path": request.path}
     if request.params:
         line["params"] = redact.params(request.params)
     line |= _about(redact.meta(request.meta))
@@ -136,31 +202,3 @@ def _add_value(line: dict[str, Any], value: Json, values: bool) -> None:
             line["value"] = redact.value(value.data)
     except Invalid:  # refusing what is not JSON is left to the stage that decodes it
         line.setdefault("bytes", None)
-
-
-def _plain(line: dict[str, Any]) -> str:
-    if "verb" in line:
-        parts = [f"#{line['call']} >", line["verb"], _printable("/".join(line["path"]))]
-    else:
-        parts = [f"#{line['call']} <", line["reply"], f"{line['ms']:.2f} ms"]
-    if "error" in line:
-        parts.append(f"{line['error']}: {_printable(line['message'])}")
-    parts += [_shown(line[name]) for name in ("params", "details") if name in line]
-    if about := {name: line[name] for name in ("caller", "version", "headers") if name in line}:
-        parts.append(_shown(about))
-    if "bytes" in line:
-        parts.append("not JSON" if line["bytes"] is None else f"{line['bytes']} B")
-    if "stream" in line:
-        parts.append("+stream")
-    if "value" in line:
-        parts.append(_shown(line["value"]))
-    return " ".join(part for part in parts if part)
-
-
-def _printable(text: str) -> str:
-    """Return `text` in a form that can't break the line or control the terminal."""
-    return text if text.isprintable() else f'"{escaped(text)}"'
-
-
-def _shown(data: Any) -> str:
-    return escaped(_dumped(data))

@@ -1,5 +1,5 @@
 """`python -m swarmd`: the same as the command `swarmd`."""
 
-from .cli import main
+from .entry import main
 
 main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import trio
 from swarmlib import Backend, Chain, Source, SwarmError
 from swarmlib.checking import nested
 from swarmlib.net.handover import Listening
+from swarmlib.terminal import escaped
 
 from .logs import say
 
@@ -53,9 +55,9 @@ async def _greet(where: str, stage: Backend) -> None:
         with trio.fail_after(_ANSWER_SECONDS):
             answer = await stage.greet()
     except SwarmError as exc:
-        say(f"{where}{stage.name} does not answer: {exc.message}")
+        say(f"{where}{stage.name} does not answer: {escaped(exc.message)}", logging.WARNING)
     except trio.TooSlowError:
-        say(f"{where}{stage.name} does not answer within {_ANSWER_SECONDS:g} s")
+        say(f"{where}{stage.name} does not answer within {_ANSWER_SECONDS:g} s", logging.WARNING)
     else:
         if answer:
-            say(f"{where}{stage.name} answers: {answer}")
+            say(f"{where}{stage.name} answers: {escaped(answer)}")

@@ -7,6 +7,7 @@ modules that it needs; `serve` runs a chain, `show` describes it.
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -18,52 +19,75 @@ import click
 from click.shell_completion import CompletionItem
 
 from . import controlling
+from .aci_commands import aci
 from .audit_commands import audit
 from .azure_commands import azure
+from .completion import chain_words, completion
 from .held_commands import approve, deny, pending
 from .kubernetes_commands import kubernetes
+from .manual import help_command, man, version
 from .policy_commands import policy
-from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
+from .reporting import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, json_option, reporting
 from .status_commands import status, top
 from .tenant_commands import tenant
 
 if TYPE_CHECKING:
     from swarmlib import Chain
 
+    from .logs import Form
+
 
 _config = click.option(
     "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="Run the chains of a TOML file."
 )
-_words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...")
+_log_format = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), help="Form of the log lines on stderr.  [default: text]"
+)
+_words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="CHAIN...", shell_complete=chain_words)
 _SOCKET: Final = "/run/swarmd.sock"
 """Where `swarmd stdio` looks for a listen."""
 _RAW: Final = {"allow_interspersed_args": False}
 
 
 class _ChainGroup(click.Group):
-    """A group in which `swarmd CHAIN...` is short for `swarmd run CHAIN...`."""
+    """A group in which `swarmd CHAIN...` is short for `swarmd run CHAIN...`.
+
+    `swarmd BACKEND --help` is short for `swarmd help BACKEND`.
+    """
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(EXIT_INTERRUPTED) from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            if args[1:] in (["--help"], ["-h"]):
+                return "help", self.get_command(ctx, "help"), args[:1]
             return "run", self.get_command(ctx, "run"), args
         return super().resolve_command(ctx, args)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return ["[OPTIONS]", "CHAIN... | COMMAND [ARGS]..."]
+        return ["[OPTIONS]", "CHAIN... | FILE.toml | COMMAND [ARGS]..."]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        from swarmlib import registry
-
-        backends = [CompletionItem(name) for name in registry.names() if name.startswith(incomplete)]
-        return super().shell_complete(ctx, incomplete) + backends
+        return super().shell_complete(ctx, incomplete) + chain_words(ctx, self.params[0], incomplete)
 
 
-@click.group(cls=_ChainGroup, context_settings={**_RAW, "help_option_names": ["-h", "--help"]})
+_WIDTH: Final = min(shutil.get_terminal_size().columns, 120)
+
+
+@click.group(
+    cls=_ChainGroup,
+    context_settings={**_RAW, "help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more to stderr, with tracebacks.")
+@_log_format
 @click.version_option(package_name="swarmlib", prog_name="swarmd")
-def cli(verbose: bool) -> None:
+def cli(verbose: bool, log_format: Form | None) -> None:
     """Run a chain of backends until Ctrl-C.
 
     A chain is a row of backends, each of which sends requests to the next. Each argument is one stage with its own
@@ -85,21 +109,20 @@ def cli(verbose: bool) -> None:
       here:  swarmd 'dockerserver unix:///tmp/b.sock' 'remote ssh://b'
 
     \b
-    See what there is, and what a chain means before running it; and keep it in a file:
+    See what there is, what a chain means before it is run, and how to keep it in a file:
       swarmd backends
-      swarmd backends balance
       swarmd check 'dockerserver unix:///run/swarm.sock | debug --json | exec'
       swarmd chains.toml
 
-    \b
-    Enable shell completion (for bash; zsh and fish likewise):
-      eval "$(_SWARMD_COMPLETE=bash_source swarmd)"
-
     The exit status is 0, 130 after SIGINT, 143 after SIGTERM, 1 if a stage fails, or 2 if the chain is wrong.
     """
+    _set_up_logs(verbose=verbose, form=log_format)
+
+
+def _set_up_logs(*, verbose: bool, form: Form | None) -> None:
     from . import logs
 
-    logs.set_up(logging.INFO if verbose else logging.WARNING)
+    logs.set_up(logging.INFO if verbose else logging.WARNING, form or "text")
 
 
 @cli.command(context_settings=_RAW)
@@ -141,6 +164,8 @@ def _serving_file(path: Path, control: Path | None) -> Callable[[], Awaitable[No
     from .settings import read_file
 
     configuration, settings = read_file(path)
+    given = click.get_current_context().find_root().params
+    _set_up_logs(verbose=given["verbose"] or settings.verbose, form=given["log_format"] or settings.log_format)
     return partial(serve_file, path, configuration.chains, replace(settings, control=control or settings.control))
 
 
@@ -278,6 +303,7 @@ def new_backend(name: str, folder: Path, kind: str) -> None:
             click.echo(path)
 
 
+cli.add_command(aci)
 cli.add_command(audit)
 cli.add_command(azure)
 cli.add_command(kubernetes)
@@ -285,13 +311,10 @@ cli.add_command(policy)
 cli.add_command(status)
 cli.add_command(tenant)
 cli.add_command(top)
+for command in (completion, help_command, man, version):
+    cli.add_command(command)
 for command in (pending, approve, deny):
     policy.add_command(command)
-
-
-def main() -> None:
-    """Run the command."""
-    cli.main(prog_name="swarmd")
 
 
 def _file_of(words: tuple[str, ...], config: Path | None) -> tuple[tuple[str, ...], Path | None]:

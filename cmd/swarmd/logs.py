@@ -7,14 +7,18 @@ does not hold up the process (`swarmlib.terminal`).
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
 
 from swarmlib.terminal import escaped, stderr
 from swarmlib_backends.redact_text import without_credentials
 
+Form: TypeAlias = Literal["text", "json"]
+"""How log records are written."""
 MAX_LINE: Final = 8 * 1024
 """The most characters of one line; the middle of a longer one is left out."""
 MAX_LINES: Final = 400
@@ -24,19 +28,26 @@ OURS: Final = ("swarmlib", "swarmlib_backends", "swarmd")
 _INDENT: Final = "    "
 
 
-def set_up(level: int) -> None:
-    """Send the records of all loggers, Python's warnings and uncatchable exceptions to stderr; ours from `level` on."""
-    handler = _Handler()
-    handler.setFormatter(_Formatter())
-    logging.basicConfig(handlers=[handler])
+def set_up(level: int, form: Form) -> None:
+    """Send the records of all loggers, Python's warnings and uncatchable exceptions to stderr; ours from `level` on.
+
+    form: of the records, and of what `say` writes. May be called again, to change the level and the form.
+    """
+    logging.basicConfig(handlers=[_handler])
+    _handler.setFormatter(_Text() if form == "text" else _Json())
     logging.captureWarnings(True)
     for ours in OURS:
         logging.getLogger(ours).setLevel(level)
     sys.unraisablehook = _unraisable
 
 
-def say(text: str) -> None:
-    """Write a line of swarmd's own. Further lines of `text` (a chain with a caret below it) are indented."""
+def say(text: str, level: int = logging.INFO) -> None:
+    """Write a line of swarmd's own, whatever the level is that is logged. Further lines of `text` (a chain with a caret
+    below it) are indented.
+    """
+    if isinstance(_handler.formatter, _Json):
+        _handler.emit(logging.LogRecord("swarmd", level, "", 0, text, None, None))
+        return
     first, *others = text.split("\n")
     below = [line if line.startswith("  ") else f"  {line}" for line in others]
     stderr().write(_bounded("\n".join(map(_safe, [f"swarmd: {first}", *below]))))
@@ -51,20 +62,42 @@ class _Handler(logging.Handler):
         stderr().write(line)
 
 
-class _Formatter(logging.Formatter):
-    """`swarmd: LEVEL: message` on one line; a traceback's lines below it, indented."""
+class _Text(logging.Formatter):
+    """`swarmd: TIME LEVEL: message` on one line; a traceback's lines below it, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"swarmd: {record.levelname}: {_safe(record.getMessage())}"
+        head = f"swarmd: {_time(record)} {record.levelname}: {_safe(record.getMessage())}"
         below = self.formatException(record.exc_info).splitlines() if record.exc_info else []
         return _bounded("\n".join([head, *(_INDENT + _safe(line) for line in below)]))
 
 
+class _Json(logging.Formatter):
+    """An object for each record, in ASCII; a traceback is a text in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
+        fields["message"] = _plain(record.getMessage())
+        if record.exc_info:
+            fields["traceback"] = _bounded("\n".join(map(_plain, self.formatException(record.exc_info).splitlines())))
+        return json.dumps(fields)
+
+
+_handler: Final = _Handler()
+
+
+def _time(record: logging.LogRecord) -> str:
+    """Return when it was logged, by RFC 3339, in UTC and with milliseconds."""
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _safe(text: str) -> str:
     """Make `text` safe for a line: hide passwords, escape control characters, bound the length."""
-    if len(text) > MAX_LINE:
-        text = _shortened(text, MAX_LINE)
-    return _shortened(escaped(without_credentials(text)), MAX_LINE)
+    return _shortened(escaped(_plain(text)), MAX_LINE)
+
+
+def _plain(text: str) -> str:
+    """Hide passwords in `text`, and bound its length."""
+    return _shortened(without_credentials(_shortened(text, MAX_LINE)), MAX_LINE)
 
 
 def _shortened(text: str, size: int) -> str:

@@ -11,6 +11,8 @@ import click
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+"""What shells expect after SIGINT."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -26,7 +28,7 @@ def reporting(exit_code: int) -> Generator[None]:
         from .logs import say
 
         for line in _failures(exc):
-            say(f"error: {line}")
+            say(f"error: {line}", logging.ERROR)
         logging.getLogger(__name__).info("traceback", exc_info=exc)
         raise SystemExit(exit_code) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from swarmlib_backends.reopening import Reopening, reopened
 from .announcing import announce
 from .logs import say
 from .running import Fleet
+from .service_manager import keep_watchdog, notify, reloading
 from .settings import Settings, read_file
 
 _FILES: Final = 65_536
@@ -54,9 +56,16 @@ async def serve(chain: Chain, control_socket: Path | None) -> None:
         with Handover().server() as listening:
             await stack.enter_async_context(opened([source], next))
         await stack.enter_async_context(control.serving(desk, control_socket))
-        say(_READY)
+        _ready(nursery)
         announce(chain, listening, nursery)
         await trio.sleep_forever()
+
+
+def _ready(nursery: trio.Nursery) -> None:
+    """Tell the terminal and the service manager that calls are served."""
+    say(_READY)
+    notify("READY=1")
+    nursery.start_soon(keep_watchdog)
 
 
 async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings) -> None:
@@ -66,7 +75,7 @@ async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings
         try:
             await fleet.open(chains)
             async with control.serving(desk, settings.control):
-                say(_READY)
+                _ready(nursery)
                 fleet.announce()
                 await _read_again(path, fleet)
         finally:
@@ -96,14 +105,19 @@ async def _read_again(path: Path, fleet: Fleet) -> None:
 
     with reopened(ask):
         async for _ in wait:
-            try:
-                configuration, _settings = await trio.to_thread.run_sync(read_file, path)
-            except SwarmError as exc:
-                say(f"error: the configuration stays as it was: {exc.message}")
-                continue
-            for line in await fleet.become(configuration.chains) or ["no chain has changed"]:
-                say(f"{path}: {line}")
-            fleet.announce()
+            with reloading():
+                await _become(path, fleet)
+
+
+async def _become(path: Path, fleet: Fleet) -> None:
+    try:
+        configuration, _ = await trio.to_thread.run_sync(read_file, path)
+    except SwarmError as exc:
+        say(f"error: the configuration stays as it was: {exc.message}", logging.ERROR)
+        return
+    for line in await fleet.become(configuration.chains) or ["no chain has changed"]:
+        say(f"{path}: {line}")
+    fleet.announce()
 
 
 def _allow_many_files() -> None:
@@ -164,6 +178,7 @@ class _Ending:
             if self.exit_code:
                 self._hurry()
             self.exit_code = self.exit_code or 128 + number
+            notify("STOPPING=1")
             self.scope.cancel()
 
     def _terminal_closed(self) -> bool:

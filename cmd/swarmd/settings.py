@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from swarmlib_backends.configuration import Configuration
 from swarmlib_backends.toml_tables import Table
+
+from .logs import Form
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,13 @@ class Settings:
 
     Attributes:
         control: the control socket.
+        log_format: how log records are written.
+        verbose: whether to log more.
     """
 
     control: Path | None = None
+    log_format: Form | None = None
+    verbose: bool = False
 
     @classmethod
     def read(cls, table: Table) -> Self:
@@ -30,9 +36,11 @@ class Settings:
         Raises:
             Invalid: a key is unknown, or its value wrong; the error names the line.
         """
-        control = table.filled("control")
+        control, form, verbose = table.filled("control"), table.text("log-format"), table.flag("verbose")
         table.end()
-        return cls(Path(control) if control else None)
+        if form not in (None, "text", "json"):
+            raise table.mistake("log-format", f"log-format must be text or json, not {form!r:.60}")
+        return cls(Path(control) if control else None, cast("Form | None", form), verbose)
 
 
 def read_file(path: Path) -> tuple[Configuration, Settings]:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import click
 
 from swarmlib import Backend, Chain, SwarmError, registry
 from swarmlib.options import Parameter, parameters, usage
+
+_WIDEST: Final = 120
+"""The width in columns beyond which no text is wider."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,26 @@ def _option(found: Parameter) -> Option:
 
 def backend_text(found: Description) -> str:
     """Format a backend in full: usage, what it does, each argument."""
-    width = max((len(option.usage) for option in found.options), default=0)
-    lines = [f"  {option.usage:{width}}  {option.help}{_default(option)}" for option in found.options]
-    return "\n".join([f"usage: {found.usage}", "", found.help, *([""] if lines else []), *lines])
+    formatter = click.HelpFormatter(width=min(shutil.get_terminal_size().columns, _WIDEST))
+    formatter.write_usage(found.name, found.usage.removeprefix(found.name).strip(), prefix="usage: ")
+    formatter.write_paragraph()
+    formatter.write(_filled(found.help, formatter.width))
+    if found.options:
+        formatter.write_paragraph()
+        rows = [(option.usage, option.help + _default(option)) for option in found.options]
+        formatter.write_dl(rows)
+    return formatter.getvalue().rstrip()
+
+
+def _filled(text: str, width: int) -> str:
+    """Fill the paragraphs of a text whose lines do not fit, and leave the others as they are."""
+    paragraphs = text.split("\n\n")
+    too_wide = [max(map(len, each.splitlines()), default=0) > width for each in paragraphs]
+    filled = [
+        textwrap.fill(each, width, break_on_hyphens=False) if wide else each
+        for each, wide in zip(paragraphs, too_wide, strict=True)
+    ]
+    return "\n\n".join(filled) + "\n"
 
 
 def _default(option: Option) -> str:

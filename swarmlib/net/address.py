@@ -27,7 +27,7 @@ FORMS: Final = {
     "ssh": Form(
         "ssh://[USER@]HOST[:PORT][/SOCKET]", rf"(?:(?P<user>[^/@:]+)@)?{_HOST}(?::(?P<port>\d+))?(?P<path>/.*)?"
     ),
-    "fd": Form("fd://", ""),
+    "fd": Form("fd://[NAME]", r"[\w.-]*"),
 }
 
 

@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 import trio
 
 from ..errors import Denied, Invalid, Unavailable
+from ..suggestions import nearest
 from ..supervision import supervised
 from . import callers, handover
 from .address import Address
@@ -163,7 +164,7 @@ async def _bind(address: Address) -> list[trio.SocketListener]:
     if address.scheme == "unix":
         listeners = [await _bind_unix(address.path)]
     elif address.scheme == "fd":
-        listeners = _inherited()
+        listeners = _inherited(address.text.removeprefix("fd://"))
     else:
         listeners = list(await trio.open_tcp_listeners(address.port, host=address.host, backlog=_BACKLOG))
     for listener in listeners:
@@ -171,13 +172,21 @@ async def _bind(address: Address) -> list[trio.SocketListener]:
     return listeners
 
 
-def _inherited() -> list[trio.SocketListener]:
-    """Take the sockets that the process was started with, as sd_listen_fds(3) describes."""
+def _inherited(name: str) -> list[trio.SocketListener]:
+    """Take the sockets that the process was started with, as sd_listen_fds(3) describes: all, or those of a name."""
     count = int(os.environ.get("LISTEN_FDS", "0"))
     if count < 1 or os.environ.get("LISTEN_PID") != str(os.getpid()):
         raise Invalid("can't listen on fd://: this process was started without sockets (LISTEN_FDS)")
-    found = [socket.socket(fileno=number) for number in range(_FIRST_INHERITED, _FIRST_INHERITED + count)]
-    return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in found]
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    numbers = [_FIRST_INHERITED + n for n in range(count) if not name or names[n : n + 1] == [name]]
+    if not numbers:
+        raise Invalid(f"no socket named {name!r} was given to this process; {nearest(name, sorted(set(names)))}")
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(_copy(number))) for number in numbers]
+
+
+def _copy(number: int) -> socket.socket:
+    """Copy a socket that was given to this process, which stays open: a later server may take it again."""
+    return socket.socket(fileno=os.dup(number))
 
 
 def _is_loopback(host: str) -> bool:

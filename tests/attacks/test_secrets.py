@@ -31,6 +31,7 @@ from swarmlib_backends.dockerapi import required
 from swarmlib_backends.dockerapi.rows import ROWS, Kind, Row
 from swarmlib_backends.recording import Recording, What
 from swarmlib_backends.redact_text import without_credentials, without_quotations
+from tests.support.engines import wait_until
 from tests.support.paths import DATA
 from tests.support.processes import Swarmd
 
@@ -312,10 +313,12 @@ def served(folder: Path, *stages: str) -> Iterator[tuple[FakeEngine, Swarmd, Cal
     with closing(FakeEngine(folder / "engine.sock")) as engine:
         chain = [f"dockerserver unix://{folder}/gw.sock", *stages, f"docker unix://{folder}/engine.sock"]
         with Swarmd("-v", *chain, errors=folder / "log") as swarmd:
+            wait_until(lambda: bool(engine.asked), "swarmd has asked the engine who it is")
+            engine.asked.clear()
             yield engine, swarmd, lambda request: exchange(folder / "gw.sock", request)
 
 
-REQUEST_LINE = re.compile(r'^#\d+ > |^\{"call": \d+, "verb"', re.MULTILINE)
+REQUEST_LINE = re.compile(r'^[\d:.]+ debug\d #\d+ > |"call": \d+, "verb"', re.MULTILINE)
 KEEPING = ("debug --values", "debug --json --values", "debug")
 
 

@@ -272,7 +272,7 @@ def check_log(gateway: Gateway, findings: Findings, seed: int) -> None:
     text = gateway.new_log()
     for name, pattern in (
         ("swarmd logged a bug", r".*a bug in.*"),
-        ("swarmd logged an error", r"(?m)^swarmd: ERROR: .*"),
+        ("swarmd logged an error", r"(?m)^swarmd: \S+ ERROR: .*"),
         ("swarmd logged a traceback", r"Traceback \(most recent.*"),
         ("a forged line in swarmd's log", r"(?m)^FORGED.*"),
         ("a control character in swarmd's log", r".*[\x00-\x08\x0b-\x1f\x7f-\x9f].*"),

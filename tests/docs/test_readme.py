@@ -149,11 +149,6 @@ def test_the_package_of_a_new_backend_is_written(tmp_path: Path) -> None:
     assert 'mine = "' in (tmp_path / "mine" / "pyproject.toml").read_text()
 
 
-def test_the_file_with_a_chain_is_one(tmp_path: Path) -> None:
-    (tmp_path / "chain.toml").write_text(blocks("toml")[0])
-    assert Chain.read_file(tmp_path / "chain.toml").name == "dockerserver | exec"
-
-
 def test_the_embedding_program_prints_the_workloads_line(tmp_path: Path) -> None:
     program = next(block for block in blocks("python") if "connect" in block)
     (tmp_path / "program.py").write_text(program)

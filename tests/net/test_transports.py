@@ -45,8 +45,8 @@ def test_an_address_is_taken_apart(text: str, parts: tuple[str, int, str, str]) 
         ("unix://run/x", "unix:///PATH"),
         ("ssh://-oProxyCommand=x", "ssh://[USER@]HOST[:PORT][/SOCKET]"),
         ("ssh://me:secret@b", "ssh://[USER@]HOST[:PORT][/SOCKET]"),
-        ("fd://3", "fd://"),
-        ("b:1", "tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, ssh://[USER@]HOST[:PORT][/SOCKET] or fd://"),
+        ("fd://a/b", "fd://[NAME]"),
+        ("b:1", "tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, ssh://[USER@]HOST[:PORT][/SOCKET] or fd://[NAME]"),
     ],
 )
 def test_what_is_no_address_is_told_what_would_be_one(text: str, right: str) -> None:

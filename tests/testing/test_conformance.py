@@ -15,6 +15,7 @@ from swarmlib import Backend, Chain, Filter, Sender, Verb
 from swarmlib.testing import Reference, check_backend
 from swarmlib.testing.rules import RULES
 from swarmlib_backends import (
+    Aci,
     Aggregate,
     Audit,
     Balance,
@@ -36,9 +37,11 @@ from swarmlib_backends import (
     Tee,
     Tenant,
     Timeout,
+    Web,
 )
 from swarmlib_backends.observe.observation import Observation
 from swarmlib_backends.policy.grants import KINDS
+from tests.support.azure import aci
 from tests.support.engines import Engine
 from tests.support.leaves import containers, processes
 from tests.support.tenants import As
@@ -127,6 +130,11 @@ async def test_simulator() -> None:
     await check_backend(Simulator, leaf=processes())
 
 
+async def test_aci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with aci.fake_process(tmp_path, monkeypatch):
+        await check_backend(lambda: Aci(poll=0.02), leaf=aci.LEAF)
+
+
 async def test_balance() -> None:
     await check_backend(lambda: Balance([Chain(Exec(log_size=KEPT), label="local")]), leaf=LOCAL)
 
@@ -165,6 +173,10 @@ async def test_a_filter_that_is_observed() -> None:
 
 async def test_metrics() -> None:
     await check_backend(lambda: Observed(Metrics("tcp://127.0.0.1:0")))
+
+
+async def test_web() -> None:
+    await check_backend(lambda: Observed(Web("tcp://127.0.0.1:0")))
 
 
 async def test_an_engine_that_is_observed() -> None:

@@ -13,14 +13,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SHELL: Final = "/bin/sh"
-_LONGEST_LINE: Final = 1000
-"""Characters: a terminal takes lines of 4,095 bytes."""
+_LONGEST_LINE: Final = 900
+"""Characters: the line editor of busybox takes 1,023 bytes, a plain terminal 4,095."""
+_LONGEST_PIECE: Final = 200
+"""Characters of a word on a line, of which each may become four."""
+_GOES_ON: Final = " \\\n"
+"""Ends a line of a command that goes on with the next one."""
 _WORD: Final = "swarmlib"
 
 
 def quoted(word: str) -> str:
-    """Return a word as a shell takes it, on any number of lines that a terminal takes."""
-    pieces = [word[at : at + _LONGEST_LINE] for at in range(0, len(word), _LONGEST_LINE)] or [""]
+    """Return a word as a shell takes it; a long one on several lines."""
+    pieces = [word[at : at + _LONGEST_PIECE] for at in range(0, len(word), _LONGEST_PIECE)] or [""]
     return "\\\n".join("'" + piece.replace("'", "'\\''") + "'" for piece in pieces)
 
 
@@ -39,7 +43,9 @@ class Marked:
 
     def script(self, words: Sequence[str], env: Mapping[str, str], folder: str, *, stdin: bool) -> str:
         """Return what the shell is given, to be entered with a line feed at its end."""
-        return " ".join([*self._steps(words, env, folder, stdin=stdin)]) + "\n"
+        steps = [*self._steps(words, env, folder, stdin=stdin)]
+        line = " ".join(steps)
+        return (line if len(line) <= _LONGEST_LINE else _GOES_ON.join(steps)) + "\n"
 
     def _steps(self, words: Sequence[str], env: Mapping[str, str], folder: str, *, stdin: bool) -> Iterator[str]:
         if not self.terminal:
@@ -47,10 +53,11 @@ class Marked:
         yield f"printf '{_WORD}-%s-%s\\n' {self.nonce} begin; ("
         if folder:
             yield f"cd {quoted(folder)} &&"
-        for name, value in env.items():
-            yield f"export {name}={quoted(value)};" if not folder else f"export {name}={quoted(value)} &&"
-        yield f"exec {' '.join(map(quoted, words))}" + ("" if stdin else " </dev/null")
-        yield f"); printf '{_WORD}-%s-%s-%s\\n' {self.nonce} end $?; exit"
+        yield from (f"export {name}={quoted(value)} &&" for name, value in env.items())
+        yield "exec"
+        yield from map(quoted, words)
+        yield f"{'' if stdin else '</dev/null'} );"
+        yield f"printf '{_WORD}-%s-%s-%s\\n' {self.nonce} end $?; exit"
 
     def feed(self, data: bytes) -> bytes:
         """Take what the terminal shows; returns what the command has written of it."""

@@ -102,7 +102,7 @@ class Instance(Configured):
     @property
     def network_mode(self) -> str:
         """The network that it asks for."""
-        return str(self.host.get("NetworkMode") or "default")
+        return self.record.network or "default"
 
     @property
     def status(self) -> str:

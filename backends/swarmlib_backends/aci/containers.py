@@ -15,12 +15,12 @@ from ..dockerapi.operations import ContainerCreate, ContainerList
 from ..dockerapi.platforms import Platform
 from ..dockerapi.status import refusal
 from ..enginekit import views
-from ..enginekit.bodies import check_process, check_restarts
+from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
 from ..enginekit.operations import FOLLOW, answers, body_of
 from ..enginekit.refusals import check_attachable
-from ..kubernetes.images.images import Images
+from ..registry.images import Images
 from .container import Instance
 from .lifecycle import Lifecycle
 from .mirror import Mirror
@@ -69,7 +69,6 @@ class Containers(ContainerOperations[Instance]):
         if not body.get("Image"):
             raise refusal(400, "Config cannot be empty in order to create a container")
         check_process(body)
-        check_restarts(dict_of(body.get("HostConfig")))
         if asked.platform and platforms.read(asked.platform) != _PLATFORM:
             raise Unsupported(f"containers on Azure are of {_PLATFORM}, not of {asked.platform}")
         name = self.store.free_name(asked.name or f"aci_{secrets.token_hex(4)}")

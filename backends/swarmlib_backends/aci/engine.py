@@ -20,9 +20,9 @@ from ..enginekit.clock import Clock
 from ..enginekit.events import Events
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
-from ..kubernetes.images.images import Images
-from ..kubernetes.images.operations import ImageOperations
-from ..kubernetes.images.registry import Registries
+from ..registry.client import Registries
+from ..registry.images import Images
+from ..registry.operations import ImageOperations
 from .arm import Groups
 from .containers import Containers
 from .execs import Execs
@@ -64,7 +64,7 @@ class Engine(EngineServer):
             containers = Containers(options, self._mirror, lifecycle, images, outputs, clock.now)
             execs = Execs(self._mirror.containers.find, groups, events, clock.now, nursery)
             own = (containers, execs, events, System(options, self._mirror))
-            self.operations = operations_of(self, *own, ImageOperations(images, events))
+            self.operations = operations_of(self, *own, ImageOperations(images, events, "aci"))
             nursery.start_soon(supervised, "aci: the looks at containers", self._mirror.run)
             try:
                 yield

@@ -14,8 +14,9 @@ from ..azure.spec import Body
 from ..dockerapi import isolation
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.references import full
+from ..enginekit.bodies import check_restarts
 from ..enginekit.mounts import Mount, check_temporary, mounts_of
-from ..kubernetes.images.credentials import Credentials
+from ..registry.credentials import Credentials
 from . import fields
 from .fields import refused
 from .options import AciOptions
@@ -65,30 +66,18 @@ def group(record: Record, around: Surroundings, credentials: Credentials) -> Bod
         TooLarge: its labels are more than Azure's tags can hold.
     """
     fields.check(record.body)
+    check_restarts(record.host)
     options = around.options
-    ports, subnet, volumes = _ports(record), _subnet(record, around), [*_volumes(record, around)]
-    confidential = _is_confidential(record)
-    if options.spot and (ports or subnet or confidential):
-        what = "HostConfig.PortBindings" if ports else "a network" if subnet else "isolation"
-        raise refused((what, "a spot container has no way in, and no other isolation; leave out --spot"))
-    own: Body = {
-        "image": record.image,
-        "resources": {"requests": _resources(record, options)},
-        "environmentVariables": [*_variables(record)],
-        "ports": ports,
-        "volumeMounts": [mount for _, mount in volumes],
-    }
-    if record.command:
-        own["command"] = record.command
+    ports, subnet, confidential = _ports(record), _subnet(record, around), _is_confidential(record)
     properties: Body = {
         "osType": "Linux",
         "restartPolicy": _POLICIES[str(dict_of(record.host.get("RestartPolicy")).get("Name") or "")],
         "sku": "Confidential" if confidential else "Standard",
-        "containers": [{"name": MAIN, "properties": own}],
-        "volumes": [volume for volume, _ in volumes],
+        **_containers(record, around, ports),
         "imageRegistryCredentials": [*_credentials(record, options, credentials)],
     }
     if options.spot:
+        _check_spot(ports, subnet, confidential=confidential)
         properties["priority"] = "Spot"
     if subnet:
         properties["subnetIds"] = [{"id": subnet}]
@@ -99,6 +88,27 @@ def group(record: Record, around: Surroundings, credentials: Credentials) -> Bod
     if options.identity:
         body["identity"] = {"type": "UserAssigned", "userAssignedIdentities": {options.identity: {}}}
     return body
+
+
+def _containers(record: Record, around: Surroundings, ports: list[Body]) -> Body:
+    """Return the container of a group, and its volumes."""
+    volumes = [*_volumes(record, around)]
+    own: Body = {
+        "image": record.image,
+        "resources": {"requests": _resources(record, around.options)},
+        "environmentVariables": [*_variables(record)],
+        "ports": ports,
+        "volumeMounts": [mount for _, mount in volumes],
+    }
+    if record.command:
+        own["command"] = record.command
+    return {"containers": [{"name": MAIN, "properties": own}], "volumes": [volume for volume, _ in volumes]}
+
+
+def _check_spot(ports: list[Body], subnet: str, *, confidential: bool) -> None:
+    if ports or subnet or confidential:
+        what = "HostConfig.PortBindings" if ports else "a network" if subnet else "isolation"
+        raise refused((what, "a spot container has no way in, and no other isolation; leave out --spot"))
 
 
 def _is_confidential(record: Record) -> bool:
@@ -153,17 +163,20 @@ def _ports(record: Record) -> list[Body]:
 
 def _subnet(record: Record, around: Surroundings) -> str:
     """Return the id of the subnet that a container is in; "" for none."""
-    endpoints = [*dict_of(dict_of(record.body.get("NetworkingConfig")).get("EndpointsConfig"))]
-    asked = dict.fromkeys(each for each in (str(record.host.get("NetworkMode") or ""), *endpoints))
-    named = [each for each in asked if each not in _OWN_NETWORKS] or [around.options.network]
+    asked = {
+        f"NetworkingConfig.EndpointsConfig {name!r:.80}": name
+        for name in dict_of(dict_of(record.body.get("NetworkingConfig")).get("EndpointsConfig"))
+    } | {f"HostConfig.NetworkMode {record.network!r:.80}": record.network}
+    named = {name: place for place, name in asked.items() if name not in _OWN_NETWORKS}
+    named = named or {around.options.network: "--network"}
     if len(named) > 1:
-        raise refused((f"the networks {', '.join(named):.200}", "it has one network"))
-    if not named[0] or named[0].startswith("/"):
-        return named[0]
-    network, slash, subnet = named[0].partition("/")
+        raise refused((", ".join(named.values()), "it has one network"))
+    ((name, place),) = named.items()
+    if not name or name.startswith("/"):
+        return name
+    network, slash, subnet = name.partition("/")
     if not (network and slash and subnet):
-        why = "its network is a delegated subnet, as VNET/SUBNET or by its id; there are no others"
-        raise refused((f"the network {named[0]!r:.80}", why))
+        raise refused((place, "its network is a delegated subnet, as VNET/SUBNET or by its id; there are no others"))
     return f"{around.scope}/providers/Microsoft.Network/virtualNetworks/{network}/subnets/{subnet}"
 
 

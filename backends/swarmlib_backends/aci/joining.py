@@ -2,6 +2,7 @@
 
 Azure's logs do not follow, and its live output (attach) begins somewhere while they are read. So the logs are read
 before and after the live output begins; what the second reading has more may come a second time, live.
+Which of several lines that are the same came twice can't be told: then what is told has the right length alone.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Joining:
         """Bytes that came live since the last reading of the logs."""
         self._twice = b""
         """What may come live although a reading had it."""
-        self._has_begun = True
+        self._begin: bytes | None = None
+        """The beginning of the live output, until it is a line; None once its place is found."""
 
     def read(self, content: str) -> list[Entry]:
         """Take a reading of the logs; returns the lines that are new, the first perhaps without its beginning."""
@@ -92,12 +94,15 @@ class Joining:
     def overlaps(self, new: list[Entry]) -> None:
         """Note that what a reading had more may come live too: it was made after the live output began."""
         self._twice = b"".join(each.text for each in new)
-        self._has_begun = False
+        self._begin = b"" if self._twice else None
 
     def live(self, data: bytes) -> bytes:
         """Take a piece of the live output; returns what is new of it."""
-        if not self._has_begun:
-            self._has_begun = True
+        if self._begin is not None:
+            data = self._begin = self._begin + data
+            if b"\n" not in data and len(data) < len(self._twice):
+                return b""
+            self._begin = None
             self._twice = _suffix_that_fits(self._twice, data)
         if self._twice.startswith(data):
             self._twice = self._twice[len(data) :]

@@ -11,7 +11,7 @@ from swarmlib import CLEANUP_SECONDS, SwarmError, Unavailable, Unsupported
 
 from ..azure.spec import Body
 from ..enginekit.refusals import check_running
-from ..kubernetes.images.images import Images
+from ..registry.images import Images
 from . import state
 from .container import Instance
 from .group import Surroundings, group

@@ -126,10 +126,14 @@ class Outputs:
         await shown.add(joining.read(await self._logs(container)))
 
     async def _live(self, container: Instance, shown: Shown, joining: Joining) -> None:
-        """Give a client what the container writes while it runs; a connection that breaks is made again."""
+        """Give a client what the container writes while it runs; a connection that breaks is made again.
+
+        What had not come when the container was seen to have ended is in the logs.
+        """
         try:
             async with self._mirror.groups.attached(container.record.group) as socket, trio.open_nursery() as nursery:
                 nursery.start_soon(socket.keep_alive)
+                nursery.start_soon(_cancel_at_end, container, nursery.cancel_scope)
                 new = joining.read(await self._logs(container))
                 joining.overlaps(new)
                 await shown.add(new)
@@ -141,6 +145,12 @@ class Outputs:
 
     async def _logs(self, container: Instance) -> str:
         return await self._mirror.groups.logs(container.record.group) if container.group is not None else ""
+
+
+async def _cancel_at_end(container: Instance, scope: trio.CancelScope) -> None:
+    while container.status == "running":
+        await container.next_change()
+    scope.cancel()
 
 
 class _Fed(StreamWrapper):

@@ -86,6 +86,11 @@ class Record(Configured):
         return str(self.body.get("Image") or "")
 
     @property
+    def network(self) -> str:
+        """The network that it asks for; "" for none."""
+        return str(self.host.get("NetworkMode") or "")
+
+    @property
     def command(self) -> list[str]:
         """The words of its command; none if it is its image's."""
         return [*list_of(self.body.get("Entrypoint")), *list_of(self.body.get("Cmd"))]
@@ -99,9 +104,9 @@ class Record(Configured):
         labels = dict_of(self.body.get("Labels"))
         shown = _as_tags(labels)
         rest = {name: value for name, value in self.body.items() if name not in ("Env", "Labels", "Image", "Cmd")}
-        rest |= {"Labels": {name: value for name, value in labels.items() if name not in shown}}
         rest["Entrypoint"] = len(list_of(self.body.get("Entrypoint")))  # how many of the group's words are its
-        text = orjson.dumps(_without_empty(rest)).decode()
+        others = {name: value for name, value in labels.items() if name not in shown}
+        text = orjson.dumps(_without_empty(rest) | ({"Labels": others} if others else {})).decode()
         pieces = [text[at : at + _LONGEST_TAG] for at in range(0, len(text), _LONGEST_TAG)]
         own = {TAG: ROLE, ID: self.id, NAME: self.name, CREATED: _written(self.created)}
         own |= {REMOVES: "true"} if self.host.get("AutoRemove") else {}

@@ -14,7 +14,7 @@ class AzureOptions:
     """The options of the machines of one resource group."""
 
     group: str = option("resource group; created if it does not exist", default="swarmlib")
-    location: str = option("region", default="westeurope")
+    location: str = option("region", default="westeurope", metavar="REGION")
     subscription: str = option(
         "subscription id (default AZURE_SUBSCRIPTION_ID, or the only one)", default="", metavar="ID"
     )
@@ -33,7 +33,7 @@ class AzureOptions:
         default=0,
     )
     slots: int = option("run at most N containers on a machine; 0: as many as fit into its memory", default=0)
-    size: str = option("size of new machines", default="Standard_B2s")
+    size: str = option("size of new machines", default="Standard_B2s", metavar="NAME")
     image: str = option("image of new machines: ubuntu, debian or PUBLISHER:OFFER:SKU:VERSION", default="ubuntu")
     disk: int = option("size of their disk in GB (default: the image's)", default=0, metavar="GB")
     zone: str = option("availability zone of new machines", default="")

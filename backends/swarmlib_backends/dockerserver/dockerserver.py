@@ -53,7 +53,7 @@ class DockerServer(Source):
     """
 
     addresses: Sequence[_Url] = argument(
-        "address to listen on: tcp://HOST:PORT, unix:///PATH, or fd:// (socket activation)"
+        "address to listen on: tcp://HOST:PORT, unix:///PATH, or fd://[NAME] (socket activation)"
     )
     tls: bool = option("use TLS on tcp addresses", default=False)
     tlsverify: bool = option("use TLS, and serve only clients with a certificate of the authority", default=False)

@@ -149,6 +149,18 @@ class VolumeOperations(ABC, Generic[V]):
         self.tell("prune", "", {"reclaimed": "0"})
         return {"VolumesDeleted": [each.name for each in unused], "SpaceReclaimed": 0}
 
+    def size(self, volume: V) -> int:
+        """Return the bytes that a volume holds; -1 if that is not known."""
+        return 0
+
+    def disk_usage(self, volumes: Iterable[V]) -> list[dict[str, Any]]:
+        """Return what `system df` shows of volumes."""
+        use = self.use()
+        return [
+            self.shown(each) | {"UsageData": {"RefCount": len(use.get(each.name, ())), "Size": self.size(each)}}
+            for each in volumes
+        ]
+
     def shown(self, volume: V) -> dict[str, Any]:
         """Return a volume as lists and inspections show it."""
         return {

@@ -112,9 +112,12 @@ class WebSocketStream(trio.abc.Stream):
 
     async def aclose(self) -> None:
         """Say that the connection ends, if that is possible at once, and close it."""
-        with trio.move_on_after(_CLOSE_SECONDS, shield=True), suppress(trio.BrokenResourceError):
-            await self._write(self._socket.close())
-        await trio.aclose_forcefully(self._stream)
+        gone = (trio.BrokenResourceError, trio.ClosedResourceError)
+        try:
+            with trio.move_on_after(_CLOSE_SECONDS, shield=True), suppress(*gone):
+                await self._write(self._socket.close())
+        finally:
+            await trio.aclose_forcefully(self._stream)
 
 
 def accepted(key: str) -> dict[str, str]:

@@ -44,7 +44,7 @@ def wait(pod: Pod) -> bool:
 
 @dataclass(frozen=True)
 class Binds:
-    """Copies what containers bind. limit: the most bytes of one bind."""
+    """Copies what containers bind. limit: the most bytes of one bind in a tar, in which each file has a head of 512."""
 
     cluster: Cluster
     limit: int
@@ -120,7 +120,7 @@ def _entries(volume: Volume, limit: int) -> Iterator[tuple[str, tarfile.TarInfo]
             inside = os.path.relpath(path, root)
             name = binds.place(volume) if inside == "." else f"{binds.place(volume)}/{inside}"
             entry = _entry(tar, path, name, volume.bind)
-            left -= entry.size
+            left -= _BLOCK + entry.size
             if left < 0:
                 raise TooLarge(f"the bind {volume.bind} has more than {shown_bytes(limit)}, the limit of --binds-size")
             yield path, entry

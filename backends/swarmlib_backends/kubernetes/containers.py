@@ -32,13 +32,13 @@ from ..enginekit.health import plan_of
 from ..enginekit.operations import FOLLOW, answers, body_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
+from ..registry.images import Images, Known
 from . import views
 from .attach import AttachedProcess, RemoteStdio, remote
 from .captured import attached
 from .cluster import Cluster
 from .container import PodContainer
 from .holding import held
-from .images.images import Images, Known
 from .images.pulling import pull_secret
 from .lifecycle import Lifecycle
 from .listing import listed

@@ -18,7 +18,8 @@ from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
 from ..enginekit.swarmless import Swarmless
 from ..registry.client import Registries
-from ..registry.credentials import stored
+from ..registry.operations import ImageOperations
+from ..registry.stored import stored
 from .api.client import Api
 from .api.kubeconfig import read_access
 from .archive import Archive
@@ -32,9 +33,8 @@ from .health import HealthChecks
 from .images.builder import Builder
 from .images.building import Building
 from .images.built import BuiltImages
-from .images.images import Images
+from .images.images import NamedImages
 from .images.naming import Naming
-from .images.operations import ImageOperations
 from .lifecycle import Lifecycle
 from .mirror import Mirror
 from .network_operations import NetworkOperations
@@ -46,6 +46,7 @@ from .pods.claims import Claim
 from .pods.options import PodOptions
 from .ports import Ports
 from .publishers import NodePorts, PodPorts, Publisher
+from .stats import Stats
 from .streams.negotiate import Dialects
 from .system import System
 from .top import Top
@@ -84,7 +85,8 @@ class Engine(EngineServer):
             of_volumes = VolumeOperations(cluster, volumes, events, clock.now)
             async with _of_images(options, cluster, events, clock, nursery) as (images, of_images):
                 of_containers = _of_containers(options, clock, networking, images, of_volumes, nursery)
-                of_system = (events, System(cluster, networking, images, clock.now), Swarmless(self.name))
+                system = System(cluster, networking, images, of_volumes, clock.now)
+                of_system = (events, system, Swarmless(self.name))
                 self._mirror.listeners.append(happenings.tell_removal)
                 self.operations = operations_of(self, *of_containers, of_volumes, *of_images, *of_system)
                 for each in (self._mirror, self._networks, volumes):
@@ -107,7 +109,7 @@ def _of_containers(
     options: KubernetesOptions,
     clock: Clock,
     networking: Networking,
-    images: Images,
+    images: NamedImages,
     volumes: VolumeOperations,
     nursery: trio.Nursery,
 ) -> tuple[object, ...]:
@@ -121,13 +123,14 @@ def _of_containers(
         Execs(cluster, events, clock.now, nursery),
         Archive(cluster, lifecycle, nursery),
         Top(cluster, events),
+        Stats(cluster, nursery, clock.now),
     )
 
 
 @asynccontextmanager
 async def _of_images(
     options: KubernetesOptions, cluster: Cluster, events: Events, clock: Clock, nursery: trio.Nursery
-) -> AsyncGenerator[tuple[Images, tuple[object, ...]]]:
+) -> AsyncGenerator[tuple[NamedImages, tuple[object, ...]]]:
     """Hold the connections to registries and to the builder; give the images, and what answers what is asked of them.
 
     Raises:
@@ -135,13 +138,13 @@ async def _of_images(
     """
     built = BuiltImages(cluster, clock.now)
     async with Registries.open(options.insecure_registry) as registries, _builds(options) as sender:
-        images, builder = Images(registries, built, clock.now), None
+        images, builder = NamedImages(registries, built, clock.now), None
         if sender is not None:
             credentials = await stored(options.registry.partition("/")[0])
             builder = Builder(sender, options.registry, credentials, registries, built)
-            images.settled = builder.settled
+            images.settling = builder.settled
         builds = Building(builder, images, events, nursery)
-        yield images, (ImageOperations(images, events), Naming(images, events), builds)
+        yield images, (ImageOperations(images, events, "kubernetes"), Naming(images, events), builds)
 
 
 @asynccontextmanager

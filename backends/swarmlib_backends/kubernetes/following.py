@@ -142,9 +142,10 @@ class Following(ABC):
                 async for change in changes:
                     self._changed(resource, view, change)
         except SwarmError as exc:
+            if exc.message != self._trouble:
+                _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
             self._trouble, self._denied = exc.message, exc if isinstance(exc, Denied) else None
             view.wake()
-            _log.warning("kubernetes: can't list %s: %s; it is tried again", resource.plural, exc)
 
     def _changed(self, resource: Resource, view: _View, change: Change) -> None:
         if change.kind is Kind.SYNCED:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import trio
@@ -23,7 +23,7 @@ from .attach import remote
 from .cluster import Cluster
 from .container import PodContainer
 from .pods import health, names
-from .pods.record import Health, Record
+from .pods.record import Health
 from .pods.status import State
 from .streams.remote import RemoteCommand
 
@@ -101,34 +101,19 @@ class HealthChecks:
 
     async def _take(self, container: PodContainer, found: Health) -> None:
         """Note what is known of a container's health, and write it down if its status is another one."""
-        run = container.record.run
+        run, started = container.record.run, container.state.started
         container.note_health(found)
         with suppress(NotFound):  # it was removed meanwhile
-            await self.cluster.change(container, lambda each: _with_status(each, found, run))
+            await self.cluster.change(container, lambda each: health.noted(each, run, found, started))
 
     async def _note_end(self, container: PodContainer) -> None:
-        """Write down the last checks of a run that has ended; nobody checks any more, so it is unhealthy."""
-        known = container.state.health or Health()
-        end, run = replace(known, status="unhealthy"), container.record.run
+        """Write down the last checks of a run that has ended."""
+        last, run = container.state.health or Health(), container.record.run
         with suppress(NotFound):
-            await self.cluster.change(container, lambda each: _with_end(each, end, run))
+            await self.cluster.change(container, lambda each: health.ended(each, run, last))
 
 
 def _run_of(container: PodContainer) -> _Run | None:
     """Return the run of a container that is under way; None if none is."""
     runs = container.status in ("running", "paused") and not container.removed.is_set()
     return (container.record.run, container.state.restarts) if runs else None
-
-
-def _with_status(record: Record, found: Health, run: int) -> Record:
-    known = record.health
-    if record.run != run or record.wanted != "running" or (known is not None and known.status == found.status):
-        return record
-    return replace(record, health=found)
-
-
-def _with_end(record: Record, end: Health, run: int) -> Record:
-    known = record.health
-    if record.run != run or (known is not None and known.status == end.status and known.latest >= end.latest):
-        return record
-    return replace(record, health=end)

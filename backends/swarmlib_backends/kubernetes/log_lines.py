@@ -9,10 +9,10 @@ import math
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -81,7 +81,7 @@ async def log_lines(
         SwarmError: the cluster's error; there are none, for example.
     """
     async with AsyncExitStack() as stack:
-        logs = [_Log(cluster, container, part) for part in parts]
+        logs = [_PodLog(cluster, container, part) for part in parts]
         for each in logs:
             await stack.enter_async_context(each.reading(wanted, follow=False))
         with ungrouped():
@@ -92,8 +92,20 @@ async def log_lines(
                 nursery.cancel_scope.cancel()
 
 
-class _Log:
+class Log(Protocol):
     """One log, of which a line after the other is read; it can be read again from where it was left."""
+
+    def reading(self, wanted: Wanted, *, follow: bool) -> AbstractAsyncContextManager[None]:
+        """Read from the beginning, or from where it was left, for the time of the context. Raises `SwarmError`."""
+        ...
+
+    async def next(self) -> LogLine | None:
+        """Return the next line; None at the end. Raises `SwarmError`, `trio.BrokenResourceError`."""
+        ...
+
+
+class _PodLog:
+    """The log of a container in a Pod: see `Log`."""
 
     def __init__(self, cluster: Cluster, container: PodContainer, part: Part) -> None:
         self._cluster, self._container, self._part = cluster, container, part
@@ -109,12 +121,12 @@ class _Log:
 
     @asynccontextmanager
     async def reading(self, wanted: Wanted, *, follow: bool) -> AsyncGenerator[None]:
-        """Read from the beginning, or from where it was left, for the time of the context. Raises `SwarmError`."""
+        """See `Log`."""
         params = {"timestamps": "true", **({"follow": "true"} if follow else {})}
         since = self._last // 10**9 if self._last else math.floor(wanted.since)
         if since:  # a kubelet knows whole seconds only
             params["sinceTime"] = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        if wanted.tail is not None and wanted.until == math.inf and not self._part.chosen and not follow:
+        if wanted.tail and wanted.until == math.inf and not self._part.chosen and not follow:
             params["tailLines"] = str(wanted.tail)
         self._again = self._of_last
         self._lines.clear()
@@ -189,7 +201,7 @@ class LogLines:
         except (trio.WouldBlock, trio.EndOfChannel):
             return None
 
-    async def read(self, logs: Sequence[_Log], wanted: Wanted) -> None:
+    async def read(self, logs: Sequence[Log], wanted: Wanted) -> None:
         """Read what is there, and what comes, if that is wanted."""
         try:
             with ungrouped():
@@ -200,7 +212,7 @@ class LogLines:
         finally:
             self._send.close()
 
-    async def _there(self, logs: Sequence[_Log], wanted: Wanted) -> bool:
+    async def _there(self, logs: Sequence[Log], wanted: Wanted) -> bool:
         """Give what is there; returns whether more may be wanted."""
         last = deque[LogLine](maxlen=wanted.tail)
         heads = [await each.next() for each in logs]
@@ -220,7 +232,7 @@ class LogLines:
             await self._send.send(line)
         return more
 
-    async def _coming(self, logs: Sequence[_Log], wanted: Wanted) -> None:
+    async def _coming(self, logs: Sequence[Log], wanted: Wanted) -> None:
         """Give what comes, until all logs have ended."""
         merging = _Merging(len(logs))
         async with trio.open_nursery() as nursery:
@@ -246,7 +258,7 @@ class _Merging:
         self._waiting = [deque() for _ in range(self.count)]
         self._send, self._receive = trio.open_memory_channel[tuple[int, LogLine | None]](0)
 
-    async def feed(self, number: int, log: _Log, wanted: Wanted) -> None:
+    async def feed(self, number: int, log: Log, wanted: Wanted) -> None:
         """Read a log to its end."""
         async with log.reading(wanted, follow=True):
             while (line := await log.next()) is not None:

@@ -24,7 +24,9 @@ class KubernetesOptions:
     )
     tools_image: str = option("image with a static busybox at /bin/busybox", default="busybox", metavar="IMAGE")
     requests: float = option(
-        "part of a limit (--memory, --cpus) that is requested from the scheduler, from 0 to 1", default=1.0
+        "part of a limit (--memory, --cpus) that is requested from the scheduler, from 0 to 1",
+        default=1.0,
+        metavar="FRACTION",
     )
     pod_template: str = option("Pod (YAML) whose fields are the defaults of all Pods", default="", metavar="FILE")
     service_account: str = option(

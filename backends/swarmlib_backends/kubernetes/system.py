@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swarmlib import Request
+from swarmlib import Denied, Request
 
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
 from ..enginekit import views as kit_views
 from ..enginekit.operations import answers
+from ..registry.images import Images
+from ..registry.operations import summary
 from . import capacity, views
 from .api.rights import version
 from .cluster import Cluster
-from .images.images import Images
-from .images.operations import summary
 from .networking import Networking
+from .volume_operations import VolumeOperations
 
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
 """Processors as the kernel calls them, by the names that Kubernetes has for them."""
@@ -33,6 +35,7 @@ class System:
     cluster: Cluster
     networking: Networking
     images: Images
+    volumes: VolumeOperations
     now: Callable[[], float]
 
     @answers("SystemVersion")
@@ -76,13 +79,15 @@ class System:
 
     @answers("SystemDataUsage")
     async def _df(self, request: Request) -> dict[str, Any]:
-        now = self.now()
+        now, volumes = self.now(), list[dict[str, Any]]()
+        with suppress(Denied):  # an account without volumes can have containers all the same
+            volumes = self.volumes.disk_usage(await self.volumes.volumes())
         return {
             "LayersSize": 0,
             "Images": [summary(each) for each in self.images.known()],
             "Containers": [
                 views.summary(each, now, self.networking.shown(each)) for each in self.cluster.mirror.containers
             ],
-            "Volumes": [],
+            "Volumes": volumes,
             "BuildCache": [],
         }

@@ -75,6 +75,10 @@ class VolumeOperations(kit.VolumeOperations[Volume]):
         """See `VolumeOperations`. A claim has no folder that anybody could open."""
         return ""
 
+    def size(self, volume: Volume) -> int:
+        """See `VolumeOperations`. A cluster tells only how large a volume may become."""
+        return -1
+
     def shown(self, volume: Volume) -> dict[str, Any]:
         """See `VolumeOperations`."""
         return {**super().shown(volume), "Status": dict(volume.status)}

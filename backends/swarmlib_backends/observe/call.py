@@ -9,15 +9,13 @@ from typing import Final
 
 import trio
 
-from swarmlib import Ack, Error, Json, Log, Reply, ReplySender, Request, SwarmError
+from swarmlib import Ack, Error, Json, Log, Reply, ReplySender, Request, SwarmError, Verb
 from swarmlib.reply import FINAL
 from swarmlib.verbs import CONVERSATIONS
 
 from ..stream_wrappers import StreamWrapper
 
 INTERNAL: Final = "internal"
-UNANSWERED: Final = "unavailable"
-"""The outcome of a call whose replies ended without a final one: the channel then says so itself."""
 MAX_STEPS: Final = 64
 """The most stages of a call's way that are kept."""
 OK: Final = "ok"
@@ -30,7 +28,8 @@ class Call:
 
     Attributes:
         number: counts the calls.
-        asked: the request as it came to the first observed stage.
+        verb, path, params, body, meta: of the request, as it came to the first observed stage.
+        uploads: whether it has an upload.
         began: when, by `perf_counter`.
         steps: the number of each stage that it came to, and the seconds that it took to get there.
         engine: the number of the last stage of a chain that it came to; 0 if it came to none.
@@ -44,47 +43,36 @@ class Call:
         over: whether it has ended.
     """
 
-    __slots__ = (
-        "_ended",
-        "_lasts",
-        "answer",
-        "answered",
-        "asked",
-        "began",
-        "engine",
-        "error",
-        "number",
-        "outcome",
-        "over",
-        "received",
-        "seconds",
-        "sent",
-        "steps",
-        "streams",
-    )
+    engine = 0
+    outcome = ""
+    error: SwarmError | None = None
+    answer: Json | None = None
+    answered = seconds = 0.0
+    received = sent = 0
+    streams = over = False  # here, since most calls change few of these
 
     def __init__(self, number: int, asked: Request, ended: Callable[[Call], None]) -> None:
         self.number = number
-        self.asked = asked
+        self.verb = asked.verb
+        self.path = asked.path
+        self.params = asked.params
+        self.body = asked.body
+        self.meta = asked.meta
+        self.uploads = asked.upload is not None
+        self._reply: ReplySender | None = asked.reply  # until the end: it keeps this call, and a ring must not last
         self.began = perf_counter()
         self.steps: list[tuple[int, float]] = []
-        self.engine = 0
-        self.outcome = ""
-        self.error: SwarmError | None = None
-        self.answer: Json | None = None
-        self.answered = self.seconds = 0.0
-        self.received = 0 if asked.body is None else asked.body.held
-        self.sent = 0
-        self.streams = self.over = False
         self._lasts = asked.verb in CONVERSATIONS
         self._ended = ended
 
-    def observed(self) -> Request:
+    def observed(self, asked: Request) -> Request:
         """Return the request to send on, whose replies and streams are seen here."""
-        asked = self.asked
-        asked.reply.on_gone(self.gone)
-        upload = None if asked.upload is None else _Upload(asked.upload, self).alike
-        return asked.replace(upload=upload, reply=_CallReplies(asked.reply, self))
+        asked.reply.watch(self)
+        return asked if asked.upload is None else asked.replace(upload=_Upload(asked.upload, self).alike)
+
+    def request(self) -> Request:
+        """Return the request as data, without its streams and replies."""
+        return Request(self.verb, self.path, self.params, self.body, self.meta)
 
     def at(self, stage: int) -> None:
         """Note that it came to a stage."""
@@ -92,7 +80,7 @@ class Call:
             self.steps.append((stage, perf_counter() - self.began))
 
     def see(self, reply: Reply) -> Reply:
-        """Take a reply into account; return the one to forward."""
+        """See `swarmlib.reply_channel.Watcher`."""
         if isinstance(reply, Error):
             self._lasts = False
             self.outcome, self.error = reply.error.code, reply.error
@@ -116,15 +104,18 @@ class Call:
             self.end()
 
     def closed(self) -> None:
-        """Note the end of the replies."""
+        """Note the end of the replies: without a final one, since the client has disconnected."""
         if self._lasts or not self.streams:
+            self.outcome = self.outcome or GONE
             self.end()
 
-    def gone(self) -> None:
-        """Note that the client disconnected. A stream of its own ends by itself."""
-        if not self.streams or self._lasts:
-            self.outcome = self.outcome or GONE
-        self.closed()
+    def check(self) -> None:
+        """End it if its client has disconnected, whatever the stages do about that. A stream of its own ends by itself.
+
+        Stages close the replies then, so that this is seldom needed; a callback would cost each call a microsecond.
+        """
+        if self._reply is not None and self._reply.gone:
+            self.closed()
 
     def failed(self, exc: BaseException) -> None:
         """Note that it was not sent on: a stage raised instead of answering, or the client has gone."""
@@ -134,9 +125,10 @@ class Call:
     def end(self) -> None:
         """Note that it has ended; only the first time counts."""
         if not self.over:
-            self.over, self.streams = True, False
-            self.outcome = self.outcome or UNANSWERED
+            self.over, self.streams, self._reply = True, False, None
             self.seconds = perf_counter() - self.began
+            if self.body is not None:
+                self.received += len(self.body.raw)
             if self.answer is not None:
                 self.sent += self.answer.held  # now: a value of this process is encoded when it is delivered
             self._ended(self)
@@ -144,84 +136,6 @@ class Call:
 
 current: Final[ContextVar[Call | None]] = ContextVar("call", default=None)
 """The call in whose tasks this is read."""
-
-
-class _Through(ReplySender):
-    """A reply channel that is another one, whose contract and state it shares: it only sees what is sent."""
-
-    def __init__(self, inner: ReplySender) -> None:
-        self._inner = inner
-
-    def pass_to(self, owner: object) -> None:
-        """See `ReplySender.pass_to`."""
-        self._inner.pass_to(owner)
-
-    def is_with(self, owner: object) -> bool:
-        """See `ReplySender.is_with`."""
-        return self._inner.is_with(owner)
-
-    @property
-    def answered(self) -> bool:
-        """See `ReplySender.answered`."""
-        return self._inner.answered
-
-    @property
-    def over(self) -> bool:
-        """See `ReplySender.over`."""
-        return self._inner.over
-
-    @property
-    def gone(self) -> bool:
-        """See `ReplySender.gone`."""
-        return self._inner.gone
-
-    def on_gone(self, callback: Callable[[], object]) -> None:
-        """See `ReplySender.on_gone`."""
-        self._inner.on_gone(callback)
-
-    async def aclose(self) -> None:
-        """See `ReplySender.aclose`."""
-        await self._inner.aclose()
-
-    async def _deliver(self, reply: Reply) -> None:
-        raise AssertionError(reply)  # `send` and `aclose` are the other channel's
-
-    async def _finish(self) -> None:
-        raise AssertionError
-
-
-class _CallReplies(_Through):
-    """The replies of a call."""
-
-    def __init__(self, inner: ReplySender, call: Call) -> None:
-        super().__init__(inner)
-        self._call = call
-
-    async def send(self, value: Reply) -> None:
-        """See `ReplySender.send`."""
-        await self._inner.send(self._call.see(value))
-        self._call.delivered()
-
-    async def aclose(self) -> None:
-        """See `ReplySender.aclose`."""
-        await super().aclose()
-        self._call.closed()
-
-
-class EngineReplies(_Through):
-    """The replies of one request to an engine, whose time and outcome are noted at the final one."""
-
-    def __init__(self, request: Request, answered: Callable[[Request, float, SwarmError | None], None]) -> None:
-        super().__init__(request.reply)
-        self._request = request
-        self._answered = answered
-        self._began = perf_counter()
-
-    async def send(self, value: Reply) -> None:
-        """See `ReplySender.send`."""
-        if isinstance(value, FINAL):
-            self._answered(self._request, perf_counter() - self._began, getattr(value, "error", None))
-        await self._inner.send(value)
 
 
 class _Upload(StreamWrapper):
@@ -258,3 +172,27 @@ class _Stream(StreamWrapper):
             await self.inner.aclose()
         finally:
             self._call.end()
+
+
+class EngineAnswer:
+    """Watches the answer of an engine to one request, and notes its time and outcome."""
+
+    __slots__ = ("_answered", "_began", "_verb")
+
+    def __init__(self, verb: Verb, answered: Callable[[Verb, float, SwarmError | None], None]) -> None:
+        self._verb = verb
+        self._answered = answered
+        self._began = perf_counter()
+
+    def see(self, reply: Reply) -> Reply:
+        """See `swarmlib.reply_channel.Watcher`."""
+        if isinstance(reply, FINAL):
+            error = reply.error if isinstance(reply, Error) else None
+            self._answered(self._verb, perf_counter() - self._began, error)
+        return reply
+
+    def delivered(self) -> None:
+        """Do nothing."""
+
+    def closed(self) -> None:
+        """Do nothing."""

@@ -7,19 +7,21 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from hmac import compare_digest
 from typing import Any, Final, TypeAlias
 
 import trio
 
+from swarmlib import Denied
 from swarmlib.net.address import Address
 from swarmlib.net.limiter import ConnectionLimiter
 from swarmlib.net.listening import listening, serve
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured
 
-from ..http.admission import check_head
+from ..http.admission import bearer, check_head
 from ..http.head import Head
 from ..http.serving import Answer, Request, Service, converse
 
@@ -51,6 +53,7 @@ class Endpoint:
         exposed: whether other machines may connect.
         safer: what the error advises where they may not.
         tls: of a `tls` address.
+        token: what every request must present as a bearer token, except for `/`, which only shows a page; "" for none.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Endpoint:
     exposed: bool
     safer: str
     tls: ssl.SSLContext | None = None
+    token: str = field(default="", repr=False)
 
     @asynccontextmanager
     async def serving(self, handler: Handler) -> AsyncGenerator[None]:
@@ -100,9 +104,9 @@ class Endpoint:
 
     def _admit(self, head: Head) -> None:
         known = {host.lower() for host in (*self.hosts, self.address.host) if host}
-        check_head(
-            head, known if self.address.scheme == "tcp" else None
-        )  # as dockerserver: only there is a name forged
+        check_head(head, known if self.address.scheme == "tcp" else None)  # no browser gets to the others by a name
+        if self.token and head.target != "/" and not compare_digest(bearer(head) or b"", self.token.encode()):
+            raise Denied("this requires the token of this server (Authorization: Bearer TOKEN)")
 
 
 def _refused(reason: str) -> Any:

@@ -124,5 +124,5 @@ async def _ask(place: Place, request: Request) -> Answer | None:
             answer, error = await call(place.sender, request), None
         except SwarmError as exc:
             error = exc
-    place.answered(request, perf_counter() - began, error)
+    place.answered(request.verb, perf_counter() - began, error)
     return answer

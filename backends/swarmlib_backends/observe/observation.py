@@ -7,7 +7,7 @@ it does so in a task of their own.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,10 +28,12 @@ from .series import Series
 MAX_KINDS: Final = 2000
 """The most kinds of calls that are counted apart; the others are counted as `OTHER`."""
 MAX_CLIENTS: Final = 1000
-"""The most clients that are remembered; the ones that have been silent longest are forgotten."""
+"""The most clients that are remembered; the one that has been silent longest is forgotten."""
 MAX_DENIALS: Final = 100
-MAX_FED: Final = 2000
+MAX_FED: Final = 1000
 """The most ended calls that wait for a viewer; older ones are dropped."""
+MAX_VALUE: Final = 16 * 1024
+"""The most bytes of a body or an answer that wait for a viewer, or are kept for it."""
 RATE_SECONDS: Final = 5.0
 """Rates are those of this time at least, and of twice this time at most."""
 OTHER: Final = "Other"
@@ -44,14 +46,12 @@ class Client:
 
     Attributes:
         calls, errors, denied: how many have ended in all, with an error, and as denied.
-        under_way: how many have not ended.
-        seen_at: when its last call began, by `perf_counter`.
+        seen_at: when the last one of these began, by `perf_counter`.
     """
 
     calls: int = 0
     errors: int = 0
     denied: int = 0
-    under_way: int = 0
     seen_at: float = 0.0
 
 
@@ -80,7 +80,11 @@ class Feed:
     dropped: int = 0
 
     def put(self, call: Call) -> None:
-        """Add a call; drop the oldest one if there are too many."""
+        """Add a call, without a large body or answer; drop the oldest one if there are too many."""
+        if call.body is not None and call.body.held > MAX_VALUE:
+            call.body = None
+        if call.answer is not None and not 0 < call.answer.held <= MAX_VALUE:
+            call.answer = None
         self.dropped += len(self.calls) == MAX_FED
         self.calls.append(call)
 
@@ -103,7 +107,7 @@ class Observation:
         ended: the durations until the final replies of those that have, by kind: operation,
             outcome, and engine ("" if they came to none).
         received, sent: bytes from and to the clients, of ended calls.
-        clients: by caller, the one that called last at the end.
+        clients: by caller, those whose calls have ended.
         denials: the last ones.
     """
 
@@ -113,7 +117,7 @@ class Observation:
         self.under_way: dict[int, Call] = {}
         self.ended: dict[tuple[str, str, str], Series] = {}
         self.received = self.sent = 0
-        self.clients: OrderedDict[str, Client] = OrderedDict()
+        self.clients: dict[str, Client] = {}
         self.denials: deque[Denial] = deque(maxlen=MAX_DENIALS)
         self._numbers = count(1)
         self._calls = count(1)
@@ -137,20 +141,11 @@ class Observation:
         """See `place.Book`."""
         call = Call(next(self._calls), request, self._end)
         self.under_way[call.number] = call
-        caller = request.meta.caller
-        client = self.clients.get(caller)
-        if client is None:
-            client = self.clients[caller] = Client()
-            if len(self.clients) > MAX_CLIENTS:
-                self.clients.popitem(last=False)
-        self.clients.move_to_end(caller)
-        client.under_way += 1
-        client.seen_at = call.began
         return call
 
     def _end(self, call: Call) -> None:
         del self.under_way[call.number]
-        operation = operation_of(call.asked)
+        operation = operation_of(call)
         kind = (operation, call.outcome, self.engine_of(call))
         series = self.ended.get(kind)
         if series is None:
@@ -158,14 +153,25 @@ class Observation:
         series.add(call.answered or call.seconds)
         self.received += call.received
         self.sent += call.sent
-        if (client := self.clients.get(call.asked.meta.caller)) is not None:
-            client.under_way -= 1
-            client.calls += 1
-            client.errors += call.error is not None
-        if isinstance(call.error, Denied):
-            self._denied(call, operation)
+        client = self._client(call)
+        client.calls += 1
+        if call.error is not None:
+            client.errors += 1
+            if isinstance(call.error, Denied):
+                client.denied += 1
+                self._denied(call, operation)
         for feed in self._feeds:
             feed.put(call)
+
+    def _client(self, call: Call) -> Client:
+        caller = call.meta.caller
+        client = self.clients.get(caller)
+        if client is None:
+            if len(self.clients) == MAX_CLIENTS:
+                del self.clients[min(self.clients, key=lambda each: self.clients[each].seen_at)]
+            client = self.clients[caller] = Client()
+        client.seen_at = call.began
+        return client
 
     def _new_series(self, kind: tuple[str, str, str]) -> Series:
         known = kind if len(self.ended) < MAX_KINDS else (OTHER, kind[1], "")
@@ -173,12 +179,9 @@ class Observation:
 
     def _denied(self, call: Call, operation: str) -> None:
         assert call.error is not None
-        asked, caller = call.asked, call.asked.meta.caller
-        if (client := self.clients.get(caller)) is not None:
-            client.denied += 1
-        error = redact.error(call.error, redact.secrets_of(asked))
-        path = "/".join(asked.path)
-        self.denials.append(Denial(time.time(), caller, operation, path, error.backend, error.message))
+        error = redact.error(call.error, redact.secrets_of(call.request()))
+        path = "/".join(call.path)
+        self.denials.append(Denial(time.time(), call.meta.caller, operation, path, error.backend, error.message))
 
     # What is asked of it.
 
@@ -201,7 +204,13 @@ class Observation:
         """Follow the rates, until cancelled."""
         while True:
             await trio.sleep(RATE_SECONDS)
+            self.check()
             self._samples.append((perf_counter(), {number: place.requests for number, place in self.places.items()}))
+
+    def check(self) -> None:
+        """End the calls whose clients have disconnected."""
+        for call in list(self.under_way.values()):
+            call.check()
 
     def rate(self, place: Place) -> float:
         """Return how many requests a second a place was sent lately."""
@@ -210,10 +219,10 @@ class Observation:
         return (place.requests - counts.get(place.number, 0)) / seconds if seconds > 0 else 0.0
 
 
-def operation_of(request: Request) -> str:
-    """Return the Engine API's name of an operation; `OTHER` for what is none."""
+def operation_of(call: Call) -> str:
+    """Return the Engine API's name of a call's operation; `OTHER` for what is none."""
     try:
-        return table.row_of(request.verb, request.path, upload=request.upload is not None).name
+        return table.row_of(call.verb, call.path, upload=call.uploads).name
     except Unsupported:
         return OTHER
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final, Protocol
 
 import trio
 
-from swarmlib import Backend, Filter, Request, Sender, Source, SwarmError
+from swarmlib import Backend, Filter, Request, Sender, Source, SwarmError, Verb
 from swarmlib.observing import Observer
 
 from ..calls import LOOKS
-from .call import Call, EngineReplies, current
+from .call import Call, EngineAnswer, current
 from .series import Series
 
 UNREACHED: Final = frozenset({"unavailable", "timeout"})
@@ -101,7 +101,7 @@ class Place(Observer):
         self.sender = None
         self.book.gone(self)
 
-    def answered(self, request: Request, seconds: float, error: SwarmError | None) -> None:
+    def answered(self, verb: Verb, seconds: float, error: SwarmError | None) -> None:
         """Note an answer of an engine."""
         outcome = "ok" if error is None else error.code
         series = self.answers.get(outcome)
@@ -116,7 +116,7 @@ class Place(Observer):
             self.failure = error
         else:
             self.failure, self.answered_at = None, perf_counter()
-            if request.verb in LOOKS:
+            if verb in LOOKS:
                 self.latency = seconds
 
 
@@ -129,36 +129,38 @@ class Edge(trio.abc.SendChannel[Request]):
         self._close = inner.aclose
         self._book = book
 
-    async def send(self, value: Request) -> None:
-        """Note a request, and send it on."""
+    def send(self, value: Request) -> Coroutine[Any, Any, None]:
+        """Note a request, and return the coroutine that sends it on: one of its own here would cost each call."""
         place = self._place
         place.requests += 1
         call = current.get()
         if call is None or call.over:
             if place.is_entry or value.meta.caller:
-                await self._begin(value)
-                return
+                return self._begin(value)
         else:
             call.at(place.number)
-        await self._send(self._to_engine(value, call) if place.is_engine else value)
+        if place.is_engine:
+            self._to_engine(value, call)
+        return self._send(value)
 
     async def _begin(self, value: Request) -> None:
         call = self._book.begin(value)
         call.at(self._place.number)
         token = current.set(call)
         try:
-            request = call.observed()
-            await self._send(self._to_engine(request, call) if self._place.is_engine else request)
+            if self._place.is_engine:
+                self._to_engine(value, call)
+            await self._send(call.observed(value))
         except BaseException as exc:
             call.failed(exc)
             raise
         finally:
             current.reset(token)
 
-    def _to_engine(self, request: Request, call: Call | None) -> Request:
+    def _to_engine(self, request: Request, call: Call | None) -> None:
         if call is not None:
             call.engine = self._place.number
-        return request.replace(reply=EngineReplies(request, self._place.answered))
+        request.reply.watch(EngineAnswer(request.verb, self._place.answered))
 
     async def aclose(self) -> None:
         """Close the stage's channel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -43,6 +44,7 @@ class Status(Server):
 
 async def state(observation: Observation, desk: Desk | None) -> dict[str, Any]:
     """Return what is known of a chain now. Counts are since its start; rates are a second, over the last seconds."""
+    observation.check()
     return {
         "pid": os.getpid(),
         "uptime": round(time.time() - observation.began, 3),
@@ -78,9 +80,9 @@ def _stage(observation: Observation, place: Place) -> dict[str, Any]:
 def _under_way(observation: Observation, call: Call) -> dict[str, Any]:
     return {
         "number": call.number,
-        "operation": operation_of(call.asked),
-        "path": "/".join(call.asked.path),
-        "caller": call.asked.meta.caller,
+        "operation": operation_of(call),
+        "path": "/".join(call.path),
+        "caller": call.meta.caller,
         "engine": observation.engine_of(call),
         "age": round(perf_counter() - call.began, 2),
         "streams": call.streams,
@@ -95,11 +97,13 @@ def _operations(observation: Observation) -> Iterator[dict[str, Any]]:
 
 
 def _clients(observation: Observation) -> Iterator[dict[str, Any]]:
-    for caller, client in reversed(list(observation.clients.items())):
+    under_way = Counter(call.meta.caller for call in observation.under_way.values())
+    found = sorted(observation.clients.items(), key=lambda each: -each[1].seen_at)
+    for caller, client in found:
         yield {
             "caller": caller,
             "calls": client.calls,
-            "under_way": client.under_way,
+            "under_way": under_way[caller],
             "errors": client.errors,
             "denied": client.denied,
             "idle": round(perf_counter() - client.seen_at, 1),

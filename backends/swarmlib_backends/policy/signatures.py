@@ -95,7 +95,7 @@ class Signers:
 
     async def _is_signed(self, repository: str, digest: str) -> bool:
         from ..registry.client import Registries  # needs httpx, which comes with an extra
-        from ..registry.credentials import stored
+        from ..registry.stored import stored
 
         try:
             credentials = await stored(repository.partition("/")[0])

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import orjson
-import trio
 
-from swarmlib import Invalid, Unavailable
+from swarmlib import Invalid
 
 _FIELDS: Final = ("username", "password", "identitytoken", "registrytoken", "auth")
 _CHALLENGE: Final = re.compile(r'([a-zA-Z_]+)="([^"]*)"')
@@ -57,27 +56,6 @@ class Credentials:
         if wrong := [name for name, value in known.items() if not isinstance(value, str)]:
             raise Invalid(f"{wrong[0]} of the header X-Registry-Auth must be a text")
         return cls(known["username"], known["password"], known["identitytoken"], known["registrytoken"])
-
-
-async def stored(registry: str) -> Credentials:
-    """Return what `docker login` has stored of a registry for the user of this process, or nobody's.
-
-    Raises:
-        Unavailable: a helper that keeps passwords fails.
-    """
-    return await trio.to_thread.run_sync(_stored, registry, abandon_on_cancel=True)
-
-
-def _stored(registry: str) -> Credentials:
-    from docker import auth, errors  # imported when used: it takes long
-
-    configured = cast("Any", auth).load_config()
-    try:
-        found: dict[str, Any] = configured.resolve_authconfig(registry) or {}
-    except errors.DockerException as exc:
-        raise Unavailable(f"the credentials for {registry} can't be read: {exc}") from exc
-    known = {name.lower(): str(value or "") for name, value in found.items()}  # helpers' names begin with capitals
-    return Credentials(known.get("username", ""), known.get("password", ""), known.get("identitytoken", ""))
 
 
 @dataclass(frozen=True)

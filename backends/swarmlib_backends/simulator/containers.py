@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from swarmlib import Invalid, Json, Request, SwarmError, Unsupported
+from swarmlib import Json, Request, SwarmError, Unsupported
 
 from ..dockerapi import platforms
 from ..dockerapi.nullable import dict_of
-from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerStats, ContainerTop
+from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerTop
 from ..dockerapi.status import refusal
 from ..enginekit.bodies import check_config, check_restart_policy
 from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_not_restarting, check_running, no_link
-from ..enginekit.stdio import stream_headers
+from ..enginekit.stats import Asked, Sample, shown
 from ..enginekit.streams import StreamedContainerOperations
 from . import create, stats, views
 from .container import Container, Endpoint
@@ -174,19 +174,16 @@ class Containers(StreamedContainerOperations[Container]):
     @answers("ContainerStats")
     async def _stats(self, request: Request) -> None:
         container, reply = self.find(request), request.reply
-        asked = ContainerStats.of(request)
-        streams, one_shot = asked.stream, asked.one_shot
-        if streams and one_shot:
-            raise Invalid("cannot have stream=true and one-shot=true")
-        await reply.ack(details={"headers": stream_headers(None if streams else b"application/json")})
-        once = one_shot or not container.running
-        before = stats.Sample() if once else stats.sample(self._engine, container)
+        asked = Asked.of(request)
+        await asked.ack()
+        once = asked.at_once or not container.running
+        before = Sample() if once else stats.sample(self._engine, container)
         while container in self.store:
             if not once:
                 await self._engine.clock.sleep(1.0)
             now = stats.sample(self._engine, container)
-            await reply.set(stats.shown(self._engine, container, before, now))
-            if not streams:
+            await reply.set(shown(container.id, container.name, before, now))
+            if not asked.streams:
                 return
             before, once = now, False
 

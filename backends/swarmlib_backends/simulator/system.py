@@ -122,7 +122,7 @@ class System(Family):
             "LayersSize": engine.images.layers_size,
             "Images": engine.images.disk_usage(),
             "Containers": containers,
-            "Volumes": engine.volumes.disk_usage(),
+            "Volumes": engine.volumes.disk_usage(await engine.volumes.volumes()),
             "BuildCache": None,
             "BuilderSize": 0,
         }

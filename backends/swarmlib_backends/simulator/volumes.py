@@ -104,14 +104,6 @@ class VolumeStore(VolumeOperations[Volume]):
         """See `VolumeOperations`."""
         self._context.tell_of("volume", action, name, attributes)
 
-    def disk_usage(self) -> list[dict[str, Any]]:
-        """Return what `system df` shows."""
-        use = self.use()
-        return [
-            self.shown(each) | {"UsageData": {"RefCount": len(use.get(each.name, ())), "Size": 0}}
-            for each in self._volumes.values()
-        ]
-
 
 def folder_of(name: str) -> str:
     """Return where an engine would keep the files of a volume."""

@@ -311,7 +311,7 @@ async def test_a_subnet_is_a_network(arm: FakeArm) -> None:
         web = await running(client, HostConfig=host)
         assert (await web.get())["NetworkSettings"]["IPAddress"].startswith("10.0.0.")
         assert body_of(arm)["properties"]["subnetIds"] == [{"id": subnet}]
-        with pytest.raises(Unsupported, match=r"the network 'front' .*VNET/SUBNET"):
+        with pytest.raises(Unsupported, match=r"HostConfig.NetworkMode 'front' .*VNET/SUBNET"):
             await client.spawn({"Image": IMAGE, "HostConfig": {"NetworkMode": "front"}})
 
 

@@ -102,7 +102,7 @@ async def emptied(client: Client) -> None:
 
 
 def ls(what: str = "containers", **params: Any) -> Step:
-    kind = "unordered" if what == "networks" else "value"  # an engine's order of networks is by chance
+    kind = "value" if what == "containers" else "unordered"  # an engine's order of other objects is by chance
     return Step(Verb.LS, (what,), {name: _param(value) for name, value in params.items()}, kind=kind)
 
 

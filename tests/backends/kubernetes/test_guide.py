@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.engines import Engine, docker, wait_until
+from tests.support.engines import Engine, docker, engine, wait_until
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.cluster
@@ -22,7 +22,7 @@ COMMANDS = [
     for text in (GUIDE, README)
     for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in block.splitlines()
-    if "kubernetes" in line or "run/swarm.sock run" in line
+    if "kubernetes" in line or "docker -H unix:///run/swarm.sock" in line
 ]
 
 
@@ -32,6 +32,7 @@ def running(command: str, cluster: Cluster, engine: Engine, socket: Path) -> Ite
     changed = {
         "unix:///var/run/docker.sock": engine.host,
         "unix:///run/swarm.sock": f"unix://{socket}",
+        "registry.example.com/ci": f"{cluster.registry()}/{cluster.namespace}",
         "unix://$PWD/swarm.sock": f"unix://{socket}",
         "--namespace ci": f"--namespace {cluster.namespace} --kubeconfig {cluster.kubeconfig} --tools-image busybox:1",
     }
@@ -50,12 +51,13 @@ def running(command: str, cluster: Cluster, engine: Engine, socket: Path) -> Ite
 def test_all_commands_are_among_these() -> None:
     assert [line.split()[0].rpartition("/")[2] for line in COMMANDS] == [
         *("pip", "swarmd", "docker", "swarmd"),
+        *("swarmd", "docker", "docker"),
         *("python", "swarmd"),
     ]
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("command", [line for line in COMMANDS if "dockerserver" in line and "balance" not in line])
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.endswith("'kubernetes --namespace ci'")])
 def test_a_cluster_is_an_engine(command: str, cluster: Cluster, engines: tuple[Engine, Engine], tmp_path: Path) -> None:
     with running(command, cluster, engines[0], tmp_path / "s") as host:
         run = shlex.split(next(line for line in COMMANDS if " run " in line))
@@ -76,3 +78,20 @@ def test_a_cluster_is_a_member_beside_an_engine(
         assert made.stdout.strip()
         names = docker(host, "info", "--format", "{{range .DriverStatus}}{{.}}{{end}}", check=True).stdout.decode()
         assert "Node k" in names
+
+
+@pytest.mark.engine
+def test_what_an_engine_builds_runs_in_the_cluster(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Dockerfile").write_text('FROM busybox\nCMD ["echo", "built"]\n')
+    monkeypatch.setenv("DOCKER_BUILDKIT", "0")
+    monkeypatch.chdir(tmp_path)
+    (command,) = [line for line in COMMANDS if "--builder" in line]
+    build, run = (shlex.split(line) for line in COMMANDS[COMMANDS.index(command) + 1 :][:2])
+    with (
+        engine(["--bridge=none", "--iptables=false"], namespaces="-m") as builder,
+        running(command, cluster, builder, tmp_path / "s") as host,
+    ):
+        docker(host, *build[3:], check=True)
+        assert docker(host, *run[3:], check=True).stdout == b"built\n"

@@ -48,6 +48,7 @@ async def test_a_container_is_healthy_for_every_gateway_and_then_it_is_not(place
             assert (found["Log"][-1]["ExitCode"], found["Log"][-1]["Output"]) == (0, "looked\n")
             (listed,) = await one.ls(filters={"health": "healthy"})
             assert listed["Status"].endswith("(healthy)")
+            await web.exec(["touch", "/sick"])
             assert (await anext(events)).action == "health_status: unhealthy"
             assert (await health(same))["Status"] == "unhealthy"
         await web.rm(force=True)
@@ -101,6 +102,14 @@ async def test_what_a_check_tells_is_what_an_engine_tells(
         found = await until(client, web, "unhealthy" if code else "healthy")
         assert found["Log"][-1]["ExitCode"] == code
         assert found["Log"][-1]["Output"].startswith(output)
+        await web.rm(force=True)
+
+
+async def test_a_container_that_its_image_starts_is_checked_too(place: Place) -> None:
+    async with gateway(place) as client:
+        web = await client.spawn({"Image": "busybox:1", "Cmd": ["sleep", "100"], **check("true")}, name="web")
+        await web.start()
+        await until(client, web, "healthy")
         await web.rm(force=True)
 
 

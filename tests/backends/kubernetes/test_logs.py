@@ -1,6 +1,6 @@
 """Logs in fake clusters: stdout and stderr apart by the cluster or by a second container, merged by their times."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import pairwise
@@ -19,12 +19,13 @@ apart = pytest.mark.parametrize(
     ids=["by the cluster", "by a container", "by a container in a new cluster"],
     indirect=["place"],
 )
-PROGRAM = "echo o1; sleep 0.2; echo e1 >&2; sleep 0.2; echo o2; sleep 0.2; printf 'e2, no end' >&2"
+PROGRAM = "echo o1; sleep 0.5; echo e1 >&2; sleep 0.5; echo o2; sleep 0.5; printf 'e2, no end' >&2"
+# Between lines there is more time than they take to arrive on a machine that is busy.
 SHOWN = [("stdout", b"o1\n"), ("stderr", b"e1\n"), ("stdout", b"o2\n"), ("stderr", b"e2, no end")]
 
 
 @asynccontextmanager
-async def gateway(place: Place, options: str) -> AsyncIterator[Client]:
+async def gateway(place: Place, options: str) -> AsyncGenerator[Client]:
     async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1 {options}") as opened:
         yield opened
 
@@ -66,31 +67,29 @@ async def test_the_streams_are_apart_and_in_the_order_of_their_times(place: Plac
             found = await logs(client, **{"stdout": "0", "stderr": "0", stream: "1"})
             assert b"".join(data for _, data in found) == b"".join(data for name, data in SHOWN if name == stream)
             assert {name for name, _ in found} == {stream}
+        await check_tails(client)
+        await check_times(client)
 
 
-@apart
-async def test_a_tail_counts_the_lines_of_both_streams(place: Place, options: str) -> None:
-    async with gateway(place, options) as client:
-        await run(client, PROGRAM)
-        assert await logs(client, tail="2") == SHOWN[2:]
-        assert await logs(client, tail="2", stderr="0") == SHOWN[2:3]
-        assert await logs(client, tail="0") == []
-        assert await logs(client, tail="9") == SHOWN
+async def check_tails(client: Client) -> None:
+    """A tail counts the lines of both streams."""
+    assert await logs(client, tail="2") == SHOWN[2:]
+    assert await logs(client, tail="2", stderr="0") == SHOWN[2:3]
+    assert await logs(client, tail="0") == []
+    assert await logs(client, tail="9") == SHOWN
 
 
-@apart
-async def test_lines_have_their_times_and_are_found_by_them(place: Place, options: str) -> None:
-    async with gateway(place, options) as client:
-        await run(client, PROGRAM)
-        stamped = await logs(client, timestamps="1")
-        assert [(name, line.partition(b" ")[2]) for name, line in stamped] == SHOWN
-        shown = [line.partition(b" ")[0].decode() for _, line in stamped]
-        assert shown == sorted(shown)
-        times = [datetime.fromisoformat(each).timestamp() for each in shown]
-        first, _, third = (f"{(before + after) / 2:.6f}" for before, after in pairwise(times))
-        assert await logs(client, since=first) == SHOWN[1:]
-        assert await logs(client, until=third) == SHOWN[:3]
-        assert await logs(client, since=first, until=third, tail="1") == SHOWN[2:3]
+async def check_times(client: Client) -> None:
+    """Lines are shown with their times, and found by them."""
+    stamped = await logs(client, timestamps="1")
+    assert [(name, line.partition(b" ")[2]) for name, line in stamped] == SHOWN
+    shown = [line.partition(b" ")[0].decode() for _, line in stamped]
+    assert shown == sorted(shown)
+    times = [datetime.fromisoformat(each).timestamp() for each in shown]
+    first, _, third = (f"{(before + after) / 2:.6f}" for before, after in pairwise(times))
+    assert await logs(client, since=first) == SHOWN[1:]
+    assert await logs(client, until=third) == SHOWN[:3]
+    assert await logs(client, since=first, until=third, tail="1") == SHOWN[2:3]
 
 
 @apart
@@ -101,16 +100,18 @@ async def test_a_client_that_follows_gets_every_line_once(place: Place, options:
         attached = (await client.call(Verb.CONNECT, ("containers", "talks"), params={"stream": "1", "stdin": "1"})).ack
         assert isinstance(attached.stream, trio.abc.HalfCloseableStream)
         await client.call(Verb.START, ("containers", "talks"))
-        found = list[tuple[str, bytes]]()
+        found, late = list[tuple[str, bytes]](), list[tuple[str, bytes]]()
 
-        async def follow() -> None:
-            found.extend(await logs(client, follow="1", tail="3"))
+        async def follow(into: list[tuple[str, bytes]], tail: str) -> None:
+            into.extend(await logs(client, follow="1", tail=tail))
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(follow)
+        async with attached.stream, trio.open_nursery() as nursery:
+            nursery.start_soon(follow, found, "3")
             while len(await logs(client)) < 6:
                 await trio.lowlevel.checkpoint()
+            nursery.start_soon(follow, late, "0")
             await attached.stream.send_eof()
+        assert b"".join(data for _, data in late).strip(b"eo456\n") == b""
         lines = [(name, line) for name, data in found for line in data.splitlines()]
         assert len(lines) == len(set(lines))
         for stream, letter in (("stdout", b"o"), ("stderr", b"e")):

@@ -1,6 +1,6 @@
 """Ports of Pods and of nodes, and networks that are walls, in fake clusters of both releases."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ SLEEPS = {"Image": "busybox:1", "Entrypoint": ["sleep", "1000"]}
 
 
 @asynccontextmanager
-async def gateway(place: Place, *options: str) -> AsyncIterator[Client]:
+async def gateway(place: Place, *options: str) -> AsyncGenerator[Client]:
     words = ("kubernetes", "--kubeconfig", str(place.kubeconfig), "--tools-image", "busybox:1", *options)
     async with connect(" ".join(words)) as opened:
         yield opened

@@ -54,6 +54,8 @@ async def test_a_volume_that_containers_mount_is_in_use_for_every_gateway(place:
         assert await listed(other, filters={"dangling": ["true"]}) == ["idle"]
         pruned = await call(other, Verb.RM, "volumes")
         assert pruned["VolumesDeleted"] == ["idle"]
+        usage = (await other.get("df"))["Volumes"]
+        assert [(each["Name"], each["UsageData"]) for each in usage] == [("data", {"RefCount": 1, "Size": -1})]
         await web.rm()
         await call(other, Verb.RM, "volumes", "data")
         assert await claims(place) == []

@@ -1,9 +1,13 @@
 """The aci backend on a fake ARM, and what tests say to it again and again."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 import swarmlib
@@ -50,6 +54,32 @@ async def until_gone(arm: FakeArm) -> None:
     with trio.fail_after(10):
         while groups(arm):  # noqa: ASYNC110 - the fake is another program
             await trio.sleep(0.01)
+
+
+@contextmanager
+def fake_process(folder: Path, patch: pytest.MonkeyPatch, *options: str) -> Iterator[None]:
+    """A fake Azure in a process of its own, to which the environment leads."""
+    command = [
+        sys.executable,
+        "-m",
+        "swarmlib_backends.azure.fakearm",
+        "--seconds",
+        "0",
+        "--ca",
+        str(folder / "ca.pem"),
+    ]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                name, _, value = line.removeprefix("export ").strip().partition("=")
+                patch.setenv(name, value)
+                if name == "REQUESTS_CA_BUNDLE":  # the last one
+                    break
+            patch.setenv("XDG_STATE_HOME", str(folder))
+            yield
+        finally:
+            process.terminate()
 
 
 LEAF = Leaf(

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 import swarmlib
-from swarmlib import CLEANUP_SECONDS, Backend, Chain
+from swarmlib import CLEANUP_SECONDS, Backend, Chain, Client
 from swarmlib.errors import ungrouped
 
 from ... import certificates
@@ -100,8 +100,8 @@ async def serving(
     with ungrouped():
         async with swarmlib.connect(engine or Simulator()) as client, trio.open_nursery() as nursery:
             times = (seconds, poll_seconds, reserve_seconds)
-            state = _registered(State(subscription, random, machines or NoMachines(), nursery, *times), registered)
-            state.engine, state.simulated = client, engine is None
+            state = State(subscription, random, machines or NoMachines(), nursery, *times)
+            _furnish(state, registered, client, simulated=engine is None)
             arm = FakeArm(state, Faults(random), tokens, Throttle(dict(limits or {})), spec, ca, client_tls)
             async with _answering(arm, host, port, server_tls):
                 yield arm
@@ -119,10 +119,10 @@ async def _answering(arm: FakeArm, host: str, port: int, tls: ssl.SSLContext) ->
             await arm.state.stop_machines()
 
 
-def _registered(state: State, registered: bool) -> State:
+def _furnish(state: State, registered: bool, engine: Client, *, simulated: bool) -> None:
+    state.engine, state.simulated = engine, simulated
     state.registered = {name.lower(): "Registered" if registered else "NotRegistered" for name in PROVIDERS}
     state.registered["microsoft.resources"] = "Registered"
-    return state
 
 
 def _refused(reason: str) -> Body:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import trio
 
-from swarmlib import Invalid, SwarmError
+from swarmlib import Chain, Invalid, SwarmError
 from swarmlib.errors import sole
 
 from . import ARM, FakeArm, Region, serving
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 _HELP: Final = """\
 Run a fake Azure on this machine until Ctrl-C.
 
-It answers Azure Resource Manager's calls for resource groups, networks, disks and virtual machines as Azure does,
-with its errors, quotas and asynchronous operations, and gives out tokens as Entra does. There is nothing behind
-its virtual machines. It prints the environment that points the SDK's clients at it:
+It answers Azure Resource Manager's calls for resource groups, networks, disks, virtual machines and container
+groups as Azure does, with its errors, quotas and asynchronous operations, and gives out tokens as Entra does.
+There is nothing behind its virtual machines; containers run on an engine, by default a simulated one. It prints
+the environment that points the SDK's clients at it:
 
 \b
   python -m swarmlib_backends.azure.fakearm --port 4443 --ca /tmp/fakearm.pem > /tmp/fakearm.env &
@@ -60,6 +61,7 @@ never ends), cut, cut-halfway, or slow. "after" lets so many pass first, "times"
 @click.option("--withhold", "withheld", multiple=True, help="A size that no region has for you: SkuNotAvailable.")
 @click.option("--throttle", is_flag=True, help="Throttle as ARM does: 250 reads at once, then 25 a second, and so on.")
 @click.option("--unregistered", is_flag=True, help="Microsoft.Compute and .Network must be registered first.")
+@click.option("--engine", metavar="CHAIN", help="What runs container groups, such as 'docker'; by default a simulator.")
 @click.option("--faults", type=click.Path(path_type=Path), help="A JSON file with a script of failures; see below.")
 @click.option("--spec", type=click.Path(path_type=Path), help="Microsoft's OpenAPI documents, to validate by.")
 @click.option("--ca", type=click.Path(path_type=Path), help="Where to write the authority's certificate.")
@@ -74,6 +76,7 @@ def main(
     withheld: tuple[str, ...],
     throttle: bool,
     unregistered: bool,
+    engine: str | None,
     faults: Path | None,
     spec: Path | None,
     ca: Path | None,
@@ -85,7 +88,8 @@ def main(
     behave = partial(start, registered=not unregistered, limits=ARM if throttle else {})
     region = partial(Region, cores=cores, room=room, withheld=set(withheld))
     try:
-        trio.run(_run, partial(behave, spec=_spec(spec)), region, faults, ca)
+        chain = Chain.read(engine) if engine else None
+        trio.run(_run, partial(behave, spec=_spec(spec), engine=chain), region, faults, ca)
     except Exception as exc:
         if isinstance(found := sole(exc), SwarmError):
             raise click.ClickException(found.message) from None

@@ -63,7 +63,7 @@ ROLE: Final = (
     Right(CONFIG_MAPS, ("create", "get", "list", "watch", "update", "delete"), "containers"),
     Right(PODS, ("create", "list", "watch", "patch", "delete"), "running containers"),
     Right(PODS, ("get",), "logs", "log"),
-    Right(PODS, ("get", "create"), "exec, cp, kill, pause, top and health checks", "exec"),
+    Right(PODS, ("get", "create"), "exec, cp, kill, pause, top, stats and health checks", "exec"),
     Right(PODS, ("get", "create"), "attach, and so docker run without --detach", "attach"),
     Right(PODS, ("get", "create"), "published ports", "portforward"),
     Right(SERVICES, ("create", "list", "watch", "delete"), "networks, and ports with --ports node"),

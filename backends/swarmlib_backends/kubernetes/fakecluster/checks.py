@@ -44,8 +44,8 @@ class _Checks:
 
     @property
     def alive(self) -> bool:
-        """Whether the container's process runs."""
-        return any(str(each.pid) == self.main and each.code is None for each in self.run.beside())
+        """Whether the container's process runs; the Pod's first one does."""
+        return self.main == "1" or any(str(each.pid) == self.main and each.code is None for each in self.run.beside())
 
     def _read(self, name: str) -> str:
         node = self.run.files.get(f"{self.folder}/{name}")

@@ -85,6 +85,11 @@ class Container:
         return "running" in self.state
 
     @property
+    def writes(self) -> bool:
+        """Whether more output of its command may come. It has ended a moment before that is told."""
+        return self.runs and self.process is not None and self.process.code is None
+
+    @property
     def processes(self) -> list[Process]:
         """What runs in it."""
         return [each for each in (self.process, *self.execs) if each is not None and each.code is None]

@@ -163,7 +163,7 @@ async def _exec(container: Container, words: Sequence[str], tty: bool, served: S
 
 
 async def _attach(container: Container, served: Served) -> None:
-    follower = container.output.follow()
+    follower = container.output.follow(live=container.writes)
     stdin = container.stdin if served.has("stdin") and container.spec.get("stdin") else None
     try:
         async with trio.open_nursery() as nursery:

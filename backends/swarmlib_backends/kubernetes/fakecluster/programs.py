@@ -20,6 +20,7 @@ from ...simulator.process import Program, Run, Sink, contained
 from ...simulator.programs import PROGRAMS
 from ...simulator.pulled import OWN, program_in
 from ...simulator.users import user_of
+from ..pods import usage
 from ..pods.health import SCRIPT
 from ..pods.shim import FOLDER
 from .checks import check_health
@@ -79,12 +80,36 @@ async def _busybox(run: Run) -> int:
 
 
 async def _sh(run: Run) -> int:
-    """Run the shell; the scripts that start the containers of Pods, and check their health, are known here."""
+    """Run the shell; swarmlib's own scripts are known here."""
     if list(run.args[1:2]) == [f"{FOLDER}/shim"]:
         return await _Shim(replace(run, args=run.args[1:])).become()
     if list(run.args[1:3]) == ["-c", SCRIPT]:
         return await check_health(run, list(run.args[4:]))
+    if list(run.args[1:]) == ["-c", usage.SCRIPT]:
+        return await _tell_usage(run)
     return await PROGRAMS["sh"](run)
+
+
+async def _tell_usage(run: Run) -> int:
+    """Tell what the container uses each second, as a node with control groups of the second version."""
+
+    async def tell() -> None:
+        while True:
+            others = [each for each in run.beside() if each is not run.process]
+            memory, busy = sum(each.memory for each in others), sum(each.busy for each in others)
+            ticks = int(run.process.clock.now() * 100)
+            groups = f"/sys/fs/cgroup/memory.current:{memory}\n/sys/fs/cgroup/cpu.stat:usage_usec {int(busy * 10**6)}\n"
+            groups += f"/sys/fs/cgroup/pids.current:{len(others)}\n"
+            machine = f"/proc/stat:cpu  {ticks} 0 0 0 0 0 0 0\n/proc/stat:cpu0 {ticks} 0 0 0 0 0 0 0\n"
+            await run.say(f"{groups}{machine}/proc/meminfo:MemTotal:       16777216 kB\n.\n")
+            await run.sleep(1.0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tell)
+        async for _ in run.stdin:
+            pass
+        nursery.cancel_scope.cancel()
+    return 0
 
 
 class _Shim:

@@ -20,21 +20,21 @@ from ...enginekit.operations import answers, ref_of
 from ...enginekit.refusals import no_such_place
 from ...stream_wrappers import StreamWrapper
 from .builder import Builder
-from .images import Images
+from .images import NamedImages
 
 _NEEDED: Final = (
     "a cluster can't {what} by itself: start kubernetes with a builder and a registry, such as "
     "--builder 'docker unix:///var/run/docker.sock' --registry registry.example.com/images"
 )
 _LOADED: Final = re.compile(r"Loaded image(?: ID)?: (\S+)\n?")
-_SESSION, _GRPC = "/session", "/grpc"
-"""How the targets of BuildKit's own connections end."""
+_BUILDKIT: Final = re.compile(r"(?:/v[0-9.]+)?/(session|grpc)(?:\?.*)?")
+"""The targets of BuildKit's own connections; nothing else that has no row of its own is forwarded."""
 
 
 class Building:
     """Answers what needs a builder; None: there is none, and all of it is refused."""
 
-    def __init__(self, builder: Builder | None, images: Images, events: Events, nursery: trio.Nursery) -> None:
+    def __init__(self, builder: Builder | None, images: NamedImages, events: Events, nursery: trio.Nursery) -> None:
         self._builder = builder
         self._images = images
         self._events = events
@@ -94,11 +94,11 @@ class Building:
     @answers("Whole")
     async def _whole(self, request: Request) -> Any:
         """Forward BuildKit's connections; what was built is known when the one by which it was asked for ends."""
-        target = str(request.params["target"])
-        if not target.endswith((_SESSION, _GRPC)):
+        match = _BUILDKIT.fullmatch(str(request.params["target"]))
+        if match is None:
             raise no_such_place("kubernetes", request)
         builder = self._needed("build images")
-        if target.endswith(_GRPC):
+        if match[1] == "grpc":
             before = await builder.named()
 
             def ended() -> None:

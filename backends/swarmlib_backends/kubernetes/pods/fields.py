@@ -36,7 +36,7 @@ def check(body: Mapping[str, Any]) -> None:
 
 _DISK: Final = unsupported("Kubernetes does not limit the rates of disks; a storage class may")
 _ADDRESS: Final = unsupported("the cluster gives addresses to Pods; use names")
-_HEALTH: Final = mapped("the gateway runs the check in the Pod")
+_HEALTH: Final = mapped("swarmlib's tools make the check in the Pod")
 _LINKS: Final = unsupported("links don't reach over nodes; put both containers into one network, and use their names")
 _NODE_CPUS: Final = unsupported("the CPU manager of a node assigns CPUs; limit them by --cpus")
 _REALTIME: Final = unsupported("Kubernetes has no real-time scheduling; use --cpus")

@@ -6,6 +6,7 @@ import base64
 import binascii
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,28 @@ def plan(record: Record, options: PodOptions) -> Plan | None:
 def initial(record: Record, options: PodOptions) -> Health | None:
     """Return the health of a container that is about to begin, with the last checks before; None if it has none."""
     return Health(log=record.health.log if record.health else ()) if plan(record, options) else None
+
+
+def noted(record: Record, run: int, found: Health, started: float) -> Record:
+    """Return the record of a container with another status, if a state that its Pod has told says a newer one.
+
+    Another gateway may have written down what a later state says, which this one is about to hear.
+
+    run: the run that it is of. started: when the cluster started it last, in seconds since the epoch.
+    """
+    known = record.health or Health()
+    newer = found.latest > known.latest if found.log else known.latest < started
+    if record.run != run or record.wanted != "running" or found.status == known.status or not newer:
+        return record
+    return replace(record, health=found)
+
+
+def ended(record: Record, run: int, last: Health) -> Record:
+    """Return the record of a container whose run has ended, with its last checks: nobody checks any more."""
+    known = record.health
+    if record.run != run or (known and known.status == "unhealthy" and known.latest >= last.latest):
+        return record
+    return replace(record, health=replace(last, status="unhealthy"))
 
 
 def command(record: Record, plan: Plan, options: PodOptions) -> tuple[str, ...]:

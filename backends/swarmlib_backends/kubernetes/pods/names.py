@@ -30,7 +30,7 @@ RUN: Final = f"{PREFIX}run"
 """The annotation of a Pod that tells which run of its container it is."""
 MAIN: Final = "main"
 """The name of the container in a Pod that is Docker's."""
-STDERR: Final = "stderr"
+STDERR: Final = "swarm-stderr"
 """The name of the container beside it that writes what it writes to stderr (`--logs capture`)."""
 
 _SHORT: Final = 32

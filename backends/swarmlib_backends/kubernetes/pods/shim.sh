@@ -2,7 +2,7 @@
 #
 #   sh shim [-c] [-k] [-g] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
-#   -c         write stderr to /.swarm/stderr, which the container `stderr` reads; it stands first
+#   -c         write stderr to /.swarm/stderr, which the container `swarm-stderr` reads; it stands first
 #   -k         keep the container when the command ends: write its exit code to /.swarm/code, and run it again at the
 #              next go; it stands before the other ones
 #   -g         wait at the gate until /.swarm/go exists: whoever makes that file also writes a line to /.swarm/gate
@@ -14,7 +14,7 @@
 #
 #   sh shim -r [once]
 #
-#   -r         be the process of the container `stderr`: write all that comes to /.swarm/stderr, once or again and again
+#   -r         be the process of the container `swarm-stderr`: write all that comes to /.swarm/stderr, once or again and again
 #
 # /.swarm/pid holds the process that signals are for. Applets never run in place of the image's own programs: the
 # command is looked up here, and run by its path.

@@ -54,6 +54,7 @@ OPTIONS = {
     "usual": PodOptions(tools_image="busybox:1", binds="copy"),
     "kept": PodOptions(keep=True, binds="copy", requests=0.1),
     "without tools": PodOptions(tools="never", binds="copy"),
+    "isolated and captured": PodOptions(isolate=True, capture=True, binds="copy"),
     "template": PodOptions(
         binds="copy",
         service_account="default",

@@ -1,7 +1,6 @@
 """Every field of a creation is mapped or refused by its name: none is dropped."""
 
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -10,14 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlib import Json, Request, SwarmError, Unsupported, Verb
-from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.canonical import canonical
-from swarmlib_backends.enginekit.fields import Each, Entry, Field
 from swarmlib_backends.kubernetes.pods import fields, networking, volumes
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from tests.backends.kubernetes.pods.containers import OPTIONS, host, made, record
+from tests.support.creation_fields import FIELDS, differences_to_the_schema, is_in, of_type, unknown_patterns
 from tests.support.paths import DATA
-from tests.support.schema_places import SCHEMA, places
 
 OUTSIDE = {
     "the record has it, and the gateway does it": [
@@ -50,32 +47,6 @@ AROUND: Mapping[str, dict[str, Any]] = {
 """What must stand beside a field, by the beginning of its place; the last one counts."""
 
 
-FIELDS = [
-    each
-    for each in places(SCHEMA["rows"]["ContainerCreate"], key="80")
-    if each[0].partition(".")[0].partition("[")[0] not in schema.top_level_host_fields()
-]
-WORDS = st.sampled_from(["7", "8.8.8.8", "x.y=z", "tmpfs", "/data", "SYS_TIME", "name:10.0.0.1", "SIGINT", "gpu"])
-VALUES: dict[str, st.SearchStrategy[Any]] = {
-    **dict.fromkeys(("string", "string?"), WORDS | st.text("xyz", min_size=3)),
-    "boolean": st.just(True),
-    "words": st.lists(WORDS, min_size=1),
-    "object": st.none(),
-}
-
-
-def of_type(kind: str) -> st.SearchStrategy[Any]:
-    if kind not in schema.INTEGERS:
-        return VALUES[kind]
-    allowed = schema.INTEGERS[kind]
-    return st.integers(max(allowed.start, -1), min(allowed.stop - 1, 2**40)).filter(lambda number: number != 0)
-
-
-def is_listed(place: str) -> bool:
-    listed = [pattern for lists in (OUTSIDE, NOTHING) for each in lists.values() for pattern in each]
-    return any(fnmatchcase(place, pattern.replace("[", "[[]")) for pattern in listed)
-
-
 def body_with(place: str, value: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """A body with a value at its place, and the same body without it."""
     around = next((each for start, each in reversed(AROUND.items()) if place.startswith(start)), None)
@@ -103,39 +74,15 @@ def test_any_field_changes_the_pod_or_is_refused_or_is_listed_here(data: st.Data
         # An engine's own sentences, about values that no engine takes, name the value.
         assert any(name in found for name in names) or not found.startswith("a Pod can't have"), (place, body, found)
     else:
-        assert found != pod_of(without) or is_listed(place), (place, body)
+        assert found != pod_of(without) or is_in(place, OUTSIDE, NOTHING), (place, body)
 
 
 def test_what_is_listed_here_is_in_the_schema() -> None:
-    known = [place for place, _, _ in FIELDS]
-    for pattern in (each for lists in (OUTSIDE, NOTHING) for patterns in lists.values() for each in patterns):
-        assert any(fnmatchcase(place, pattern.replace("[", "[[]")) for place in known), pattern
-
-
-def structure(type_: Any) -> Any:
-    """The names of a type's fields, nested like the table: None for what has no fields."""
-    if isinstance(type_, str) and type_.startswith("#"):
-        return structure(SCHEMA["types"][type_[1:]])
-    if isinstance(type_, list):
-        return structure(type_[0])
-    if isinstance(type_, dict) and type_:
-        return structure(type_["*"]) if "*" in type_ else {name: structure(each) for name, each in type_.items()}
-    return None
-
-
-def differences(table: Mapping[str, Entry], known: Mapping[str, Any], place: str = "") -> Iterator[str]:
-    yield from (f"{place}{name}" for name in table.keys() ^ known.keys())
-    for name, entry in table.items():
-        if isinstance(entry, Each):
-            yield from differences(entry.fields, known[name], f"{place}{name}[].")
-        elif not isinstance(entry, Field):
-            yield from differences(entry, known[name], f"{place}{name}.")
+    assert unknown_patterns(OUTSIDE, NOTHING) == []
 
 
 def test_the_table_has_the_fields_of_the_official_schema_and_no_others() -> None:
-    known = structure(SCHEMA["rows"]["ContainerCreate"])
-    own = {name: each for name, each in known.items() if name not in schema.top_level_host_fields()}
-    assert [*differences(fields.TABLE, own)] == []
+    assert differences_to_the_schema(fields.TABLE) == []
 
 
 def test_what_the_docker_cli_sends_for_a_plain_container_asks_for_nothing() -> None:

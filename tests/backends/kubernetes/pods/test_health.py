@@ -106,6 +106,34 @@ def test_what_is_no_state_is_refused(line: bytes) -> None:
     assert found.status in ("starting", "healthy", "unhealthy")
 
 
+def checked(status: str, *starts: float) -> Health:
+    return Health(status, 0, tuple(Probe(start, start, 0, "") for start in starts))
+
+
+@pytest.mark.parametrize(
+    ("known", "found", "kept"),
+    [
+        (checked("healthy", 11), checked("unhealthy", 12), True),
+        (checked("unhealthy", 12), checked("healthy", 11), False),  # another gateway has heard more
+        (checked("healthy", 11), checked("healthy", 12), False),
+        (checked("healthy", 9), checked("starting"), True),  # the cluster has restarted it
+        (checked("healthy", 11), checked("starting"), False),
+        (None, checked("healthy", 11), True),
+    ],
+)
+def test_a_newer_status_is_written_down(known: Health | None, found: Health, kept: bool) -> None:
+    before = record({}, run=1, wanted="running", health=known)
+    assert (health.noted(before, 1, found, 10.0).health == found) == (kept or found == known)
+    assert health.noted(before, 2, found, 10.0) == before
+
+
+def test_nobody_checks_after_the_end() -> None:
+    last = checked("healthy", 11, 12)
+    after = health.ended(record({}, run=1, health=checked("healthy", 11)), 1, last)
+    assert after.health == checked("unhealthy", 11, 12)
+    assert health.ended(after, 1, checked("healthy", 11)) == after
+
+
 def test_a_check_has_the_environment_of_its_container() -> None:
     body = {"Env": ["A=$(B)", "x.y=z"], "Healthcheck": {"Test": ["CMD-SHELL", "echo $A"], "Interval": 5 * 10**9}}
     found = record({**body, "Shell": ["/bin/ash", "-ec"]})

@@ -1,5 +1,6 @@
 """Pods: what becomes of a container's description."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,19 @@ def test_the_runtime_starts_a_container_whose_entrypoint_is_not_known() -> None:
 def test_a_container_with_nothing_to_run_is_refused_as_an_engine_does() -> None:
     with pytest.raises(Invalid, match="No command specified"):
         made({}, image=Image())
+
+
+def test_stderr_is_written_by_a_container_beside_unless_there_is_a_terminal() -> None:
+    capturing = replace(OPTIONS, capture=True)
+    own, beside = made(options=capturing)["spec"]["containers"]
+    assert own["command"][:4] == [*SHIM, "-c"]
+    assert (beside["name"], beside["command"]) == (names.STDERR, [*SHIM, "-r", "once"])
+    assert beside["volumeMounts"] == [shim.MOUNT]
+    again = made(host(RestartPolicy={"Name": "always"}), options=capturing)["spec"]["containers"][1]
+    assert again["command"] == [*SHIM, "-r"]
+    assert [each["name"] for each in made({"Tty": True}, options=capturing)["spec"]["containers"]] == [names.MAIN]
+    with pytest.raises(Unsupported, match="the entrypoint of the image is not known"):
+        made(options=capturing, image=None)
 
 
 def test_the_gate_and_the_supervisor_are_options_of_the_shim() -> None:

@@ -1,4 +1,4 @@
-"""Health checks in a real cluster, by the real docker CLI and Compose, over two gateways."""
+"""Health checks and stats in a real cluster, by the real docker CLI and Compose, over two gateways."""
 
 import json
 import os
@@ -78,3 +78,18 @@ def test_compose_waits_for_the_health_of_what_a_service_depends_on(gateway: Swar
     assert healthy_at[:19] <= started[:19]
     compose(gateway, tmp_path / "compose.json", "down")
     assert output(gateway, "ps", "-aq") == ""
+
+
+def test_stats_tell_what_a_container_uses(gateway: Swarmd, image: str) -> None:
+    burn = "while :; do :; done & dd if=/dev/zero of=/dev/shm/x bs=1M count=30 2>/dev/null; wait"
+    output(gateway, "run", "-d", "--name", "busy", "--memory", "100m", image, "sh", "-c", burn)
+    shown = "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}"
+
+    def used() -> tuple[float, float]:
+        name, cpu, memory, _, limit, pids = output(gateway, "stats", "--no-stream", "--format", shown, "busy").split()
+        assert (name, limit) == ("busy", "100MiB")
+        assert int(pids) >= 2
+        return float(cpu.rstrip("%")), float(memory.removesuffix("MiB"))
+
+    wait_until(lambda: used()[0] > 10 and used()[1] > 30, "the use")
+    output(gateway, "rm", "-f", "busy")

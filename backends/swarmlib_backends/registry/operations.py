@@ -7,19 +7,19 @@ from typing import Any, Final
 
 from swarmlib import NotFound, Request, SwarmError, Unsupported
 
-from ...dockerapi import platforms
-from ...dockerapi.filters import flag
-from ...dockerapi.matching import glob
-from ...dockerapi.nullable import dict_of, list_of
-from ...dockerapi.operations import ImageCreate, ImageInspect, ImageList
-from ...dockerapi.platforms import HERE
-from ...dockerapi.references import full, is_digest, looked_for, normal, repository, tagged
-from ...dockerapi.status import to_tell_in_band
-from ...enginekit.configs import NO_CONFIG
-from ...enginekit.events import Events
-from ...enginekit.filters import checked, labels_wanted
-from ...enginekit.operations import answers, ref_of
-from ...registry.credentials import Credentials
+from ..dockerapi import platforms
+from ..dockerapi.filters import flag
+from ..dockerapi.matching import glob
+from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.operations import ImageCreate, ImageInspect, ImageList
+from ..dockerapi.platforms import HERE
+from ..dockerapi.references import full, is_digest, looked_for, normal, repository, tagged
+from ..dockerapi.status import to_tell_in_band
+from ..enginekit.configs import NO_CONFIG
+from ..enginekit.events import Events
+from ..enginekit.filters import checked, labels_wanted
+from ..enginekit.operations import answers, ref_of
+from .credentials import Credentials
 from .images import Images, Known
 
 _CREDENTIALS: Final = "x-registry-auth"
@@ -27,18 +27,22 @@ _FILTERS: Final = frozenset({"dangling", "label", "reference"})
 
 
 class ImageOperations:
-    """Answers what is asked of images, and looks them up in their registries. A cluster's nodes pull them."""
+    """Answers what is asked of images, and looks them up in their registries.
 
-    def __init__(self, images: Images, events: Events) -> None:
+    driver: what an inspection shows as the driver of their layers.
+    """
+
+    def __init__(self, images: Images, events: Events, driver: str) -> None:
         self._images = images
         self._events = events
+        self._driver = driver
 
     @answers("ImageCreate")
     async def _pull(self, request: Request) -> None:
-        """Look an image up in its registry. The nodes pull it when a container needs it."""
+        """Look an image up in its registry. It is pulled when a container needs it."""
         asked, reply = ImageCreate.of(request), request.reply
         if not asked.from_image:
-            raise Unsupported("a cluster imports no images: push the image to a registry")
+            raise Unsupported("images are not imported: push the image to a registry")
         name, tag = asked.from_image.removesuffix(":"), asked.tag
         ref = f"{repository(normal(name))}@{tag}" if is_digest(tag) else tagged(name, tag)
         platform = platforms.read(asked.platform) if asked.platform else HERE
@@ -49,14 +53,14 @@ class ImageOperations:
         shown = full(ref).partition("/")[2]
         await reply.set({"status": f"Pulling from {repository(shown)}", "id": ref.rpartition(":")[2]})
         await reply.set({"status": f"Digest: {known.found.digest}"})
-        await reply.set({"status": f"Status: {ref} is in its registry; a node pulls it when a container needs it"})
+        await reply.set({"status": f"Status: {ref} is in its registry; it is pulled when a container needs it"})
         self._events.tell_object("image", "pull", ref, {"name": repository(ref)})
 
     @answers("ImageInspect")
     async def _inspect(self, request: Request) -> dict[str, Any]:
         ref = ref_of(request)
         if ImageInspect.of(request).platform:
-            raise Unsupported("images are inspected for the platform of the cluster's nodes only")
+            raise Unsupported("images are inspected for the platform of the containers only")
         known = await self._images.named(ref)
         if known is None:  # a client pulls it then
             raise NotFound(f"no such image: {ref}: No such image: {looked_for(ref)}")
@@ -74,7 +78,7 @@ class ImageOperations:
             "Os": str(about.get("os") or ""),
             "Size": known.found.size,
             "VirtualSize": known.found.size,
-            "GraphDriver": {"Name": "kubernetes", "Data": None},
+            "GraphDriver": {"Name": self._driver, "Data": None},
             "RootFS": {"Type": "layers", "Layers": list_of(dict_of(about.get("rootfs")).get("diff_ids"))},
             "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
         }
