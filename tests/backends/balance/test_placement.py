@@ -154,6 +154,11 @@ async def test_each_engine_that_is_ruled_out_says_why() -> None:
         assert reason in refused.value.message
 
 
+async def test_a_node_that_does_not_say_what_it_has_decides_itself() -> None:
+    async with connect(over(Engine("A", info={"NCPU": 0, "MemTotal": 0}))) as swarm:
+        assert await place(swarm, HostConfig={"Memory": 64 * GIB, "NanoCpus": 64 * 10**9}) == "A"
+
+
 async def test_the_cpus_of_an_engine_are_given_to_the_last_tenth_and_come_back() -> None:
     async with connect(over(Engine("A"))) as swarm:
         tenth = {"NanoCpus": 10**8}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from swarmlib_backends.kubernetes.pods import names
 from tests.support.cluster import Cluster
 from tests.support.engines import Swarmd, docker, wait_until
+from tests.support.kubernetes.objects import own_objects
 from tests.system.test_compose import composer
 
 pytestmark = pytest.mark.cluster
@@ -28,8 +28,6 @@ services:
     depends_on: [db]
 """
 ASK = "until wget -q -O - http://store/page; do sleep 0.1; done"
-KINDS = ("pods", "configmaps", "services", "secrets", "persistentvolumeclaims")
-SLICES = "/apis/discovery.k8s.io/v1beta1/namespaces/{}/endpointslices"
 
 
 @contextmanager
@@ -41,13 +39,6 @@ def up(host: str, folder: Path, project: str, image: str) -> Iterator[Callable[.
         yield compose
     finally:
         compose("down", "-t", "0")
-
-
-def left(cluster: Cluster) -> list[str]:
-    """The names of all of swarmlib's objects in the namespace."""
-    paths = [f"/api/v1/namespaces/{cluster.namespace}/{kind}" for kind in KINDS] + [SLICES.format(cluster.namespace)]
-    own = f"?labelSelector={names.MANAGED_BY}={names.OWNER}"
-    return [each["metadata"]["name"] for path in paths for each in cluster.api.value("GET", path + own)["items"]]
 
 
 def test_two_projects_at_once_have_their_own_names_and_leave_nothing(
@@ -67,4 +58,4 @@ def test_two_projects_at_once_have_their_own_names_and_leave_nothing(
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(use, ("one", "two")))
     assert docker(gateway.host, "ps", "-aq").stdout == b""
-    wait_until(lambda: left(cluster) == [], "the removal of all that was made")
+    wait_until(lambda: own_objects(cluster) == [], "the removal of all that was made")

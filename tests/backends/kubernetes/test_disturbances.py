@@ -14,10 +14,10 @@ import trio
 import yaml
 
 from swarmlib import Client, Verb, connect
-from swarmlib_backends.kubernetes.pods import names
 from tests.backends.kubernetes.conftest import Place
 from tests.support.cluster import SPARE, Cluster
 from tests.support.engines import Swarmd, docker, docker_process, free_port, swarmd, wait_until
+from tests.support.kubernetes.objects import own_objects
 from tests.support.relay import Relay
 
 
@@ -32,13 +32,6 @@ def cli(gateway: Swarmd, *command: str) -> subprocess.Popen[bytes]:
 def state(gateway: Swarmd, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(output(gateway, "inspect", "--format", "{{json .State}}", name))
     return found
-
-
-def left(cluster: Cluster) -> list[str]:
-    """The names of swarmlib's Pods and ConfigMaps."""
-    own = f"?labelSelector={names.MANAGED_BY}={names.OWNER}"
-    paths = [f"/api/v1/namespaces/{cluster.namespace}/{kind}" for kind in ("pods", "configmaps")]
-    return [each["metadata"]["name"] for path in paths for each in cluster.api.value("GET", path + own)["items"]]
 
 
 @contextmanager
@@ -88,7 +81,7 @@ def test_a_gateway_that_is_killed_in_run_wait_and_attach_leaves_all_as_it_is(
         assert state(second, "idle")["Status"] == "created"
         wait_until(lambda: docker(second.host, "inspect", "itself").returncode == 1, "its removal by another gateway")
         output(second, "rm", "run", "attached", "waited", "idle")
-    wait_until(lambda: left(cluster) == [], "the removal of all that was made")
+    wait_until(lambda: own_objects(cluster) == [], "the removal of all that was made")
 
 
 # Versions that are forgotten.
@@ -178,7 +171,7 @@ def test_a_kubelet_that_hangs_makes_calls_wait_and_nothing_wrong(
         assert late.returncode == 3
     assert state(on_spare, "stopped")["Status"] == "exited"
     output(on_spare, "rm", "stopped", "late")
-    assert left(cluster) == []
+    assert own_objects(cluster) == []
 
 
 @pytest.mark.cluster
@@ -197,4 +190,4 @@ def test_containers_of_a_node_that_is_gone_have_ended_or_can_be_removed(
     assert (found["Status"], found["ExitCode"]) == ("exited", code)
     assert code != 0
     output(on_spare, "rm", "lost")
-    assert left(cluster) == []
+    assert own_objects(cluster) == []
