@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -33,6 +33,8 @@ from .mirror import Mirror
 from .options import AciOptions
 from .output import Outputs
 from .system import System
+
+_REST_SECONDS: Final = 1.0
 
 
 @dataclass
@@ -69,6 +71,8 @@ class Engine(EngineServer):
             try:
                 yield
             finally:
+                with trio.move_on_after(_REST_SECONDS, shield=True):
+                    await self._mirror.rest()
                 nursery.cancel_scope.cancel()
 
     async def answer(self, request: Request) -> Any:

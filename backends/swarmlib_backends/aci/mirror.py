@@ -43,6 +43,7 @@ class Mirror:
         self._nursery = nursery
         self._poll = poll
         self._lock = trio.Lock()
+        self._looking = trio.Lock()
         self._followed = Counter[Instance]()
         self._watchers = 0
         self._wanted = trio.Event()
@@ -194,8 +195,16 @@ class Mirror:
                 self._wanted = trio.Event()
                 continue
             look = self.look if self._watchers else self._look_at_followed
-            await supervised("aci: a look at the containers", look, expected=(SwarmError,))
+            async with self._looking:
+                await supervised("aci: a look at the containers", look, expected=(SwarmError,))
             await trio.sleep(self._poll)
+
+    async def rest(self) -> None:
+        """Look no more; returns when a look that is under way has ended.
+
+        Source: httpcore 1.0 leaves a connection open that is cancelled during its TLS handshake.
+        """
+        await self._looking.acquire()
 
     async def _look_at_followed(self) -> None:
         for container in [*self._followed]:
