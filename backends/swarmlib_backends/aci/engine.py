@@ -79,7 +79,7 @@ class Engine(EngineServer):
         """See `EngineServer`. Before an answer about containers, Azure is asked how they are."""
         with ExitStack() as stack:
             match request.path:
-                case ("containers", ref, *rest) if rest != ["json"]:
+                case ("containers", ref, *rest):
                     await self._look_for(ref)
                     if rest == ["wait"]:
                         stack.enter_context(self._mirror.followed(self._mirror.containers.find(ref)))
