@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import orjson
@@ -16,7 +16,7 @@ from swarmlib import BadAnswer, NotFound
 
 from ..azure.client import Arm
 from ..azure.failures import mapped
-from ..azure.spec import Body, part
+from ..azure.spec import Body, part, parts
 from ..http.websocket_stream import WebSocketStream
 from .record import MAIN
 
@@ -121,10 +121,13 @@ class Groups:
         return f"{quote(self.id(name))}{rest}?api-version={VERSION}"
 
     async def _json(self, method: str, url: str, body: Body | None = None) -> Body:
-        found = orjson.loads(await self._send(method, url, body))
+        try:
+            found = orjson.loads(await self._send(method, url, body))
+        except orjson.JSONDecodeError as exc:
+            raise BadAnswer("Azure answered with something else than JSON") from exc
         if not isinstance(found, dict):
             raise BadAnswer("Azure answered with something else than a JSON object")
-        return found
+        return cast("Body", found)
 
     async def _send(self, method: str, url: str, body: Body | None = None) -> bytes:
         """Send a request, and return the body of the answer. Raises `SwarmError`."""
@@ -138,5 +141,5 @@ class Groups:
 
 def container_of(group: Body) -> Body:
     """Return the properties of a group's container; empty if it has none, or several."""
-    found = part(group, "properties").get("containers") or []
+    found = parts(part(group, "properties"), "containers")
     return part(found[0], "properties") if len(found) == 1 else {}

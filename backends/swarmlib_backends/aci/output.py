@@ -118,10 +118,11 @@ class Outputs:
             if container.removed.is_set():
                 return
             await container.next_change()
-        while container.status == "running":
-            await self._live(container, shown, joining)
-            await self._mirror.look_at(container)
-            while container.status == "restarting":
+        while container.running:
+            if container.status == "running":
+                await self._live(container, shown, joining)
+                await self._mirror.look_at(container)
+            else:
                 await container.next_change()
         await shown.add(joining.read(await self._logs(container)))
 

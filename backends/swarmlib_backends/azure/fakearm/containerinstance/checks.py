@@ -66,20 +66,18 @@ def _check_containers(group: Resource) -> None:
 
 
 def _check_ports(group: Resource) -> None:
-    opened = {
-        (each["port"], each.get("protocol", "TCP")) for each in list_of(dig(group.properties, "ipAddress", "ports"))
-    }
-    own = {
-        (port["port"], port.get("protocol", "TCP"))
-        for each in containers(group)
-        for port in list_of(each["properties"].get("ports"))
-    }
+    opened = {_port(each) for each in list_of(dig(group.properties, "ipAddress", "ports"))}
+    own = {_port(port) for each in containers(group) for port in list_of(each["properties"].get("ports"))}
     if lacking := sorted(port for port, _ in opened - own):
         message = f"The ports '{lacking[0]}' in the 'ipAddress' of container group '{group.id.name}' cannot be found"
         raise errors.bad("MissingContainerPorts", f"{message} in any container.")
     if len(opened) > _MOST_PORTS:
         message = f"The container group '{group.id.name}' opens {len(opened)} ports: the limit is {_MOST_PORTS}."
         raise errors.bad("ContainerGroupPortsLimitReached", message)
+
+
+def _port(port: Body) -> tuple[int, str]:
+    return port["port"], port.get("protocol", "TCP")
 
 
 def _check_volumes(group: Resource) -> None:
@@ -165,8 +163,9 @@ def _check_room(state: State, group: Resource) -> None:
 def fill(state: State, group: Resource, old: Resource | None) -> None:
     """Fill in what Azure sets, and hide its secrets."""
     properties = group.properties
-    for name, value in {"sku": "Standard", "restartPolicy": "Always", "initContainers": []}.items():
-        properties.setdefault(name, value)
+    properties.setdefault("sku", "Standard")
+    properties.setdefault("restartPolicy", "Always")
+    properties.setdefault("initContainers", [])
     for each in containers(group):
         own: Body = each["properties"]
         own.setdefault("ports", [])
