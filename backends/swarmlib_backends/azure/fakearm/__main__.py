@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -87,13 +87,23 @@ def main(
     start = partial(serving, host=host, port=port, seed=seed, seconds=seconds, poll_seconds=1)
     behave = partial(start, registered=not unregistered, limits=ARM if throttle else {})
     region = partial(Region, cores=cores, room=room, withheld=set(withheld))
+    with _reporting():
+        trio.run(_run, partial(behave, spec=_spec(spec), engine=_chain(engine)), region, faults, ca)
+
+
+@contextmanager
+def _reporting() -> Generator[None]:
+    """End the command with what has failed, in its own words; a bug is raised as it is."""
     try:
-        chain = Chain.read(engine) if engine else None
-        trio.run(_run, partial(behave, spec=_spec(spec), engine=chain), region, faults, ca)
+        yield
     except Exception as exc:
         if isinstance(found := sole(exc), SwarmError):
             raise click.ClickException(found.message) from None
         raise
+
+
+def _chain(text: str | None) -> Chain | None:
+    return Chain.read(text) if text else None
 
 
 def _spec(folder: Path | None) -> Spec | None:
