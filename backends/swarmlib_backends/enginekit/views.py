@@ -14,6 +14,7 @@ from swarmlib import Json, ReplySender
 from ..dockerapi.ages import human
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION, MIN_API_VERSION
+from .played import Played
 
 VERSION: Final = version_of("swarmlib")
 _PONG: Final = [
@@ -26,18 +27,8 @@ _PONG: Final = [
 ]
 
 
-class Shown(Protocol):
+class Shown(Played, Protocol):
     """What is shown of a container. Times are seconds since the epoch, 0 for never."""
-
-    id: str
-    name: str
-    config: dict[str, Any]
-    created: float
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        ...
 
     @property
     def image(self) -> str:
@@ -57,21 +48,6 @@ class Shown(Protocol):
     @property
     def network_mode(self) -> str:
         """The network that it is shown to have."""
-        ...
-
-    @property
-    def status(self) -> str:
-        """An engine's word for its state."""
-        ...
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, or is paused or about to be restarted."""
-        ...
-
-    @property
-    def exit_code(self) -> int:
-        """That of its last run."""
         ...
 
     @property
