@@ -135,7 +135,8 @@ class _Call:
 
     def write(self, line: dict[str, Any]) -> None:
         """Write a line about the call."""
-        self._stage.write({"call": self.number, "ms": self._age(), **line})
+        asked = " ".join(filter(None, (self._asked.verb.value, "/".join(self._asked.path))))
+        self._stage.write({"call": self.number, "asked": asked, "ms": self._age(), **line})
 
     def counted(self, stream: trio.abc.ReceiveStream, received: str, sent: str) -> trio.abc.ReceiveStream:
         """Return a stream whose end is shown, with the bytes that have passed.
