@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TextIO
 
 import trio
 
-from swarmlib import Ack, Error, Filter, Invalid, Json, Log, Meta, Reply, Request, Tap, option
+from swarmlib import Ack, Error, Filter, Invalid, Json, Log, Meta, Reply, Request, Set, Tap, option
 from swarmlib.chain import place
 from swarmlib.reply import FINAL
 from swarmlib.terminal import Unbuffered, stderr
@@ -91,7 +91,7 @@ class Debug(Filter):
 class _Call:
     """One call in progress."""
 
-    __slots__ = ("_answered", "_asked", "_began", "_size", "_stage", "number")
+    __slots__ = ("_answered", "_asked", "_began", "_held", "_stage", "number")
 
     def __init__(self, stage: Debug, number: int, asked: Request) -> None:
         self.number = number
@@ -99,34 +99,37 @@ class _Call:
         self._asked = asked
         self._began = perf_counter()
         self._answered = False
-        self._size: dict[str, Any] = {}
-        """What the object was that the final reply has still to tell of."""
+        self._held: dict[str, Any] = {}
+        """The line about an object, until it is known whether only the final reply follows."""
 
     def see(self, reply: Reply) -> Reply:
         """Show a reply, and return it unchanged; but an object that only the final reply follows is shown with that."""
         self._answered = self._answered or isinstance(reply, FINAL)
+        line = self._replied(reply)
+        if isinstance(reply, Set) and self._asked.verb not in CONVERSATIONS:
+            line, self._held = self._held, line
+        elif isinstance(reply, Ack):
+            line = {**self._held, **line}
+            if reply.stream is not None:
+                reply = reply.replace(stream=self.counted(reply.stream, "out", "in"))
+        if line:
+            self.write(line)
+        return reply
+
+    def _replied(self, reply: Reply) -> dict[str, Any]:
         line: dict[str, Any] = {"reply": reply.kind}
         if isinstance(reply, Error):
-            line["error"] = reply.error.code
-            line["message"] = redact.error(reply.error, redact.secrets_of(self._asked)).message
-        else:
-            if reply.details:
-                line["details"] = redact.params(reply.details)
-            if isinstance(reply, Log):
-                line["bytes"] = len(reply.line)
-            elif reply.value is not None:
-                _add_value(line, reply.value, self._stage.values)
-        if isinstance(reply, Ack):
-            line = {**self._size, **line}
-            if reply.stream is not None:
-                line["stream"] = True
-                reply = reply.replace(stream=self.counted(reply.stream, "out", "in"))
-        elif not isinstance(reply, Error | Log) and self._asked.verb not in CONVERSATIONS:
-            line, self._size = self._size, line
-            if not line:
-                return reply
-        self.write(line)
-        return reply
+            shown = redact.error(reply.error, redact.secrets_of(self._asked))
+            return {**line, "error": reply.error.code, "message": shown.message}
+        if reply.details:
+            line["details"] = redact.params(reply.details)
+        if isinstance(reply, Log):
+            line["bytes"] = len(reply.line)
+        elif reply.value is not None:
+            _add_value(line, reply.value, self._stage.values)
+        if isinstance(reply, Ack) and reply.stream is not None:
+            line["stream"] = True
+        return line
 
     def gone(self) -> None:
         """Show that the caller disconnected before the answer."""
@@ -135,7 +138,8 @@ class _Call:
 
     def write(self, line: dict[str, Any]) -> None:
         """Write a line about the call."""
-        self._stage.write({"call": self.number, "ms": self._age(), **line})
+        asked = " ".join(filter(None, (self._asked.verb.value, "/".join(self._asked.path))))
+        self._stage.write({"call": self.number, "asked": asked, "ms": self._age(), **line})
 
     def counted(self, stream: trio.abc.ReceiveStream, received: str, sent: str) -> trio.abc.ReceiveStream:
         """Return a stream whose end is shown, with the bytes that have passed.

@@ -1,7 +1,7 @@
 """The lines of `debug`: what it knows about a request or a reply, as text for people or as JSON for programs.
 
 23:12:53.120 #7 > ls containers all=1 (uid:0)
-23:12:53.122 #7 < 1.91 ms 530 B
+23:12:53.122 #7 < ls containers 1.91 ms 530 B
 
 On a terminal they are coloured, and cut to its width: what matters stands first.
 """
@@ -92,6 +92,7 @@ def _answered(line: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("<", "dim"),
         ("" if kind in ("ack", "error") else kind, "bold"),
+        (_short(line["asked"]), ""),
         (error, "error"),
         (shown_time(line["ms"]), ""),
         (_size(line), ""),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 from swarmlib_backends.configuration import Configuration
 from swarmlib_backends.toml_tables import Table
@@ -38,9 +38,19 @@ class Settings:
         """
         control, form, verbose = table.filled("control"), table.text("log-format"), table.flag("verbose")
         table.end()
-        if form not in (None, "text", "json"):
-            raise table.mistake("log-format", f"log-format must be text or json, not {form!r:.60}")
-        return cls(Path(control) if control else None, cast("Form | None", form), verbose)
+        return cls(Path(control) if control else None, table.read("log-format", form, _form), verbose)
+
+
+def _form(given: str | None) -> Form | None:
+    match given:
+        case "text":
+            return "text"
+        case "json":
+            return "json"
+        case None:
+            return None
+        case _:
+            raise ValueError(f"invalid value {given!r:.60}: expected text or json")
 
 
 def read_file(path: Path) -> tuple[Configuration, Settings]:

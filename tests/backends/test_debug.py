@@ -54,13 +54,14 @@ GET = (Verb.GET, ("containers", "web"), {"params": {"all": "1"}})
 async def test_a_line_for_the_request_and_one_for_its_outcome() -> None:
     request, answer = await lines(GET)
     assert re.fullmatch(rf"{TIME} #1 > get containers/web all=1", request)
-    assert re.fullmatch(rf"{TIME} #1 < \d+\.\d\d ms 29 B", answer)
+    assert re.fullmatch(rf"{TIME} #1 < get containers/web \d+\.\d\d ms 29 B", answer)
 
 
 async def test_an_error_shows_with_its_code_and_can_not_drive_the_terminal() -> None:
     request, error = await lines((Verb.GET, ("missing", "\u2028"), {}))
     assert request.endswith('#1 > get "missing/\\u2028"')
-    assert re.fullmatch(rf'{TIME} #1 < not_found: "no \\u001b\[31mbox\\n" \d+\.\d\d ms', error)
+    assert re.fullmatch(rf'{TIME} #1 < "get \S+" not_found: "no \\u001b\[31mbox\\n" \d+\.\d\d ms', error)
+    assert "missing/\\u2028" in error
 
 
 async def test_an_id_is_short_and_the_caller_is_named() -> None:
@@ -87,7 +88,7 @@ async def test_the_bytes_of_streams_are_counted_in_both_directions() -> None:
     asked, answered, closed = out.getvalue().splitlines()
     assert asked.endswith("> connect containers/web")
     assert answered.endswith(" ms +stream")
-    assert re.fullmatch(rf"{TIME} #1 < closed \d+\.\d\d ms in 2\.0 KiB out 5 B", closed)
+    assert re.fullmatch(rf"{TIME} #1 < closed connect containers/web \d+\.\d\d ms in 2\.0 KiB out 5 B", closed)
 
 
 async def test_several_stages_are_told_apart_and_members_named() -> None:
