@@ -103,6 +103,15 @@ class Desk(Server):
         return (await call(offers[-1], request)).value
 
 
+async def listed(desk: Desk | None, kind: str) -> list[Any]:
+    """Return all objects of a kind that the stages offer; none where there is no desk, or no stage offers them.
+
+    Raises:
+        SwarmError: the error of a stage.
+    """
+    return [] if desk is None else await desk.ask(Request(Verb.LS, (kind,))) or []
+
+
 _desk: ContextVar[Desk | None] = ContextVar("desk", default=None)
 
 

@@ -1,13 +1,18 @@
 """The guide for operators: its configuration files are read, and its error is the one that is given."""
 
 import re
+import shlex
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from swarmd.settings import read_file
+from swarmlib import Chain
 from tests.support.command import invoke
 from tests.support.paths import ROOT
+from tests.support.processes import Swarmd
 
 GUIDES = [(ROOT / name).read_text() for name in ("docs/operating.md", "README.md")]
 
@@ -32,3 +37,31 @@ def test_the_mistake_is_reported_as_shown(tmp_path: Path, monkeypatch: pytest.Mo
         '[chain.all]\nstages = [\n    "dockerserver unix:///run/swarm.sock --grup docker",\n    "docker",\n]\n'
     )
     assert invoke("check", "swarm.toml", code=2).stderr == shown
+
+
+# Commands.
+
+COMMANDS = re.sub(r"'\n +'|\n {2,}", " ", "".join(re.findall(r"```sh\n(.*?)```", GUIDES[0], re.DOTALL))).splitlines()
+"""The commands of the guide, each on one line."""
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("swarmd '")])
+def test_a_chain_of_the_guide_can_be_read(command: str) -> None:
+    _, *words = shlex.split(command)
+    assert Chain(*words).backends[0].name == "dockerserver"
+
+
+@pytest.fixture(scope="module")
+def control() -> Iterator[str]:
+    """The control socket of a swarmd."""
+    with tempfile.TemporaryDirectory(prefix="guide-", dir="/tmp") as name:
+        chain = ("run", "--control", f"{name}/control", f"dockerserver unix://{name}/d.sock", "simulator")
+        with Swarmd(*chain, errors=Path(name) / "log"):
+            yield f"{name}/control"
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if re.match("swarmd (status|top)", each)])
+def test_a_command_about_a_running_swarmd_shows_it(command: str, control: str) -> None:
+    _, *words = shlex.split(command, comments=True)
+    again = ("--count", "1") if words == ["top"] else ()
+    assert "simulator" in invoke(*words, *again, env={"SWARMD_CONTROL": control}).stdout

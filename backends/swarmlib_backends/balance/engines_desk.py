@@ -9,6 +9,7 @@ from swarmlib import Request, Server
 
 from ..observe.engines import row
 from .members import Members
+from .objects import RUNNING
 
 
 @dataclass
@@ -27,6 +28,7 @@ class EnginesDesk(Server):
                 down_seconds=member.down_seconds,
                 about=member.about,
                 containers=self.members.index.count(member),
+                running=sum(each.state in RUNNING for each in self.members.index.containers_on(member)),
                 cpus_reserved=member.load.cpus,
                 memory_reserved=member.load.memory,
             )

@@ -14,11 +14,10 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from ..control import Desk
+from ..control import Desk, listed
 from ..observe.engines import engines
 from ..observe.observation import Observation, name_of
 from ..observe.series import BOUNDS, Series
-from ..observe.status import offered
 
 MAX_TENANTS: Final = 500
 """The most tenants whose use is told."""
@@ -27,7 +26,7 @@ MAX_TENANTS: Final = 500
 async def snapshot(observation: Observation, desk: Desk | None) -> list[Metric]:
     """Return the figures of this moment. Engines of which nothing new is known are asked."""
     rows = await engines(observation, desk)
-    tenants, held = await offered(desk, "tenants"), await offered(desk, "held")
+    tenants, held = await listed(desk, "tenants"), await listed(desk, "held")
     return [
         *_about(observation),
         *_calls(observation),

@@ -16,7 +16,7 @@ import trio
 from swarmlib import Request, SwarmError, TimedOut, Verb
 from swarmlib.asking import Answer, call
 
-from ..control import Desk
+from ..control import Desk, listed
 from .observation import Observation, name_of
 from .place import Place
 
@@ -30,7 +30,7 @@ PROBE_SECONDS: Final = 2.0
 
 async def engines(observation: Observation, desk: Desk | None) -> list[dict[str, Any]]:
     """Return a row for each engine, as `row` describes it; ask those of which nothing new is known."""
-    known = {each["name"]: each for each in await _offered(desk)}
+    known = {each["name"]: each for each in await listed(desk, KIND)}
     places = [place for place in observation.places.values() if place.is_engine]
     async with trio.open_nursery() as nursery:
         for place in places:
@@ -70,11 +70,6 @@ def row(
 
 def _number(value: object) -> int | None:
     return value if isinstance(value, int) else None
-
-
-async def _offered(desk: Desk | None) -> list[dict[str, Any]]:
-    rows = None if desk is None else await desk.ask(Request(Verb.LS, (KIND,)))
-    return cast("list[dict[str, Any]]", rows or [])
 
 
 def _row(place: Place) -> dict[str, Any]:

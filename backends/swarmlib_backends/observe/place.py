@@ -129,7 +129,7 @@ class Edge(trio.abc.SendChannel[Request]):
         self._close = inner.aclose
         self._book = book
 
-    def send(self, value: Request) -> Coroutine[Any, Any, None]:
+    def send(self, value: Request) -> Coroutine[Any, Any, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Note a request, and return the coroutine that sends it on: one of its own here would cost each call."""
         place = self._place
         place.requests += 1

@@ -11,9 +11,9 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, Final
 
-from swarmlib import Request, Server, Verb
+from swarmlib import Request, Server
 
-from ..control import Desk
+from ..control import Desk, listed
 from .call import Call
 from .engines import engines
 from .observation import Observation, operation_of
@@ -59,8 +59,8 @@ async def state(observation: Observation, desk: Desk | None) -> dict[str, Any]:
         "operations": list(_operations(observation)),
         "clients": list(islice(_clients(observation), MOST)),
         "denials": [asdict(each) for each in reversed(observation.denials)],
-        "tenants": await offered(desk, "tenants"),
-        "held": await offered(desk, "held"),
+        "tenants": await listed(desk, "tenants"),
+        "held": await listed(desk, "held"),
     }
 
 
@@ -108,8 +108,3 @@ def _clients(observation: Observation) -> Iterator[dict[str, Any]]:
             "denied": client.denied,
             "idle": round(perf_counter() - client.seen_at, 1),
         }
-
-
-async def offered(desk: Desk | None, kind: str) -> list[Any]:
-    """Return what stages offer of a kind."""
-    return [] if desk is None else await desk.ask(Request(Verb.LS, (kind,))) or []

@@ -40,7 +40,7 @@ _CALL: Final = re.compile(r"/calls/([0-9]{1,18})")
 @cache
 def page() -> tuple[bytes, str]:
     """Return the page, and the policy that lets its own script and style be used, and nothing else."""
-    text = files(__package__).joinpath("page.html").read_text("utf-8")
+    text = files("swarmlib_backends.web").joinpath("page.html").read_text("utf-8")
     script, style = (_digest(text, tag) for tag in ("script", "style"))
     policy = (
         f"default-src 'none'; script-src '{script}'; style-src '{style}'; connect-src 'self'; "

@@ -277,7 +277,7 @@ async def test_balance_tells_of_its_members(autojump_clock: MockClock) -> None:
         ) as (seen, sender):
             await Client(sender).ls("containers")
             (engine,) = (await state(seen, desk))["engines"]
-            assert (engine["name"], engine["up"], engine["containers"], engine["stage"]) == ("a", True, 2, "simulator")
+            assert (engine["name"], engine["up"], engine["running"], engine["stage"]) == ("a", True, 2, "simulator")
     with control.desk() as desk:
         async with observed(Balance([down])) as (seen, _):
             await trio.sleep(30)
