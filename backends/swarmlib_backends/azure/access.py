@@ -22,7 +22,9 @@ from .objects import Machine
 from .options import AzureOptions
 from .spec import REACH, TLS_PORT, Spec, part, parts
 
-_KEYS: Final = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
+_KEYS: Final = ("id_ed25519.pub", "id_rsa.pub")
+_KEY_TYPES: Final = ("ssh-ed25519", "ssh-rsa")
+"""The types that Azure takes: https://learn.microsoft.com/azure/virtual-machines/linux/create-ssh-keys-detailed"""
 
 
 class Access:
@@ -37,7 +39,7 @@ class Access:
         """Return the public key that may log in.
 
         Raises:
-            Invalid: there is no key file, or it can't be read, or holds no public key.
+            Invalid: there is no key file, or it can't be read, or holds no public key, or one that Azure does not take.
         """
         file = self._key_file()
         try:
@@ -46,6 +48,8 @@ class Access:
             raise Invalid(f"can't read the public key in {file}: {exc}") from exc
         if len(text.split()) < 2 or "PRIVATE" in text:
             raise Invalid(f"{file} does not contain a public ssh key, such as ssh-ed25519 AAAA…")
+        if text.split()[0] not in _KEY_TYPES:
+            raise Invalid(f"{file} has a key of type {text.split()[0]}: Azure takes {' and '.join(_KEY_TYPES)} only")
         return text
 
     def _key_file(self) -> Path:

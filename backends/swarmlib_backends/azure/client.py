@@ -262,7 +262,9 @@ async def _sole(credential: Credential, common: dict[str, Any]) -> str:
     make: Any = AsyncARMPipelineClient
     pipeline = make(common["base_url"], transport=common["transport"], policies=policies)
     with mapped():
-        answer = await pipeline.send_request(HttpRequest("GET", "/subscriptions?api-version=2022-12-01"))
+        answer = await pipeline.send_request(
+            HttpRequest("GET", f"{common['base_url']}/subscriptions?api-version=2022-12-01")
+        )
         if answer.status_code != 200:
             raise HttpResponseError(response=answer)
     found: list[Body] = json.loads(answer.text())["value"]

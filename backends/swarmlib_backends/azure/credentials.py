@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -14,6 +15,8 @@ from azure.identity import AzureCliCredential, CredentialUnavailableError
 from azure.identity.aio import EnvironmentCredential, ManagedIdentityCredential
 
 from swarmlib import Denied
+
+logging.getLogger("azure.identity").setLevel(logging.ERROR)  # each source that has no token would be a warning
 
 _IDENTITY_SECONDS: Final = 3.0
 """How long the endpoint of managed identities may take: on a machine without one, the request gets no answer at all."""

@@ -47,7 +47,7 @@ async def test_an_operation_fails_after_it_was_accepted(sdk: Sdk, arm: FakeArm) 
 
 async def test_a_slow_operation_is_asked_for_again_and_again(sdk: Sdk, arm: FakeArm) -> None:
     interface = await sdk.network_for("vm")
-    arm.faults.add(Fault("slow", "PUT", "*/virtualMachines/vm", seconds=0.1))
+    arm.faults.add(Fault("slow", "PUT", "*/virtualMachines/vm", seconds=0.5))
     arm.asked.clear()
     await sdk.machine("vm", interface)
     assert sum("/operations/" in each for each in arm.asked) > 2

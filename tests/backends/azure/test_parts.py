@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from azure.core.exceptions import HttpResponseError
 
 from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
 from swarmlib_backends.azure.cloudinit import certificates, custom_data, docker, read
 from swarmlib_backends.azure.fakearm import FakeArm
 from tests.support.azure.backend import azure, lead
+from tests.support.azure.sdk import Sdk, machine_body
 
 
 @pytest.mark.parametrize(
@@ -134,6 +136,26 @@ async def test_only_this_machines_own_address_may_log_in_unless_others_are_named
     async with azure(allow=["here"]) as swarm:
         with pytest.raises(Invalid, match="--allow here"):
             await swarm.spawn({"Image": "ubuntu"}, name="other")
+
+
+async def test_a_key_of_a_type_that_azure_does_not_take_is_neither_chosen_nor_sent(
+    arm: FakeArm, sdk: Sdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead(arm, tmp_path, monkeypatch)
+    (tmp_path / ".ssh/id_ecdsa.pub").write_text("ecdsa-sha2-nistp256 AAAA me\n")
+    async with azure() as swarm:
+        await swarm.spawn({"Image": "ubuntu"}, name="web")
+    (tmp_path / ".ssh/id_ed25519.pub").unlink()
+    async with azure() as swarm:
+        with pytest.raises(Invalid, match="no ssh key found"):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+    async with azure(ssh_key=str(tmp_path / ".ssh/id_ecdsa.pub")) as swarm:
+        with pytest.raises(Invalid, match="key of type ecdsa-sha2-nistp256: Azure takes ssh-ed25519 and ssh-rsa only"):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+    profile = machine_body("")["properties"]["osProfile"]
+    profile["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"] = "ecdsa-sha2-nistp256 AAAA me"
+    with pytest.raises(HttpResponseError, match="keyData is invalid"):
+        await sdk.machine("other", await sdk.network_for("other"), osProfile=profile)
 
 
 async def test_without_an_ssh_key_it_is_said_how_to_get_one(

@@ -226,7 +226,7 @@ async def test_a_network_being_changed_asks_to_come_again_and_the_sdk_does(spec:
 
 
 async def test_throttling_says_when_to_come_again_and_the_sdk_does(spec: Spec) -> None:
-    limits = {"reads": Limit(2, 20)}
+    limits = {"reads": Limit(2, 4)}
     async with fakearm.serving(spec=spec, limits=limits) as arm, opened(arm) as sdk:
         for _ in range(4):
             assert not [each async for each in sdk.compute.virtual_machines.list_all()]

@@ -145,6 +145,19 @@ async def test_whom_the_azure_cli_logged_in(nobody: FakeArm, tmp_path: Path, mon
         assert await swarm.ls() == []
 
 
+async def test_the_only_subscription_is_the_default(led: FakeArm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AZURE_SUBSCRIPTION_ID")
+    async with azure() as swarm:
+        assert await swarm.ls() == []
+
+
+async def test_a_login_by_the_azure_cli_makes_no_noise(
+    nobody: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await test_whom_the_azure_cli_logged_in(nobody, tmp_path, monkeypatch)
+    assert [each for each in caplog.records if each.name.startswith("azure.")] == []
+
+
 async def test_without_any_credentials_it_is_said_what_to_do(nobody: FakeArm) -> None:
     async with azure() as swarm:
         with pytest.raises(Denied, match=r"nobody is logged in.*environment: .*managed identity: .*az login"):

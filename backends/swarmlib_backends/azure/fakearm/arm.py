@@ -138,6 +138,8 @@ class FakeArm:
         path = request.path.rstrip("/")
         if path.lower() == _OPERATIONS:
             return Answer(200, OPERATIONS)
+        if path.lower() == "/subscriptions" and request.method == "GET":
+            return Answer(200, {"value": [self._subscription()]}, remaining)
         match = _SUBSCRIPTION.fullmatch(path)
         if match is None or match[1].lower() != self.state.subscription.lower():
             name = match[1] if match else path
@@ -158,6 +160,12 @@ class FakeArm:
             self._check_answer(self.spec, described, request, found)
         found.headers |= remaining
         return found
+
+    def _subscription(self) -> Body:
+        """Return the subscription as it is listed. Microsoft's document of that is not among those used here."""
+        id = self.state.subscription
+        shown = {"id": f"/subscriptions/{id}", "subscriptionId": id, "displayName": "fake"}
+        return {**shown, "tenantId": self.tokens.tenant, "state": "Enabled"}
 
     def _check_token(self, header: str) -> None:
         scheme, _, token = header.partition(" ")

@@ -15,6 +15,7 @@ from .world import SIZES, Size, image_exists
 _REFUSED_USERS: Final = frozenset(
     {"administrator", "admin", "root", "user", "test", "guest", "console", "sys", "a", "1"}
 )
+_KEY_TYPES: Final = ("ssh-rsa", "ssh-ed25519")
 _CUSTOM_DATA: Final = 65_535
 """The size limit of custom data in bytes."""
 
@@ -117,6 +118,10 @@ def take_secrets(machine: Resource, *, new: bool) -> None:
     linux = profile.get("linuxConfiguration", {})
     if new and password is None and not linux.get("ssh", {}).get("publicKeys"):
         raise errors.parameter("adminPassword", "Required parameter 'adminPassword' is missing (null).")
+    for key in ssh_keys(machine):
+        if key.partition(" ")[0] not in _KEY_TYPES and not key.startswith("{"):  # in braces in the official examples
+            message = "The value of parameter linuxConfiguration.ssh.publicKeys.keyData is invalid."
+            raise errors.parameter("linuxConfiguration.ssh.publicKeys.keyData", message)
     if "customData" in profile:
         machine.hidden["custom_data"] = _decoded(profile.pop("customData"))
 
