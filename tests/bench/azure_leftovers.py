@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +64,7 @@ async def never(*_: object, **__: object) -> Any:
 
 
 @asynccontextmanager
-async def doomed() -> AsyncIterator[Doomed]:
+async def doomed() -> AsyncGenerator[Doomed]:
     """A swarmd that is going to die; it is not waited for."""
     wires: list[HttpxTransport] = []
 

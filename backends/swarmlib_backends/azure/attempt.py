@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 import trio
@@ -38,6 +39,7 @@ from .spec import (
 )
 from .stamps import stamp
 
+Step: TypeAlias = Callable[[], Awaitable[object]]
 _WAS_THERE: Final = ("PreconditionFailed", "ConditionNotMet")
 
 
@@ -71,12 +73,12 @@ class Attempt:
         await self._ensure_group()
         group, network = self._id(SECURITY_GROUPS, NETWORK), self._id(NETWORKS, NETWORK)
         address = "" if spec.private else self._id(ADDRESSES, spec.ip_name)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ensure_security_group, group, allowed)
-            if not spec.network:
-                nursery.start_soon(self._ensure_shared, network, specs.network(spec.location, self._shared_tags))
-            if address:
-                nursery.start_soon(self._put, address, spec.address(self._tags))
+        steps: list[Step] = [partial(self._ensure_security_group, group, allowed)]
+        if not spec.network:
+            steps.append(partial(self._ensure_shared, network, specs.network(spec.location, self._shared_tags)))
+        if address:
+            steps.append(partial(self._put, address, spec.address(self._tags)))
+        await _together(steps)
         subnet = self._subnet(spec.network) if spec.network else f"{network}/subnets/{SUBNET}"
         nic = self._id(INTERFACES, spec.nic_name)
         await self._put(nic, spec.interface(subnet, group, address, self._tags))
@@ -157,6 +159,23 @@ class Attempt:
         self.rollback.unanswered.discard(id)
         self._say(id, "made")
         return found
+
+
+async def _together(steps: Iterable[Step]) -> None:
+    """Take steps at the same time; raise the first failure when all have ended: none is left halfway."""
+    failures: list[SwarmError] = []
+
+    async def take(step: Step) -> None:
+        try:
+            await step()
+        except SwarmError as exc:
+            failures.append(exc)
+
+    async with trio.open_nursery() as nursery:
+        for step in steps:
+            nursery.start_soon(take, step)
+    if failures:
+        raise failures[0]
 
 
 def _check_ours(id: str, found: Body) -> None:

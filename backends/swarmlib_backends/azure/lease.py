@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Final
 
 import trio
 
-from swarmlib import CLEANUP_SECONDS, Conflict, SwarmError
+from swarmlib import CLEANUP_SECONDS, Conflict, SwarmError, Unavailable
 
 from . import patience
 from .client import Arm
@@ -73,9 +72,11 @@ class Lease:
             if trio.current_time() < self._renew_at:
                 return False
             try:
-                with trio.move_on_after(_OFF_SECONDS):
+                with trio.move_on_after(_OFF_SECONDS) as scope:
                     while not await self._is_set_alone():  # noqa: ASYNC110 - only asking shows what others do
                         await trio.sleep(patience.SETTLE_SECONDS)
+                if scope.cancelled_caught:
+                    raise Unavailable(f"others have been changing it for {_OFF_SECONDS:g} s")
                 self._renew_at = trio.current_time() + LEASE_SECONDS / 2
             except SwarmError as exc:
                 self._renew_at = trio.current_time() + LEASE_SECONDS / 10
@@ -99,23 +100,28 @@ class Lease:
         self._own[name] = value
         self.see(await self._arm.tag(self._machine, {name: value}))
 
-    @asynccontextmanager
-    async def leaving(self) -> AsyncGenerator[bool]:
-        """Say that this swarmd is about to deallocate the machine; yield whether no other uses it."""
-        try:
-            await self._set(self._off, stamp(_OFF_SECONDS))
-            yield not self.used_by_others
-        finally:
-            await self.release()
+    async def announce(self) -> bool:
+        """Say that this swarmd is about to deallocate the machine; return whether no other one uses it."""
+        await self._set(self._off, stamp(_OFF_SECONDS))
+        return not self.used_by_others
+
+    async def withdraw(self) -> None:
+        """Say no longer that this swarmd is about to deallocate the machine."""
+        await self._drop(self._off)
 
     async def release(self) -> None:
-        """Take this swarmd's tags off the machine, and those of others that are past; log it if Azure refuses."""
+        """Take this swarmd's tags off the machine."""
+        self._renew_at = 0.0
+        await self._drop(self._use, self._off)
+
+    async def _drop(self, *names: str) -> None:
+        """Remove tags of this swarmd, and those of others that are past; log it if Azure refuses."""
         past = {name: value for name, value in self._others.items() if is_past(value)}
-        gone, self._own, self._renew_at = {**self._own, **past}, {}, 0.0
-        if not gone:
+        own = {name: self._own.pop(name) for name in names if name in self._own}
+        if not own and not past:
             return
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-                self.see(await self._arm.untag(self._machine, gone))
+                self.see(await self._arm.untag(self._machine, {**own, **past}))
         except SwarmError as exc:
             _log.info("the tags of %s stay until they are past: %s", self._machine, exc.message)

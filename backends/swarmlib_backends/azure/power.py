@@ -46,12 +46,16 @@ class Power:
 
         ready: is called at the last moment, and returns whether the machine may really be switched off.
         """
-        async with self.lease.leaving() as is_alone:
-            if not is_alone or not ready():
-                return False
-            operations = self._arm.compute.virtual_machines
-            await self._arm.finished(partial(operations.begin_deallocate, self._group, self._machine.name))
-        return True
+        went_off = False
+        try:
+            if await self.lease.announce() and ready():
+                operations = self._arm.compute.virtual_machines
+                await self._arm.finished(partial(operations.begin_deallocate, self._group, self._machine.name))
+                went_off = True
+        finally:
+            # If this swarmd began to use it meanwhile, its lease must stay.
+            await (self.lease.release() if went_off else self.lease.withdraw())
+        return went_off
 
     async def claim(self) -> bool:
         """Say that this swarmd uses the machine; return False if it is off, because another one has deallocated it."""

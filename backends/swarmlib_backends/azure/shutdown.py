@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from .client import Arm
 from .objects import Machine
 from .resources import SCHEDULES
-from .spec import MAX_HOURS, STARTED, Body
+from .spec import MAX_HOURS, STARTED, Body, tags_of
 from .stamps import stamp
 
 
@@ -23,8 +23,7 @@ async def note_start(arm: Arm, group: str, machine: Machine) -> None:
         id = arm.id(group, SCHEDULES, schedule_name(machine.name))
         found = await arm.find(id)
         if found is not None:
-            tags = found.get("tags") or {}
-            await arm.put(id, schedule(machine.arm_id, str(machine.body["location"]), int(hours), tags))
+            await arm.put(id, schedule(machine.arm_id, str(machine.body["location"]), int(hours), tags_of(found)))
 
 
 def schedule_name(machine: str) -> str:

@@ -1,11 +1,15 @@
 """A fake ARM that holds everything against Microsoft's documents, and the real SDK's clients on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
+import trio
 
+from swarmd import serve
 from swarmlib_backends.azure import fakearm, patience
 from swarmlib_backends.azure.fakearm.spec import Spec
+from tests.support.azure.backend import lead
 from tests.support.azure.sdk import Sdk, opened
 from tests.support.paths import DATA
 
@@ -39,3 +43,17 @@ async def sdk(arm: fakearm.FakeArm) -> AsyncIterator[Sdk]:
     """The real clients."""
     async with opened(arm) as clients:
         yield clients
+
+
+@pytest.fixture
+def led(arm: fakearm.FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> fakearm.FakeArm:
+    """The fake, which the backend and the command find by the environment."""
+
+    def run(work: Callable[[], Awaitable[None]], _hurry: Callable[[], None]) -> int:
+        trio.run(work)
+        return 0
+
+    lead(arm, tmp_path, monkeypatch)
+    # The command runs in a thread beside the fake's, where no signals can be received.
+    monkeypatch.setattr(serve, "run_until_signal", run)
+    return arm

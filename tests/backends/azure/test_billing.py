@@ -3,24 +3,11 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
-import trio
-
-from swarmd import serve
 from swarmlib_backends.azure.fakearm import FakeArm
-from tests.support.azure.backend import azure, lead, left
+from tests.support.azure.backend import azure, left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import Sdk
-
-
-@pytest.fixture
-def led(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
-    """The fake, which the backend and the command find by the environment."""
-    lead(arm, tmp_path, monkeypatch)
-    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
-    return arm
 
 
 def is_recent(text: str) -> bool:

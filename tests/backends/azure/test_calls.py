@@ -3,18 +3,15 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import trio
 
-from swarmd import serve
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm
 from swarmlib_backends.azure.lease import Lease
 from swarmlib_backends.azure.objects import Machine
 from swarmlib_backends.azure.power import Power
-from tests.support.azure.backend import azure, lead
+from tests.support.azure.backend import azure
 from tests.support.azure.command import run
 from tests.support.paths import ROOT
 
@@ -37,11 +34,9 @@ class Counts:
 
 
 @pytest.fixture
-async def counts(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counts]:
+async def counts(led: FakeArm) -> AsyncIterator[Counts]:
     """The counts of a fake; at the end, they must be those of the guide."""
-    lead(arm, tmp_path, monkeypatch)
-    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
-    counts = Counts(arm)
+    counts = Counts(led)
     yield counts
     table = dict(re.findall(r"^\| ([^|]+?) +\| (\d+) +\|", GUIDE.read_text("utf-8"), re.MULTILINE))
     assert counts.found == {name: int(table.get(name, -1)) for name in counts.found}

@@ -63,9 +63,13 @@ async def test_a_lease_that_is_past_or_no_time_holds_nobody_up_and_is_removed(az
     assert (await machine_of(azure)).tags == {"owner": "me"}
 
 
-async def test_a_swarmd_that_is_no_longer_ready_gives_way(azure: Arm) -> None:
-    assert not await (await power(azure, "one")).off(lambda: False)
+async def test_a_swarmd_that_is_no_longer_ready_gives_way_and_keeps_its_lease(azure: Arm) -> None:
+    one = await power(azure, "one")
+    assert not await one.off(lambda: False)
     assert ((await machine_of(azure)).power, (await machine_of(azure)).tags) == ("running", {})
+    await one.claim()
+    assert not await one.off(lambda: False)
+    assert [*(await machine_of(azure)).tags] == ["swarmlib.use.one"]
 
 
 async def test_who_claims_a_machine_that_is_being_switched_off_waits_for_the_end_of_that(

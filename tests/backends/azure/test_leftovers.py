@@ -8,22 +8,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from swarmd import serve
 from swarmlib import Conflict, Denied, Unavailable
 from swarmlib_backends.azure import patience
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
-from tests.support.azure.backend import azure, lead, left, until_nothing_is_left
+from tests.support.azure.backend import azure, left, until_nothing_is_left
 from tests.support.azure.command import CREATE, run
 from tests.support.azure.sdk import LOCATION, Sdk
-
-
-@pytest.fixture
-def led(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
-    """The fake, which the backend and the command find by the environment."""
-    lead(arm, tmp_path, monkeypatch)
-    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
-    return arm
 
 
 def refuse_machines(arm: FakeArm) -> None:

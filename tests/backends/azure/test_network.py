@@ -7,25 +7,16 @@ import trio
 from azure.core.exceptions import HttpResponseError
 
 import swarmlib
-from swarmd import serve
 from swarmlib import ChainSyntaxError, Denied, Invalid
 from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.access import Access
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm
 from swarmlib_backends.azure.objects import Machine
-from tests.support.azure.backend import azure, lead, left, until_nothing_is_left
+from tests.support.azure.backend import azure, left, until_nothing_is_left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
 from tests.support.command import invoke
-
-
-@pytest.fixture
-def led(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
-    """The fake, which the backend and the command find by the environment."""
-    lead(arm, tmp_path, monkeypatch)
-    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
-    return arm
 
 
 def opened(arm: FakeArm) -> set[tuple[str, str]]:
@@ -87,8 +78,9 @@ async def test_a_jump_host_reaches_the_private_address(led: FakeArm, sdk: Sdk) -
 
 async def test_from_its_newer_versions_on_a_subnet_has_no_way_out_unless_it_says_so(led: FakeArm, sdk: Sdk) -> None:
     await sdk.group()
-    body = {"location": LOCATION, "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}}}
-    body["properties"]["subnets"] = [{"name": "a", "properties": {"addressPrefix": "10.0.0.0/24"}}]
+    subnets = [{"name": "a", "properties": {"addressPrefix": "10.0.0.0/24"}}]
+    properties = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets}
+    body = {"location": LOCATION, "properties": properties}
     networks = sdk.network.virtual_networks
     old = await networks.begin_create_or_update("prod", "old", body, api_version="2024-05-01")
     assert (await old.result()).subnets[0].default_outbound_access is None
@@ -107,8 +99,8 @@ async def test_the_own_network_means_the_same_by_every_api_version(led: FakeArm)
 async def test_an_interface_in_another_region_than_its_network_is_refused_by_azure(led: FakeArm, sdk: Sdk) -> None:
     await sdk.group()
     subnet = await sdk.subnet()
-    body = {"location": "northeurope"}
-    body |= {"properties": {"ipConfigurations": [{"name": "ip", "properties": {"subnet": {"id": subnet}}}]}}
+    properties = {"ipConfigurations": [{"name": "ip", "properties": {"subnet": {"id": subnet}}}]}
+    body = {"location": "northeurope", "properties": properties}
     with pytest.raises(HttpResponseError, match=r"InvalidResourceReference.*in the same region"):
         await sdk.network.network_interfaces.begin_create_or_update("prod", "nic", body)
 

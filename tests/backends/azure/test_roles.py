@@ -1,32 +1,28 @@
 """A role for the resource group alone is enough for everything but a sweep of all groups."""
 
 import json
-from pathlib import Path
 
 import pytest
 import trio
 from azure.core.exceptions import HttpResponseError
 
 import swarmlib
-from swarmd import serve
 from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.machines import machines
 from swarmlib_backends.azure.sizes import sizes
-from tests.support.azure.backend import azure, lead, left
+from tests.support.azure.backend import azure, left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
 
 
 @pytest.fixture
-async def scoped(arm: FakeArm, sdk: Sdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
+async def scoped(led: FakeArm, sdk: Sdk) -> FakeArm:
     """A fake whose caller has a role for the group prod alone."""
     await sdk.group()
-    lead(arm, tmp_path, monkeypatch)
-    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
-    arm.role.scope = f"/subscriptions/{arm.state.subscription}/resourceGroups/prod"
-    return arm
+    led.role.scope = f"/subscriptions/{led.state.subscription}/resourceGroups/prod"
+    return led
 
 
 async def test_the_fake_refuses_what_is_outside_of_the_scope_and_leaves_it_out_of_lists(

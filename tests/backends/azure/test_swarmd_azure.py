@@ -12,20 +12,10 @@ import pytest
 import trio
 
 from swarmd import azure as command
-from swarmd import serve
 from swarmlib import Denied
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
-from tests.support.azure.backend import azure, lead, left
+from tests.support.azure.backend import azure, left
 from tests.support.azure.command import CREATE, run
-
-
-@pytest.fixture
-def led(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
-    """The fake, which the command finds by its environment."""
-    lead(arm, tmp_path, monkeypatch)
-    # In a thread beside the fake's, where no signals can be received.
-    monkeypatch.setattr(serve, "run_until_signal", lambda work, _hurry: trio.run(work) or 0)
-    return arm
 
 
 async def test_a_machine_is_made_listed_and_removed(led: FakeArm) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -10,14 +9,7 @@ import trio
 
 from swarmlib import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported, Verb, Workload
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
-from tests.support.azure.backend import azure, lead, left, until_asked, until_nothing_is_left
-
-
-@pytest.fixture
-def led(arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeArm:
-    """The fake, which the backend finds by its environment."""
-    lead(arm, tmp_path, monkeypatch)
-    return arm
+from tests.support.azure.backend import azure, left, until_asked, until_nothing_is_left
 
 
 async def test_the_whole_life_of_a_machine(led: FakeArm) -> None:
