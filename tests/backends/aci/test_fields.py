@@ -7,13 +7,13 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmlib_backends.kubernetes.images.credentials import Credentials
 
 from swarmlib import Json, Request, SwarmError, TooLarge, Unsupported, Verb
 from swarmlib_backends.aci import Aci, fields
 from swarmlib_backends.aci.group import Surroundings, group
 from swarmlib_backends.aci.record import Record
 from swarmlib_backends.dockerapi.canonical import canonical
+from swarmlib_backends.registry.credentials import Credentials
 from tests.support.creation_fields import FIELDS, differences_to_the_schema, is_in, of_type, unknown_patterns
 from tests.support.paths import DATA
 

@@ -1,6 +1,7 @@
 """Azure's virtual machines as workloads: their whole life, by the backend and the real SDK, against the fake ARM."""
 
 import re
+from datetime import datetime
 from functools import partial
 from typing import Literal
 
@@ -37,7 +38,7 @@ async def test_the_whole_life_of_a_machine(led: FakeArm) -> None:
         assert listed["State"] == "exited"
         assert re.fullmatch(r"Exited \(0\) .* ago, deallocated", listed["Status"])
         stopped = (await swarm.get("containers", "web"))["State"]
-        assert stopped["StartedAt"] < stopped["FinishedAt"]
+        assert datetime.fromisoformat(stopped["StartedAt"]) < datetime.fromisoformat(stopped["FinishedAt"])
         await web.start()
         await web.stop(keep_allocated=True)
         assert (await swarm.ls(all=True))[0]["Status"].endswith("ago, stopped, but allocated and billed")
