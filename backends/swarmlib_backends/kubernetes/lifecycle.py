@@ -61,9 +61,10 @@ class Lifecycle:
         try:
             await self._start(container)
         except SwarmError as exc:
-            container.begins = False
             await self._failed(container, exc)
             raise
+        finally:
+            container.begins = False
 
     async def _start(self, container: PodContainer) -> None:
         container.started_here = True

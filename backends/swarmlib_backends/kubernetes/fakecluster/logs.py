@@ -104,6 +104,7 @@ def _stamp(at: float) -> bytes:
 
 
 async def _tell(output: Output, told: _Told, follow: bool, write: Write) -> None:
+    follow = follow and not output.runs_ended  # it may have ended meanwhile
     lines = Lines()
     there = [line for piece in output.pieces() for line in lines.add(piece)]
     follower = output.follow(live=follow)
