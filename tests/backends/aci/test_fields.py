@@ -31,8 +31,8 @@ NOTHING = {
 }
 """The fields that ask Azure for nothing."""
 AROUND: Mapping[str, dict[str, Any]] = {
-    "HostConfig.Mounts[].": {"Type": "volume", "Target": "/data", "Source": "data"},
-    "HostConfig.Mounts[].Tmpfs": {"Type": "tmpfs", "Target": "/data", "Source": ""},
+    "HostConfig.Mounts[].": {"Type": "volume", "Target": "/mnt", "Source": "data"},
+    "HostConfig.Mounts[].Tmpfs": {"Type": "tmpfs", "Target": "/mnt", "Source": ""},
 }
 """What must stand beside a field, by the beginning of its place; the last one counts."""
 AROUND_ALL = Surroundings(Aci(), "/subscriptions/s/resourceGroups/g", "account", "a2V5")

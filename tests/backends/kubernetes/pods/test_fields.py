@@ -40,9 +40,9 @@ NOTHING = {
 }
 """The fields that ask a cluster for nothing."""
 AROUND: Mapping[str, dict[str, Any]] = {
-    "HostConfig.Mounts[].": {"Type": "volume", "Target": "/data", "Source": "data"},
-    "HostConfig.Mounts[].Tmpfs": {"Type": "tmpfs", "Target": "/data", "Source": ""},
-    "HostConfig.Mounts[].BindOptions": {"Type": "bind", "Target": "/data", "Source": "/data"},
+    "HostConfig.Mounts[].": {"Type": "volume", "Target": "/mnt", "Source": "data"},
+    "HostConfig.Mounts[].Tmpfs": {"Type": "tmpfs", "Target": "/mnt", "Source": ""},
+    "HostConfig.Mounts[].BindOptions": {"Type": "bind", "Target": "/mnt", "Source": "/mnt"},
 }
 """What must stand beside a field, by the beginning of its place; the last one counts."""
 
