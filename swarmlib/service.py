@@ -33,7 +33,7 @@ class Backend(ABC):
     position: ClassVar[Position] = "anywhere"
     """Where in a chain it can stand: no stage follows one that is `last`, and one that is `between` needs one."""
 
-    written: tuple[str, int, int] | None = field(default=None, init=False, repr=False)
+    written: tuple[str, int, int] | None = field(default=None, init=False, repr=False, compare=False)
     """The text that its stage was read from, with the beginning and the end of its name there, for errors."""
 
     def __init_subclass__(cls) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -14,13 +15,13 @@ import trio
 from swarmlib import Invalid
 
 _MICROSECONDS: Final = 1e6
+_log = logging.getLogger(__name__)
 
 
 def notify(state: str) -> None:
     """Tell a state, such as `READY=1`, if the process was started by a manager that wants to know.
 
-    Raises:
-        Invalid: $NOTIFY_SOCKET leads nowhere.
+    Where that can't be told, a warning says why: a variable that was inherited by mistake must not end the service.
     """
     if not (path := os.environ.get("NOTIFY_SOCKET")):
         return
@@ -29,7 +30,7 @@ def notify(state: str) -> None:
             sock.connect("\0" + path[1:] if path.startswith("@") else path)
             sock.sendall(state.encode())
     except OSError as exc:
-        raise Invalid(f"can't tell the service manager at $NOTIFY_SOCKET: {exc.strerror or exc}") from exc
+        _log.warning("can't tell the service manager at $NOTIFY_SOCKET: %s", exc.strerror or exc)
 
 
 @contextmanager
@@ -48,7 +49,7 @@ async def keep_watchdog() -> None:
     Where the manager does not watch it, return at once.
 
     Raises:
-        Invalid: as `notify`; or $WATCHDOG_USEC is not a number.
+        Invalid: $WATCHDOG_USEC is not a number.
     """
     given, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
     if not given or pid not in (None, str(os.getpid())):

@@ -13,7 +13,7 @@ import trio.testing
 
 from swarmlib import Ack, Chain, Client, Json, Request, Verb, connect, open_reply
 from swarmlib_backends.azure.spec import TAG, Spec, is_reserved
-from swarmlib_backends.azure.workloads import _patch  # pyright: ignore[reportPrivateUsage]
+from swarmlib_backends.azure.workloads import _changes  # pyright: ignore[reportPrivateUsage]
 from swarmlib_backends.balance import Balance, labels
 from tests.support.engines import docker, engine, swarmd, wait_until
 from tests.support.simulated import Box, Engine
@@ -173,11 +173,7 @@ async def test_a_label_does_not_make_a_machine_on_azure_an_engine_of_ours() -> N
     forged = {TAG: "engine", f"{TAG}.attempt": "x", f"{TAG}.reach": "tls", "tier": "db"}
     assert spec.described_by(forged).tags == {"tier": "db"}
     assert [name for name in (*forged, "swarmlib.isolation", "swarmlibrary") if is_reserved(name)] == [*forged][:3]
-
-    class Machine:
-        tags: dict[str, str] = {TAG: "workload"}  # noqa: RUF012 - not changed
-
-    assert _patch(Machine(), {"Labels": forged}) == {"tags": {TAG: "workload", "tier": "db"}}  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert _changes({"Labels": forged}) == ({"tier": "db"}, "")
 
 
 @pytest.mark.engine

@@ -49,7 +49,7 @@ def running(line: str, folder: Path) -> Iterator[str]:
     )
     assert process.stderr is not None
     try:
-        assert "serving" in process.stderr.readline()
+        assert any("serving" in line for line in process.stderr)  # after warnings, if there are any
         yield f"unix://{folder}/swarm.sock"
     finally:
         process.terminate()

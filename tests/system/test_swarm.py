@@ -2,6 +2,7 @@
 
 import json
 import re
+import select
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -171,8 +172,15 @@ def test_a_service_s_container_is_reached_on_its_node(spread: Swarmd, machines: 
     wait_until(lambda: "up" in out(host, "logs", task), "its container has written")
     with docker_process(host, "attach", task) as attached:
         assert attached.stdout is not None
-        out(host, "exec", task, "sh", "-c", "echo seen >/proc/1/fd/1")
-        read_until(attached.stdout.fileno(), b"seen")
+        output = attached.stdout.fileno()
+
+        def is_seen() -> bool:
+            """Write, and tell whether it was seen: an attach takes effect some time after the client was started."""
+            out(host, "exec", task, "sh", "-c", "echo seen >/proc/1/fd/1")
+            return bool(select.select([output], [], [], 0.5)[0])
+
+        wait_until(is_seen, "the attach is in effect")
+        read_until(output, b"seen")
     out(host, "service", "rm", "serving")
     wait_until(lambda: nodes_of(host) == {}, "the service is gone")
 
