@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -21,6 +22,8 @@ from .container import PodContainer
 from .pods import names, status
 
 STDOUT, STDERR = 1, 2
+_LAST_SECONDS: Final = 5.0
+"""How long what was written before a container's end is waited for."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,17 @@ async def parts_of(cluster: Cluster, container: PodContainer) -> list[Part]:
     if container.tty:
         return [Part(STDOUT)]
     if status.has_stderr(container.pod or {}):
+        await _all_written(container)
         return [Part(STDOUT), Part(STDERR, names.STDERR)]
     if await cluster.split_logs.spoken(cluster.api, log_path(cluster, container)):
         return [Part(STDOUT, chosen="Stdout"), Part(STDERR, chosen="Stderr")]
     return [Part(STDOUT)]
+
+
+async def _all_written(container: PodContainer) -> None:
+    """Wait for the end of what writes stderr, if the container itself has ended: until then it writes the rest."""
+    with trio.move_on_after(_LAST_SECONDS):
+        await container.until(lambda each: each.running or not status.writes_stderr(each.pod or {}))
 
 
 def log_path(cluster: Cluster, container: PodContainer) -> str:

@@ -81,6 +81,15 @@ def has_stderr(pod: Pod) -> bool:
     return any(each.get("name") == names.STDERR for each in containers)
 
 
+def writes_stderr(pod: Pod) -> bool:
+    """Return whether the container that writes stderr runs, and ends with the one beside it (`shim -r once`)."""
+    containers = list_of(dict_of(pod.get("spec")).get("containers"))
+    ends = any(
+        each.get("name") == names.STDERR and list_of(each.get("command"))[-1:] == ["once"] for each in containers
+    )
+    return ends and "running" in dict_of(status_of(pod, names.STDERR).get("state"))
+
+
 def main_status(pod: Pod) -> dict[str, Any]:
     """Return what a Pod says of Docker's own container in it, whatever else runs there; empty for nothing yet."""
     return status_of(pod, names.MAIN)
