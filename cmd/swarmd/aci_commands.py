@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .parameters import duration
+from .parameters import older_than
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
 
 if TYPE_CHECKING:
@@ -29,14 +29,7 @@ def aci() -> None:
 
 
 @aci.command(context_settings={"ignore_unknown_options": True})
-@click.option(
-    "--older-than",
-    metavar="DURATION",
-    callback=duration,
-    default="1h",
-    show_default=True,
-    help="Keep newer containers, which a running swarmd may be about to remove.",
-)
+@older_than("Keep newer containers, which a running swarmd may be about to remove.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be done.")
 @json_option
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF aci]...")

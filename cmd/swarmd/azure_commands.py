@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .parameters import duration
+from .parameters import older_than
 from .reporting import EXIT_FAILED, EXIT_USAGE, json_option, reporting
 
 if TYPE_CHECKING:
@@ -98,14 +98,7 @@ def azure_rm(name: str, words: tuple[str, ...]) -> None:
 
 
 @azure.command(context_settings=_MIXED)
-@click.option(
-    "--older-than",
-    metavar="DURATION",
-    callback=duration,
-    default="1h",
-    show_default=True,
-    help="Keep newer resources, which may still be in use by a creation.",
-)
+@older_than("Keep newer resources, which may still be in use by a creation.")
 @click.option("--everywhere", is_flag=True, help="Sweep every group of the subscription, not only --group.")
 @_dry
 @_options

@@ -5,14 +5,13 @@ Azure remembers nothing of them: only the gateway that has made one knows of it.
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import trio
 
@@ -21,18 +20,15 @@ from swarmlib.supervision import supervised
 
 from ..dockerapi.nullable import list_of
 from ..dockerapi.status import refusal
-from ..enginekit.container import Configured
 from ..enginekit.events import Events
-from ..enginekit.execs import ExecOperations, exec_stdio
+from ..enginekit.execs import exec_stdio
 from ..enginekit.output import Piece
+from ..enginekit.remembered_execs import RememberedExec, RememberedExecs
 from ..http.websocket_stream import WebSocketStream
 from .arm import Groups
 from .commands import SHELL, Marked
 from .container import Instance
 
-_log = logging.getLogger(__name__)
-_KEPT: Final = 1000
-"""Processes that do not run, and can still be asked for."""
 _BEGIN_SECONDS: Final = 30.0
 """How long a shell may take to begin."""
 _ROWS: Final = 24
@@ -44,28 +40,7 @@ _END_OF_FILE: Final = b"\x04"
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-@dataclass(eq=False)
-class ShellExec(Configured):
-    """A process to be, that runs, or that has ended, in a container. See `enginekit.PlayedExec`."""
-
-    id: str
-    container: Instance
-    config: dict[str, Any]
-    begun: bool = False
-    over: bool = False
-    code: int | None = None
-    pid: int = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self.begun and not self.over
-
-    @property
-    def shown(self) -> str:
-        """Its command as events say it: a space after the program, also where nothing follows."""
-        program, *words = self.config["Cmd"]
-        return f"{program} {' '.join(words)}"
+ShellExec: TypeAlias = RememberedExec[Instance]
 
 
 @dataclass(eq=False)
@@ -128,7 +103,7 @@ class _Terminal:
         await self.socket.send_all(_END_OF_FILE)
 
 
-class Execs(ExecOperations[Instance, ShellExec]):
+class Execs(RememberedExecs[Instance, ShellExec]):
     """Answers what is asked of processes in containers."""
 
     def __init__(
@@ -139,32 +114,20 @@ class Execs(ExecOperations[Instance, ShellExec]):
         now: Callable[[], float],
         nursery: trio.Nursery,
     ) -> None:
-        super().__init__(find)
+        super().__init__(find, events)
         self._groups = groups
-        self._events = events
         self._now = now
         self._nursery = nursery
-        self._known: dict[str, ShellExec] = {}
-
-    def lookup(self, id: str) -> ShellExec | None:
-        """See `ExecOperations`."""
-        found = self._known.get(id)
-        return None if found is None or found.container.removed.is_set() else found
 
     def make(self, container: Instance, body: dict[str, Any]) -> ShellExec:
         """See `ExecOperations`."""
         _check(body)
-        made = ShellExec(secrets.token_hex(32), container, body)
-        for id in [id for id, each in self._known.items() if not each.running][: -_KEPT + 1]:
-            del self._known[id]
-        self._known[made.id] = made
-        self._tell(made, f"exec_create: {made.shown}")
-        return made
+        return self.remember(ShellExec(secrets.token_hex(32), container, body))
 
     async def open(self, each: ShellExec, body: dict[str, Any]) -> trio.abc.Stream | None:
         """See `ExecOperations`."""
         each.begun = True
-        self._tell(each, f"exec_start: {each.shown}")
+        self.tell(each, f"exec_start: {each.shown}")
         try:
             terminal: _Terminal = await self._nursery.start(self._hold, each, body)
         except BaseException:
@@ -176,12 +139,9 @@ class Execs(ExecOperations[Instance, ShellExec]):
 
     async def _hold(self, each: ShellExec, body: dict[str, Any], *, task_status: trio.TaskStatus[_Terminal]) -> None:
         """Hold the connection of a process until it has ended, or its client has gone."""
-        opened = False
         async with self._running(each, body) as terminal:
-            opened = True
             task_status.started(terminal)
             await supervised(f"aci: the exec {each.id} in {each.container.name}", self._until_end, each, body, terminal)
-        assert opened
 
     async def _until_end(self, each: ShellExec, body: dict[str, Any], terminal: _Terminal) -> None:
         if not body.get("Detach"):
@@ -213,17 +173,14 @@ class Execs(ExecOperations[Instance, ShellExec]):
         """Note the end of a process."""
         if not each.over:
             each.over, each.code = True, code
-            self._tell(each, "exec_die", exitCode=str(code))
+            self.tell(each, "exec_die", exitCode=str(code))
 
     async def _detached(self, each: ShellExec) -> None:
         """Say so: the process ends with its terminal."""
-        self._tell(each, "exec_detach")
+        self.tell(each, "exec_detach")
 
     async def resize(self, each: ShellExec, rows: int, columns: int) -> None:
         """Do nothing: a terminal on Azure keeps the size that it began with, and clients ask for one at each start."""
-
-    def _tell(self, each: ShellExec, action: str, **attributes: str) -> None:
-        self._events.tell_container(each.container, action, execID=each.id, **attributes)
 
 
 def _check(body: dict[str, Any]) -> None:

@@ -18,10 +18,10 @@ from swarmlib import BadAnswer, SwarmError, Unsupported
 
 from ..dockerapi.nullable import list_of
 from ..dockerapi.status import refusal
-from ..enginekit.container import Configured
 from ..enginekit.events import Events
-from ..enginekit.execs import ExecOperations, exec_stdio
+from ..enginekit.execs import exec_stdio
 from ..enginekit.output import Piece
+from ..enginekit.remembered_execs import RememberedExec, RememberedExecs
 from . import tools
 from .attach import RemoteStdio, piece_of, remote
 from .cluster import Cluster
@@ -31,8 +31,6 @@ from .pods import names, shim
 from .streams.remote import RemoteCommand, RemoteProcess
 
 _log = logging.getLogger(__name__)
-_KEPT: Final = 1000
-"""Processes that do not run, and can still be asked for."""
 _LONGEST_LINE: Final = 64 * 1024
 _READY_SECONDS: Final = 10.0
 """How long the size of a terminal may wait for its process, as in an engine."""
@@ -42,52 +40,22 @@ _OF_THE_TOOLS: Final = ("Env", "User", "WorkingDir")
 
 
 @dataclass(eq=False)
-class PodExec(Configured):
-    """A process to be, that runs, or that has ended, in a container. See `enginekit.PlayedExec`."""
+class PodExec(RememberedExec[PodContainer]):
+    """A process in a container of a Pod. Its `pid` is that in the Pod; 0 where the Pod has no tools, too."""
 
-    id: str
-    container: PodContainer
-    config: dict[str, Any]
-    begun: bool = False
-    over: bool = False
-    code: int | None = None
-    pid: int = 0
-    """That in its Pod; 0 where the Pod has no tools, too."""
     process: RemoteProcess | None = None
     settled: trio.Event = field(default_factory=trio.Event)
     """Set when it runs, or could not be run."""
 
-    @property
-    def running(self) -> bool:
-        """Whether it runs."""
-        return self.begun and not self.over
 
-    @property
-    def shown(self) -> str:
-        """Its command as events say it: a space after the program, also where nothing follows."""
-        program, *words = self.config["Cmd"]
-        return f"{program} {' '.join(words)}"
-
-
-class Execs(ExecOperations[PodContainer, PodExec]):
+class Execs(RememberedExecs[PodContainer, PodExec]):
     """Answers what is asked of processes in containers."""
 
     def __init__(self, cluster: Cluster, events: Events, now: Callable[[], float], nursery: trio.Nursery) -> None:
-        super().__init__(cluster.mirror.containers.find)
+        super().__init__(cluster.mirror.containers.find, events)
         self._cluster = cluster
-        self._events = events
         self._now = now
         self._nursery = nursery
-        self._known: dict[str, PodExec] = {}
-
-    def lookup(self, id: str) -> PodExec | None:
-        """See `ExecOperations`."""
-        found = self._known.get(id)
-        return None if found is None or found.container.removed.is_set() else found
-
-    def ids_of(self, container: PodContainer) -> list[str]:
-        """Return the ids of the processes in a container that have not ended, as far as this gateway has made them."""
-        return [id for id, each in self._known.items() if each.container is container and not each.over]
 
     def make(self, container: PodContainer, body: dict[str, Any]) -> PodExec:
         """See `ExecOperations`."""
@@ -95,11 +63,7 @@ class Execs(ExecOperations[PodContainer, PodExec]):
             raise Unsupported("Privileged is not supported: in a cluster, a process has its container's privileges")
         made = PodExec(names.new_id(), container, body)
         self._words(made)  # what can't be had is refused here
-        for id in [id for id, each in self._known.items() if not each.running][: -_KEPT + 1]:
-            del self._known[id]
-        self._known[made.id] = made
-        self._tell(made, f"exec_create: {made.shown}")
-        return made
+        return self.remember(made)
 
     def _words(self, each: PodExec) -> tuple[str, ...]:
         """Return the command of a process, with what Kubernetes does not set for one. Raises `Unsupported`."""
@@ -116,7 +80,7 @@ class Execs(ExecOperations[PodContainer, PodExec]):
     async def open(self, each: PodExec, body: dict[str, Any]) -> trio.abc.Stream | None:
         """See `ExecOperations`."""
         each.begun = True
-        self._tell(each, f"exec_start: {each.shown}")
+        self.tell(each, f"exec_start: {each.shown}")
         detached, closed = bool(body.get("Detach")), trio.Event()
         stdin = bool(each.config.get("AttachStdin")) and not detached
         command = RemoteCommand("exec", names.MAIN, self._words(each), stdin=stdin, tty=each.tty)
@@ -177,7 +141,7 @@ class Execs(ExecOperations[PodContainer, PodExec]):
             each.over = True
             code = _KILLED if code is None else code
             each.code = code if each.code is None else each.code
-            self._tell(each, "exec_die", exitCode=str(code))
+            self.tell(each, "exec_die", exitCode=str(code))
 
     async def _detached(self, each: PodExec, stdio: RemoteStdio) -> None:
         """Say as an engine that the exec has failed; the process goes on."""
@@ -192,7 +156,4 @@ class Execs(ExecOperations[PodContainer, PodExec]):
         if each.process is None or each.over:
             raise refusal(500, "timeout waiting for exec session ready")
         await each.process.resize(rows, columns)
-        self._events.tell_container(each.container, "resize", height=str(rows), width=str(columns))
-
-    def _tell(self, each: PodExec, action: str, **attributes: str) -> None:
-        self._events.tell_container(each.container, action, execID=each.id, **attributes)
+        self.events.tell_container(each.container, "resize", height=str(rows), width=str(columns))
