@@ -9,11 +9,10 @@ import trio
 import swarmlib
 from swarmlib import Chain
 from swarmlib_backends import Aci, Azure, Balance, Docker
-from swarmlib_backends.azure import fakearm
 from swarmlib_backends.azure.fakearm import FakeArm
 from swarmlib_backends.azure.fakearm.spec import Spec
 from tests.support.azure.aci import groups
-from tests.support.azure.backend import lead
+from tests.support.azure.cloud import real_cloud
 from tests.support.azure.machines import RealMachines
 from tests.support.engines import Engine, engine
 
@@ -31,12 +30,8 @@ def real() -> Iterator[RealMachines]:
 async def cloud(
     spec: Spec, real: RealMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FakeArm]:
-    (tmp_path / ".ssh").mkdir()
-    await trio.run_process(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / ".ssh/id_ed25519")])
-    async with fakearm.serving(spec=spec, machines=real) as arm:
-        lead(arm, tmp_path, monkeypatch)
+    async with real_cloud(spec, real, tmp_path, monkeypatch) as arm:
         yield arm
-    assert arm.violations == []
 
 
 @pytest.fixture(scope="module")

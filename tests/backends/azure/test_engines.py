@@ -14,10 +14,11 @@ import trio
 import swarmlib
 from swarmlib import Client, Unavailable
 from swarmlib_backends import Balance, Docker
-from swarmlib_backends.azure import Azure, fakearm
+from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.fakearm.spec import Spec
-from tests.support.azure.backend import lead, until_nothing_is_left
+from tests.support.azure.backend import until_nothing_is_left
+from tests.support.azure.cloud import real_cloud
 from tests.support.azure.machines import RealMachines, written_files
 from tests.support.azure.sdk import machine_body, opened
 from tests.support.engines import Engine, busybox_tar, docker, engine, swarmd
@@ -39,13 +40,8 @@ def real() -> Iterator[RealMachines]:
 async def cloud(
     spec: Spec, real: RealMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FakeArm]:
-    (tmp_path / ".ssh").mkdir()
-    key = tmp_path / ".ssh/id_ed25519"
-    await trio.run_process(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)])
-    async with fakearm.serving(spec=spec, machines=real) as arm:
-        lead(arm, tmp_path, monkeypatch)
+    async with real_cloud(spec, real, tmp_path, monkeypatch) as arm:
         yield arm
-    assert arm.violations == []
 
 
 @pytest.fixture(scope="module")
