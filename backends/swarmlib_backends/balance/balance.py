@@ -205,7 +205,7 @@ class Balance(Server):
             case ("images", name, "push") if tag := ImagePush.of(request).tag:
                 return await self._router.forward(request, await self._router.owner(*_IMAGES, f"{name}:{tag}"))
             case ("networks", _, "connect" | "disconnect") if dict_of(request.json).get("Container"):
-                return await colocation.connected(self._router, self._members.index, request)
+                return await colocation.connected(self._router, self._members, request)
             case ("containers", _, "rename") if ContainerRename.of(request).name:
                 return await self._rename(request)
             case _:

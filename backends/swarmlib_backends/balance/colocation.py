@@ -10,7 +10,9 @@ from swarmlib import Conflict, Json, Request
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ImageBuild
 from . import response_hooks
+from .fanout import settle
 from .index import Index, placed
+from .members import Members
 from .node import EVERYWHERE, Node
 from .owners import Owner
 from .placement.request import network_used
@@ -42,7 +44,7 @@ def builder(index: Index, asked: ImageBuild) -> Node | None:
     return next((item.node for item in index.find(*used) if item.node.up), None)
 
 
-async def connected(router: Router, index: Index, request: Request) -> Any:
+async def connected(router: Router, members: Members, request: Request) -> Any:
     """Forward a container's connection to a network, or its disconnection, to the container's engine.
 
     Raises:
@@ -54,7 +56,8 @@ async def connected(router: Router, index: Index, request: Request) -> Any:
     network = request.path[1].removeprefix(f"{owner.member.name}/")
     links = [str(each).partition(":")[0] for each in list_of(dict_of(body.get("EndpointConfig")).get("Links"))]
     if not owner.missing:
-        check(index, owner, [("networks", network), *(("containers", link) for link in links)])
+        await settle(members.all, "networks")  # an event does not say on which engines a network can be used
+        check(members.index, owner, [("networks", network), *(("containers", link) for link in links)])
     there = request.replace(
         path=("networks", network, request.path[2]), body=Json.from_data({**body, "Container": owner.ref})
     )

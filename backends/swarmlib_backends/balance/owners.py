@@ -160,8 +160,8 @@ def managers_first(members: Sequence[Member]) -> list[Member]:
 
 async def _indexed(members: Members, kind: str, ref: str) -> Sequence[Item]:
     items = members.index.find(kind, ref)
-    # An image's name can move, and an event does not say whether a network of that name is the one of a swarm.
-    if kind == "images" or (len(items) != 1 and kind in ("networks", "volumes")):
+    # An image's name can move, and a worker's events do not say that a network is the one of a swarm.
+    if kind in ("images", "networks") or (len(items) != 1 and kind == "volumes"):
         await settle(members.all, kind)
         items = members.index.find(kind, ref)
     return items

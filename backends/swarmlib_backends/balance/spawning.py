@@ -73,6 +73,8 @@ class Spawner:
             asked = replace(asked, origins=())
         if self._provisioner is not None:
             asked = replace(asked, constraints=[rule for rule in asked.constraints if rule.key != "node"])
+        if any(kind == "networks" for kind, _ in asked.beside):
+            await settle(self._members.all, "networks")  # an event does not say on which engines a network can be used
         if self._members.overlay and may_spread(asked, self._members.index):
             asked = replace(asked, group="")
         if body is not None:

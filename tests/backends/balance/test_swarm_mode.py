@@ -135,6 +135,37 @@ async def test_a_manager_is_asked_also_while_only_a_worker_shows_the_network() -
         assert manager.networks == {}
 
 
+async def manager_loses_sight(worker: Engine, manager: Engine) -> None:
+    """Their engines stop and begin to use a network of the swarm, and tell that as the end and the start of it."""
+    overlay(worker, manager)
+    manager.tell_of("network", "destroy", "net", {"name": "web"})
+    worker.tell_of("network", "create", "net", {"name": "web"})
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_manager_is_asked_also_if_a_worker_has_just_begun_to_use_the_network() -> None:
+    worker, manager = engine("W"), engine("M")
+    overlay(manager)
+    async with connect(over(worker, manager)) as swarm:
+        await swarm.ls("networks")
+        await manager_loses_sight(worker, manager)
+        await swarm.rm("networks", "web")
+        assert manager.networks == {}
+
+
+async def test_a_network_that_a_worker_has_just_begun_to_use_can_be_used_on_all_nodes_of_the_swarm() -> None:
+    worker, manager = engine("W"), engine("M")
+    overlay(manager)
+    on_manager = manager.add("on_manager")
+    async with connect(over(worker, manager)) as swarm:
+        await swarm.ls("networks")
+        await manager_loses_sight(worker, manager)
+        await swarm.spawn({"Image": "busybox", "HostConfig": {"NetworkMode": "web"}, "Env": ["constraint:node==M"]})
+        await manager_loses_sight(worker, manager)
+        await swarm.set("networks", "net", "connect", body={"Container": on_manager.id})
+    assert "set networks/net/connect" in manager.asked
+
+
 async def test_a_network_of_the_swarm_can_be_used_on_all_its_nodes_and_on_no_other() -> None:
     worker, manager, alone = engine("W"), engine("M"), Engine("A")
     overlay(manager)
