@@ -5,7 +5,8 @@
 Each request is given up in one phase (half a head, a whole head, half a body, half an upload, during the answer, in a
 hijacked stream, in a session), by a close or a reset, over the unix socket or TCP, through `dockerserver | docker` with
 a real engine and through `dockerserver | exec`. At the end descriptors and memory must be where they were.
-What dockerd keeps by itself is measured first, by the same requests to it directly: that is a third of them.
+What dockerd keeps by itself is measured first, by the same requests to it directly: that is a third of them. Most of
+that it closes when it collects its garbage, so it is made to do that before it is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench import attacking
 from tests.bench.attacking import SPARE_FILES, Findings, Gateway, connect, gateway, held_by
@@ -47,6 +49,12 @@ def _request(first: str, *headers: str, body: bytes = b"") -> bytes:
 
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def _garbage() -> bytes:
+    """A request that dockerd refuses, and that takes so much memory that its garbage is collected afterwards."""
+    body = b'{"Labels":{"a":"%s"}}' % (b"x" * (16 << 20))
+    return _request("POST /containers/create", "Connection: close", _JSON, f"Content-Length: {len(body)}", body=body)
 
 
 PHASES: dict[str, bytes] = {
@@ -143,10 +151,36 @@ class Kept:
         return [self.name, *(f"{then} > {later}" for then, later in pairs), f"{rate:.0f}/s"]
 
 
-def through(swarmd: Gateway, count: int, findings: Findings, engine: int | None = None, spare: int = 0) -> None:
-    """Give up `count` requests to a swarmd, after some that warm it up, and print what it holds before and after.
+class Dockerd(NamedTuple):
+    """An engine's process, which may keep `spare` descriptors more than before."""
 
-    engine: the engine's process, which may keep `spare` descriptors more than before.
+    target: Target
+    pid: int
+    spare: int
+
+    def collect(self) -> None:
+        """Make it collect its garbage, and so close what is left of the uploads that were broken off."""
+        for _ in range(2):  # what is found to be garbage by one collection is closed by the next
+            with connect(self.target[0]) as connection:
+                connection.sendall(_garbage())
+                while connection.recv(65536):
+                    pass
+
+    def kept(self, name: str) -> Kept:
+        """What it holds now."""
+        self.collect()
+        return Kept(name, self.pid)
+
+    def measure(self, kept: Kept) -> None:
+        """See what it holds once it has answered all and collected its garbage."""
+        kept.measure(self.pid, self.spare)
+        self.collect()
+        kept.measure(self.pid, self.spare)
+
+
+def through(swarmd: Gateway, count: int, findings: Findings, engine: Dockerd | None = None) -> None:
+    """Give up `count` requests to a swarmd, after some that warm it up, and print what it and its engine hold before
+    and after.
     """
 
     def check(number: int) -> None:
@@ -155,7 +189,7 @@ def through(swarmd: Gateway, count: int, findings: Findings, engine: int | None 
     target = (swarmd.unix, swarmd.port)
     rounds(target, min(count, 12 * len(PHASES)), check)
     own = Kept("swarmd", swarmd.process.pid)
-    other = Kept("dockerd", engine) if engine else None
+    other = engine and engine.kept("dockerd")
     rate = rounds(target, count, check)
     own.measure(swarmd.process.pid, SPARE_FILES)
     if own.files > SPARE_FILES:
@@ -163,31 +197,31 @@ def through(swarmd: Gateway, count: int, findings: Findings, engine: int | None 
     if own.after.memory > own.before.memory + _MEMORY:
         findings.add("memory grew in swarmd", count, f"{own.before} before, {own.after} after")
     rows = [own.row(rate)]
-    if other is not None and engine is not None:
-        other.measure(engine, spare)
+    if other and engine:
+        engine.measure(other)
         rows.append(other.row(rate))
-        if other.files > spare:
-            findings.add("descriptors are left in dockerd", count, f"{other.files}; {spare} are its own fault")
+        if other.files > engine.spare:
+            findings.add("descriptors are left in dockerd", count, f"{other.files}; {engine.spare} are its own fault")
     attacking.check_log(swarmd, findings, count)
     show(f"{count} aborts", _COLUMNS, rows)
 
 
 def direct(count: int) -> int:
     """Give up `count` requests to a dockerd itself; gives how many descriptors that leaves in it."""
-    with _quiet_engine() as (target, _, pid):
-        kept = Kept("dockerd, asked directly", pid)
-        rate = rounds(target, count, lambda _: None)
-        kept.measure(pid, SPARE_FILES)
+    with _quiet_engine() as (_, engine):
+        kept = engine.kept("dockerd, asked directly")
+        rate = rounds(engine.target, count, lambda _: None)
+        engine.measure(kept)
     show(f"{count} aborts", _COLUMNS, [kept.row(rate)])
     return max(0, kept.files)
 
 
 @contextmanager
-def _quiet_engine() -> Iterator[tuple[Target, str, int]]:
-    """An engine: where it listens, its host, and its process."""
+def _quiet_engine() -> Iterator[tuple[str, Dockerd]]:
+    """An engine: its host, and its process."""
     with reachable_engine() as (real, port):
         _run_quiet(real.host, "--network", "none")
-        yield (str(real.socket), port), real.host, int(Path(f"{real.folder}/pid").read_text())
+        yield real.host, Dockerd((str(real.socket), port), int(Path(f"{real.folder}/pid").read_text()), SPARE_FILES)
 
 
 def main() -> None:
@@ -198,8 +232,8 @@ def main() -> None:
     need("dockerd")
     findings = Findings()
     left = direct(count)
-    with _quiet_engine() as (_, host, dockerd), gateway(f"docker {host}") as swarmd:
-        through(swarmd, count, findings, dockerd, left + SPARE_FILES + count // 500)
+    with _quiet_engine() as (host, engine), gateway(f"docker {host}") as swarmd:
+        through(swarmd, count, findings, engine._replace(spare=left + SPARE_FILES + count // 500))
     with gateway("exec") as swarmd:
         _run_quiet(f"unix://{swarmd.unix}")
         through(swarmd, count, findings)
