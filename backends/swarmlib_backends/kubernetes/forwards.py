@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -13,34 +14,114 @@ from swarmlib.errors import ungrouped
 
 from .cluster import Cluster, pod_name
 from .container import PodContainer
-from .streams.forwarding import port_forward
+from .streams.forwarding import PortRefused, port_forward
 
 _RETRY_SECONDS: Final = 30.0
 """How long a connection waits for a Pod that is not there, or not yet."""
+_REFUSED_SECONDS: Final = 10.0
+"""How long a connection waits for a container that may be about to be restarted. The cluster knows a second late that
+it has ended, and a container that has begun needs some time until it listens.
+"""
 _REST_SECONDS: Final = 5.0
 """How long the last bytes of a Pod that has ended may take."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
+_KEPT_BYTES: Final = 64 * 1024
 _LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+@dataclass
+class _Said:
+    """What a client has said and nobody has received yet, so that it can be said again."""
+
+    data: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+    repeatable: bool = True
+    """Whether that is all that it has said; a container has heard of it, or it is too much, if not."""
+
+    def note(self, data: bytes | bytearray) -> None:
+        """Keep what was read of the client."""
+        if len(self.data) + len(data) > _KEPT_BYTES:
+            self.forget()
+        if self.repeatable:
+            self.data += data
+
+    def forget(self) -> None:
+        """Keep nothing from now on."""
+        self.repeatable = False
+        self.data.clear()
 
 
 async def forward(cluster: Cluster, container: PodContainer, port: int, client: trio.SocketStream) -> None:
     """Forward a connection to a port of a container, until both sides have ended it or one is gone.
 
-    It is tried again while the Pod is started, or started again.
+    It is tried again while the Pod is started, or started again; and for some seconds where nothing listens at the
+    port of a container that has a restart policy, since that may just be restarted.
 
     Raises:
         SwarmError: the Pod can't be reached.
     """
-    async with client, AsyncExitStack() as stack:
-        upstream = await _connected(cluster, container, port, stack)
-        with ungrouped():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_after_end, container, nursery.cancel_scope)
-                async with trio.open_nursery() as both:
-                    both.start_soon(_copy, client, upstream, both.cancel_scope)
-                    both.start_soon(_copy, upstream, client, both.cancel_scope)
-                nursery.cancel_scope.cancel()
+    said, pause, patience = _Said(), _FIRST_PAUSE, trio.current_time() + _REFUSED_SECONDS
+    async with client:
+        while True:
+            async with AsyncExitStack() as stack:
+                upstream = await _connected(cluster, container, port, stack)
+                refused = await _relayed(container, client, upstream, said)
+            waits = container.running and container.record.may_restart and trio.current_time() < patience
+            if not (refused and said.repeatable and waits):
+                return
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def _relayed(
+    container: PodContainer, client: trio.SocketStream, upstream: trio.abc.HalfCloseableStream, said: _Said
+) -> bool:
+    """Relay a connection to its end; return whether nothing listened at the port."""
+    refused = False
+
+    async def down(scope: trio.CancelScope) -> None:
+        nonlocal refused
+        try:
+            async for data in upstream:
+                said.forget()
+                await client.send_all(data)
+            await client.send_eof()
+        except PortRefused:
+            refused = True
+            scope.cancel()
+        except _LOST:
+            scope.cancel()
+
+    with ungrouped():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_after_end, container, nursery.cancel_scope)
+            async with trio.open_nursery() as both:
+                both.start_soon(down, both.cancel_scope)
+                both.start_soon(_up, client, upstream, said, both.cancel_scope)
+            nursery.cancel_scope.cancel()
+    return refused
+
+
+async def _up(
+    client: trio.SocketStream, upstream: trio.abc.HalfCloseableStream, said: _Said, scope: trio.CancelScope
+) -> None:
+    """Copy to the end, what is to be said again first. That upstream is gone, its other direction tells."""
+    with suppress(*_LOST):
+        if said.data:
+            await upstream.send_all(bytes(said.data))
+        while not said.ended:
+            try:
+                data = await client.receive_some()
+            except _LOST:
+                scope.cancel()
+                return
+            said.note(data)
+            said.ended = not data
+            if data:
+                await upstream.send_all(data)
+        with suppress(Unsupported):  # WebSocket v4 has no end in one direction: the other one still goes on
+            await upstream.send_eof()
 
 
 async def _connected(
@@ -67,19 +148,6 @@ async def _stream(cluster: Cluster, container: PodContainer, port: int) -> Async
         stream = await forwarded.connect(port)
         async with stream:
             yield stream
-
-
-async def _copy(
-    source: trio.abc.HalfCloseableStream, sink: trio.abc.HalfCloseableStream, scope: trio.CancelScope
-) -> None:
-    """Copy to the end; a side that is gone ends the whole connection."""
-    try:
-        async for data in source:
-            await sink.send_all(data)
-        with suppress(Unsupported):  # WebSocket v4 has no end in one direction: the other one still goes on
-            await sink.send_eof()
-    except _LOST:
-        scope.cancel()
 
 
 async def _cancel_after_end(container: PodContainer, scope: trio.CancelScope) -> None:

@@ -140,6 +140,11 @@ class Record(Configured):
         return int(dict_of(self.host.get("RestartPolicy")).get("MaximumRetryCount") or 0)
 
     @property
+    def may_restart(self) -> bool:
+        """Whether its restart policy has it run again after some of its ends."""
+        return dict_of(self.host.get("RestartPolicy")).get("Name") in ("always", "unless-stopped", "on-failure")
+
+    @property
     def restarts_again(self) -> bool:
         """Whether its restart policy has it run again after its last end."""
         if self.last is None or self.last.run != self.run or self.wanted != "running":

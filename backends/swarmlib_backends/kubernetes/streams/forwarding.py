@@ -26,6 +26,12 @@ MAX_ERROR: Final = 16 * 1024
 """How much is kept of an error that the cluster reports about a connection, in bytes."""
 
 _PORT_BYTES: Final = 2
+_REFUSED: Final = "connection refused"
+"""What every kubelet's words contain where nothing listens at a port."""
+
+
+class PortRefused(trio.BrokenResourceError):
+    """Nothing listens at the port: nobody has received what was sent."""
 
 
 class ForwardedStream(trio.abc.HalfCloseableStream):
@@ -46,7 +52,8 @@ class ForwardedStream(trio.abc.HalfCloseableStream):
         """See `trio.abc.ReceiveStream`.
 
         Raises:
-            trio.BrokenResourceError: nothing listens at the port, or the connection broke.
+            PortRefused: nothing listens at the port.
+            trio.BrokenResourceError: the connection broke.
         """
         while not self._rest and not self._at_end:
             match await self._carrier.receive():
@@ -62,7 +69,7 @@ class ForwardedStream(trio.abc.HalfCloseableStream):
                     if self.closed.is_set():
                         raise trio.ClosedResourceError("this connection was closed")
                     if event is not None or self._ends:
-                        raise trio.BrokenResourceError(self._why())
+                        raise self._broken()
                     self._end()
         if not max_bytes:
             data, self._rest = self._rest, b""
@@ -77,11 +84,14 @@ class ForwardedStream(trio.abc.HalfCloseableStream):
 
     def _end(self) -> None:
         if self._text:
-            raise trio.BrokenResourceError(self._why())
+            raise self._broken()
         self._at_end = True
 
-    def _why(self) -> str:
-        return self._text.decode("utf-8", "replace") or self._carrier.ended or "the forwarded connection broke"
+    def _broken(self) -> trio.BrokenResourceError:
+        said = self._text.decode("utf-8", "replace")
+        if _REFUSED in said.lower():
+            return PortRefused(said)
+        return trio.BrokenResourceError(said or self._carrier.ended or "the forwarded connection broke")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`."""
