@@ -15,11 +15,12 @@ from typing import Final
 import trio
 
 from swarmlib import CLEANUP_SECONDS, BadAnswer, SwarmError, TimedOut, Unsupported
+from swarmlib.errors import ungrouped
 
 from ..dockerapi.status import refusal
 from ..enginekit.events import Events
 from ..enginekit.refusals import check_running
-from . import binds, starting, tools
+from . import binds, started, starting, tools
 from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
@@ -75,27 +76,26 @@ class Lifecycle:
             await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
             if not waits:
                 await self.cluster.make_pod(container, run=run, gate=False)
+            if container.begins:
+                await self._at_gate(container)
+                await self._begin(container, run)
             await self._begun(container)
             if container.begins:
-                await self._begin(container, run)
+                tell_start(self.events, container)
 
     async def _begin(self, container: PodContainer, run: int) -> None:
         """Let a run begin for which the Pod waits. Raises `SwarmError`: its command can't be run."""
         ran = await tools.run_or_end(self.cluster, container, runs.begin(run), "start")
         if ran.output:
             raise starting.not_begun(ran.output.decode("utf-8", "replace"))
-        if (
-            ran.code != 0
-        ):  # perhaps as the command has ended together with the Pod's processes, which the Pod tells then
-            with trio.move_on_after(READY_SECONDS):
-                await container.until(lambda each: not each.running)
-            if container.running:
-                raise BadAnswer(
-                    f"the Pod of {container.name} did not let it begin: {ran.errors.decode(errors='replace')}"
-                )
-            await self._begun(container)
-        if container.begins:
-            tell_start(self.events, container)
+        if ran.code == 0:
+            return
+        await self._begun(container)
+        with trio.move_on_after(READY_SECONDS):  # the command may have ended together with the Pod's processes
+            await container.until(lambda each: not each.running)
+        if container.running:
+            said = ran.errors.decode("utf-8", "replace")
+            raise BadAnswer(f"the Pod of {container.name} did not let it begin: {said}")
 
     def _started(self, record: Record, run: int, ports: PortMap, health: Health | None) -> Record:
         begun = replace(record, wanted="running", run=run, started=self.now(), restarts=0, paused=False, error="")
@@ -111,10 +111,22 @@ class Lifecycle:
             tools.check_tools(self.cluster, "what is done to a container before its start")
             await self.cluster.make_pod(container, run=container.record.run + 1, gate=True)
         try:
-            await self._begun(container)
+            await self._at_gate(container)
         except SwarmError:
             await self.cluster.delete_pod(container)
             raise
+
+    async def _at_gate(self, container: PodContainer) -> None:
+        """Wait until the process of a container waits at its gate, or has ended. Raises as `_begun`."""
+        with ungrouped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_when_started, container, nursery.cancel_scope)
+                await self._begun(container)
+                nursery.cancel_scope.cancel()
+
+    async def _end_when_started(self, container: PodContainer, scope: trio.CancelScope) -> None:
+        await started.told(self.cluster, container)
+        scope.cancel()
 
     async def _begun(self, container: PodContainer) -> None:
         """Wait until the Pod of a container runs, or has ended.

@@ -21,6 +21,7 @@ from .resources import (
     CLAIMS,
     CONFIG_MAPS,
     ENDPOINT_SLICES,
+    EVENTS,
     NETWORK_POLICIES,
     NODES,
     POD_METRICS,
@@ -72,6 +73,7 @@ ROLE: Final = (
     Right(NETWORK_POLICIES, ("create", "list", "update", "delete"), "networks that are walls (--isolate)"),
     Right(CLAIMS, ("create", "list", "watch", "delete"), "named volumes"),
     Right(SECRETS, ("create", "list", "delete"), "images of registries that need credentials"),
+    Right(EVENTS, ("list", "watch"), "a second of each docker run, which begins when the status tells it instead"),
     Right(QUOTAS, ("list",), "what the namespace may use, in info"),
 )
 """In the namespace."""

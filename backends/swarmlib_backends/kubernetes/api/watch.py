@@ -98,16 +98,24 @@ class Change:
 
 @asynccontextmanager
 async def watch(
-    api: Api, resource: Resource, namespace: str = "", labels: str = "", told: Told | None = None
+    api: Api,
+    resource: Resource,
+    namespace: str = "",
+    labels: str = "",
+    told: Told | None = None,
+    *,
+    fields: str = "",
 ) -> AsyncGenerator[AsyncIterator[Change]]:
     """Watch the objects of a resource; the watch ends with the context.
 
     namespace: "" for all. labels: a selector, such as "a=b,c"; "" for all. told: what a watch of the same objects has
-        told before: this one goes on from there, and keeps it up to date.
+        told before: this one goes on from there, and keeps it up to date. fields: a selector of fields that the
+        cluster can select by, such as "reason=Started"; "" for all.
 
     Iterating raises the cluster's error if the first list fails. Later failures are logged, and tried again.
     """
-    params = {"labelSelector": labels} if labels else {}
+    selectors = {"labelSelector": labels, "fieldSelector": fields}
+    params = {name: text for name, text in selectors.items() if text}
     async with aclosing(
         _Watch(api, resource.path(namespace), params, {} if told is None else told).changes()
     ) as changes:

@@ -83,13 +83,13 @@ class Container:
 
     @property
     def runs(self) -> bool:
-        """Whether its command runs."""
+        """Whether its status says that its command runs: that is told a moment after it has begun or ended."""
         return "running" in self.state
 
     @property
-    def writes(self) -> bool:
-        """Whether more output of its command may come. It has ended a moment before that is told."""
-        return self.runs and self.process is not None and self.process.code is None
+    def alive(self) -> bool:
+        """Whether its command runs."""
+        return self.process is not None and self.process.code is None
 
     @property
     def processes(self) -> list[Process]:

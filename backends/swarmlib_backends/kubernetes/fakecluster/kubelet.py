@@ -35,6 +35,8 @@ class Kubelets:
         """The Pods by their uids."""
         self.frozen = False
         """Whether the kubelets do nothing: Pods that are placed don't begin."""
+        self.look_seconds = 0.02
+        """How long after the start of a container the kubelets tell that in the Pod's status, if it still runs."""
         self._volumes = Volumes(objects)
         self._pids, self._addresses, self._events = count(1000), count(2), count(1)
         for number in range(1, nodes + 1):
@@ -77,7 +79,8 @@ class Kubelets:
             self._place(object)
         elif "nodeName" in object["spec"] and not self.frozen:
             address = f"10.244.0.{next(self._addresses)}"
-            pod = Pod(self._objects, object, address, self._volumes, self._pull, self._note, self._around)
+            needs = (self._volumes, self._pull, self._note, self._around)
+            pod = Pod(self._objects, object, address, *needs, look_seconds=self.look_seconds)
             self.pods[uid] = pod
             nursery.start_soon(self._run, uid, pod)
 
@@ -102,6 +105,7 @@ class Kubelets:
                     object,
                     "Scheduled",
                     f"Successfully assigned {'/'.join(key_of(object))} to {node['metadata']['name']}",
+                    "",
                 )
                 return
         self._refuse(object)
@@ -125,7 +129,7 @@ class Kubelets:
         why = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         condition = {**why, "lastProbeTime": None, "lastTransitionTime": self._objects.time()}
         self._objects.set_status(PODS, key_of(object), {"conditions": [condition]})
-        self._note(object, "FailedScheduling", message)
+        self._note(object, "FailedScheduling", message, "")
 
     # What Pods need.
 
@@ -172,13 +176,14 @@ class Kubelets:
                         found |= dict.fromkeys(endpoint["addresses"])
         return list(found)
 
-    def _note(self, object: Body, reason: str, message: str) -> None:
-        """Tell an event of a Pod."""
+    def _note(self, object: Body, reason: str, message: str, part: str) -> None:
+        """Tell an event of a Pod, or of a part of it, such as `spec.containers{main}`; "" for none."""
         namespace, name = key_of(object)
         if self._objects.store.get(PODS, (namespace, name)) is None:
             return
         metadata = object["metadata"]
         about = {"kind": "Pod", "namespace": namespace, "name": name, "uid": metadata["uid"], "apiVersion": "v1"}
+        about |= {"fieldPath": part} if part else {}
         warning = reason in ("BackOff", "Failed", "FailedMount", "FailedScheduling")
         times = {"firstTimestamp": self._objects.time(), "lastTimestamp": self._objects.time(), "count": 1}
         component = {"source": {"component": "kubelet"}, "type": "Warning" if warning else "Normal"}

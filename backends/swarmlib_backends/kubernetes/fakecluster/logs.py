@@ -37,7 +37,7 @@ def log(pod: Pod, query: Mapping[str, str], clock: Clock, *, split: bool) -> Ans
     elif container.process is None:
         reason = container.state.get("waiting", {}).get("reason", "ContainerCreating")
         raise bad_request(f'container "{container.name}" in pod "{pod.key[1]}" is waiting to start: {reason}')
-    follow = query.get("follow") == "true" and container.writes and output is container.output
+    follow = query.get("follow") == "true" and container.alive and output is container.output
     told = _Told(query, clock.now(), _STREAMS[wanted])
 
     async def pieces(write: Write) -> None:

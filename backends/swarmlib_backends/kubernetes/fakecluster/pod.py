@@ -23,7 +23,6 @@ from .pod_status import conditions, container_status, phase_of
 from .store import key_of
 from .volumes import MissingVolume, Volumes
 
-_SEEN_SECONDS: Final = 0.02
 _FIRST_BACK_OFF: Final = 10.0
 _LONGEST_BACK_OFF: Final = 300.0
 _DEADLINE: Final = "Pod was active on the node longer than the specified deadline"
@@ -35,8 +34,9 @@ class Pod:
     Args:
         object: the Pod, which has a node.
         pull: gives a container's image; or None, the reason, and the message.
-        note: tells an event of the Pod, by its reason and message.
+        note: tells an event of the Pod, or of a part of it, by its reason and message.
         around: what all containers have around them, besides their Pod.
+        look_seconds: see `Kubelets.look_seconds`.
     """
 
     def __init__(
@@ -46,8 +46,10 @@ class Pod:
         address: str,
         volumes: Volumes,
         pull: Callable[[Body, Body], tuple[Image | None, str, str]],
-        note: Callable[[Body, str, str], None],
+        note: Callable[[Body, str, str, str], None],
         around: Callable[[Pod], Surroundings],
+        *,
+        look_seconds: float,
     ) -> None:
         self._objects, self._volumes, self._pull, self._note, self._around = objects, volumes, pull, note, around
         self.object = object
@@ -57,6 +59,7 @@ class Pod:
         self.mains: list[Container] = []
         self._ending = trio.Event()
         self._ended: Body = {}
+        self._look_seconds = look_seconds
         self._started = self._objects.clock.now()
         self._killed = trio.CancelScope()
 
@@ -135,7 +138,7 @@ class Pod:
         try:
             return self._volumes.of_pod(self.object)
         except MissingVolume as exc:
-            self._note(self.object, "FailedMount", f"MountVolume.SetUp failed for volume: {exc}")
+            self._note(self.object, "FailedMount", f"MountVolume.SetUp failed for volume: {exc}", "")
             return None
 
     def _pulled(self, container: Container) -> Image | None:
@@ -145,7 +148,7 @@ class Pod:
             if before == "ErrImagePull":
                 reason, message = "ImagePullBackOff", f'Back-off pulling image "{container.spec["image"]}"'
             container.state = {"waiting": {"reason": reason, "message": message}}
-            self._note(self.object, "Failed", message)
+            self._note(self.object, "Failed", message, "")
         return image
 
     def _files_of(self, container: Container, mounted: dict[str, Files]) -> Files:
@@ -191,10 +194,14 @@ class Pod:
 
     async def _tell_start(self, container: Container, begun: float) -> None:
         """Tell that a container runs; not in the Pod's status if it ends at once, as kubelets look now and then."""
-        self._note(self.object, "Started", f"Started container {container.name}")
-        await self._objects.clock.sleep(_SEEN_SECONDS)
+        self._note(self.object, "Started", f"Started container {container.name}", self._part(container))
+        await self._objects.clock.sleep(self._look_seconds)
         container.state = {"running": {"startedAt": self._objects.time(begun)}}
         self._publish()
+
+    def _part(self, container: Container) -> str:
+        kind = "initContainers" if container in self.inits else "containers"
+        return f"spec.{kind}{{{container.name}}}"
 
     def _told_end(self, container: Container, begun: float, code: int, message: str) -> None:
         reason = "ContainerCannotRun" if message else "Completed" if code == 0 else "Error"
@@ -219,7 +226,7 @@ class Pod:
             container.state = {
                 "waiting": {"reason": "CrashLoopBackOff", "message": f"{text}({self.object['metadata']['uid']})"}
             }
-            self._note(self.object, "BackOff", "Back-off restarting failed container")
+            self._note(self.object, "BackOff", "Back-off restarting failed container", self._part(container))
         self._publish()
         with self._objects.clock.until(self._objects.clock.now() + pause):
             await self._ending.wait()
@@ -254,10 +261,10 @@ class Pod:
 
     async def _end(self, grace: float) -> None:
         self._ending.set()
-        running = [each for each in self.containers if each.runs]
+        running = [each for each in self.containers if each.alive]
         async with trio.open_nursery() as nursery:
             for each in running:
-                self._note(self.object, "Killing", f"Stopping container {each.name}")
+                self._note(self.object, "Killing", f"Stopping container {each.name}", self._part(each))
                 nursery.start_soon(self._stop, each, grace)
 
     async def _stop(self, container: Container, grace: float) -> None:

@@ -62,7 +62,7 @@ class PodStreams:
         else:
             names = _names(request.query)
             container = pod.find(request.query.get("container", ""))
-            if container is None or not container.runs:
+            if container is None or not container.alive:
                 name = container.name if container else request.query.get("container", "")
                 raise StatusError(500, "InternalError", f'container not found ("{name}")', {})
             words = [value for name, value in request.pairs if name == "command"]
@@ -163,7 +163,7 @@ async def _exec(container: Container, words: Sequence[str], tty: bool, served: S
 
 
 async def _attach(container: Container, served: Served) -> None:
-    follower = container.output.follow(live=container.writes)
+    follower = container.output.follow(live=container.alive)
     stdin = container.stdin if served.has("stdin") and container.spec.get("stdin") else None
     try:
         async with trio.open_nursery() as nursery:
