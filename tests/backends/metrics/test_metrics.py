@@ -103,6 +103,17 @@ async def test_a_chain_is_ready_if_an_engine_of_it_answers(chain: str, status: i
         assert (await ask(port, "/health"))[0] == 200
 
 
+async def test_the_engine_at_the_other_side_of_the_wire_counts(tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        Chain(f"listen unix://{tmp_path}/x.sock", "simulator --hostname far").open(),
+        measured(f"remote unix://{tmp_path}/x.sock", port=port),
+    ):
+        status, _, text = await ask(port, "/ready")
+        (engine,) = json.loads(text)["engines"]
+        assert (status, engine["up"], engine["name"]) == (200, True, f"remote unix://{tmp_path}/x.sock")
+
+
 async def test_what_is_refused() -> None:
     port = free_port()
     async with measured("simulator", port=port):
