@@ -191,6 +191,11 @@ class Observation:
         place = self.places.get(call.engine)
         return "" if place is None else name_of(place)
 
+    @property
+    def is_fed(self) -> bool:
+        """Whether a viewer sees the calls that end."""
+        return bool(self._feeds)
+
     @contextmanager
     def feeding(self) -> Generator[Feed]:
         """Keep the calls that end for a viewer."""
