@@ -38,7 +38,7 @@ from ..notes import taking
 from ..queues import counted
 from ..reopening import reopened
 from ..stream_wrappers import StreamWrapper
-from .journal import STDOUT, Journal
+from .journal import STDOUT, Journal, check
 from .line import Line
 from .writer import Writer
 
@@ -62,6 +62,10 @@ class Audit(Filter):
 
     file: str = argument(f"file to write; {STDOUT} is standard output")
     sync: bool = option("have each line on the disk before its call ends; let no call pass without", default=False)
+
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        check(self.file)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ import trio
 from swarmlib import Filter, Invalid, Request, argument, trace_context
 from swarmlib.options import Reader
 
+from ..extras import load
 from ..observe.observation import observed
 
 FLUSH_SECONDS: Final = 2.0
@@ -51,13 +51,13 @@ class Trace(Filter):
 
     async def preflight(self) -> None:
         """See `Backend.preflight`."""
-        await _loaded()
+        await self._load()
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Export spans; at the end, wait a moment for those that are left."""
+        await self._load()
         observed(self.name)
-        await _loaded()
         from .exporting import Exporter
 
         self._exporter = Exporter(self.address)
@@ -77,10 +77,5 @@ class Trace(Filter):
         finally:
             trace_context.trace_id.reset(token)
 
-
-async def _loaded() -> None:
-    """Import OpenTelemetry, which takes a while."""
-    try:
-        await trio.to_thread.run_sync(import_module, f"{__package__}.exporting")
-    except ModuleNotFoundError as exc:
-        raise Invalid(f"trace requires its extra: pip install 'swarmlib[tracing]' ({exc})") from exc
+    async def _load(self) -> None:
+        await load(f"{__package__}.exporting", stage=self.name, extra="tracing")

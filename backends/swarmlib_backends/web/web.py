@@ -66,13 +66,20 @@ class Web(Filter):
         if self._address.scheme == "tls" and not (self.cert and self.key):
             raise Invalid("tls:// requires --cert and --key")
 
-    @asynccontextmanager
-    async def lifespan(self) -> AsyncGenerator[None]:
-        """Serve the page."""
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        self._endpoint().check()
+
+    def _endpoint(self) -> Endpoint:
         token = _token(Path(self.token_file)) if self.token_file else ""
         tls = server_context(self.cert, self.key) if self._address.scheme == "tls" else None
         exposed = bool(token) and (tls is not None or self.insecure)
-        endpoint = Endpoint(self.name, self._address, self.allow_host, exposed, _SAFER, tls, token)
+        return Endpoint(self.name, self._address, self.allow_host, exposed, _SAFER, tls, token)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Serve the page."""
+        endpoint = self._endpoint()
         self._observation = observed(self.name)
         pages = Pages(self._observation, control.current(), self.next, may_approve=self.approve)
         async with endpoint.serving(pages.answer):

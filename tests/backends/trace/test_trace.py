@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import trio.testing
 
 from swarmd import logs
 from swarmlib import Backend, Chain, Filter, Invalid, Request
-from swarmlib.checking import preflight
 from swarmlib.trace_context import TraceContext
 from swarmlib_backends import control
 from swarmlib_backends.observe.observation import Observation
@@ -341,16 +339,6 @@ async def test_what_is_no_address_of_a_collector_is_refused(address: str) -> Non
     with pytest.raises(Invalid, match="invalid address of a collector: expected http://HOST:PORT") as raised:
         Trace(address)
     assert "secret" not in raised.value.message
-
-
-async def test_the_extra_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
-    monkeypatch.delitem(sys.modules, "swarmlib_backends.trace.exporting")
-    with pytest.raises(Invalid, match=r"trace requires its extra: pip install 'swarmlib\[tracing\]'"):
-        async with Chain("trace http://127.0.0.1:1", "simulator").open(observer=Observation().root):
-            pass
-    (fault,) = await preflight(Chain("trace http://127.0.0.1:1", "simulator"))
-    assert "swarmlib[tracing]" in fault.message
 
 
 # Where a trace shows besides.
