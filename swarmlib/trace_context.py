@@ -18,17 +18,16 @@ STATE: Final = "tracestate"
 MAX_MEMBERS: Final = 32
 """The most members of a `tracestate`."""
 
-_PARENT_FORM: Final = re.compile(
-    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
-)
+_PARENT_FORM: Final = r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 _VERSION: Final = "00"
 """The version that is written. What follows the flags in a later one is not known, and not forwarded."""
 _SAMPLED: Final = 1
 _KEY_CHARACTER: Final = r"[a-z0-9_*/-]"
-_MEMBER: Final = re.compile(
+_MEMBER: Final = (
     rf"(?:[a-z]{_KEY_CHARACTER}{{0,255}}|[a-z0-9]{_KEY_CHARACTER}{{0,240}}@[a-z]{_KEY_CHARACTER}{{0,13}})"
     r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
+"""The forms are compiled when the first trace comes: that takes milliseconds, which every start would pay."""
 _SPACE: Final = " \t"
 
 trace_id: Final[ContextVar[str]] = ContextVar("trace_id", default="")
@@ -57,7 +56,7 @@ class TraceContext:
 
         Return None if there is not exactly one valid `traceparent`. A `tracestate` that is not valid is left out.
         """
-        found = _PARENT_FORM.fullmatch(parents[0].strip(_SPACE)) if len(parents) == 1 else None
+        found = re.fullmatch(_PARENT_FORM, parents[0].strip(_SPACE)) if len(parents) == 1 else None
         if found is None or (found[1] == _VERSION and found[5]):
             return None
         return cls(found[2], found[3], bool(int(found[4], 16) & _SAMPLED), _state(states))
@@ -77,7 +76,7 @@ class TraceContext:
 def _state(values: Sequence[str]) -> str:
     """Return the members of a `tracestate`; none if one of them is not valid, or there are too many."""
     members = [member for value in values for each in value.split(",") if (member := each.strip(_SPACE))]
-    if len(members) > MAX_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
+    if len(members) > MAX_MEMBERS or not all(re.fullmatch(_MEMBER, each) for each in members):
         return ""
     newest: dict[str, str] = {}
     for member in members:  # the newest comes first, and only one of each key is allowed
