@@ -44,6 +44,7 @@ from .reply_channel import CLEANUP_SECONDS, ContractError, ReplySender, Tap
 from .reply_pair import ReplyReceiver, discard, open_reply
 from .request import Request, Sender
 from .service import Backend, Filter, Handler, Server, Source, Unhandled, refuse
+from .trace_context import TraceContext
 from .values import Json
 from .verbs import Verb
 
@@ -97,6 +98,7 @@ __all__ = [
     "Tap",
     "TimedOut",
     "TooLarge",
+    "TraceContext",
     "Unavailable",
     "Unhandled",
     "Unsupported",

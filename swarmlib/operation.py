@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .names import Path, check_path
+from .trace_context import TraceContext
 from .values import Json
 from .verbs import Verb
 
@@ -27,11 +28,13 @@ class Meta:
         version: the version of the API that the client speaks; "" where the client names none.
         headers: headers of the client's protocol that belong to the operation, such as credentials for a registry.
             Their names are in lower case.
+        trace: the trace that the call belongs to; None where it belongs to none.
     """
 
     caller: str = ""
     version: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    trace: TraceContext | None = None
 
     def header(self, name: str) -> str | None:
         """Return the value of a header: the first if it is repeated, None if it is missing."""
@@ -41,11 +44,12 @@ class Meta:
         return None
 
     def of_caller(self) -> Meta:
-        """Return the meta of what a stage asks on its own in order to answer this call: it says only who the caller is.
+        """Return the meta of what a stage asks on its own in order to answer this call: it says only who the caller is,
+        and to which trace it belongs.
 
         The headers are about the call's own operation; another one may refuse them.
         """
-        return Meta(self.caller)
+        return Meta(self.caller, trace=self.trace)
 
     def replace(
         self,
@@ -53,12 +57,14 @@ class Meta:
         caller: str | None = None,
         version: str | None = None,
         headers: tuple[tuple[str, str], ...] | None = None,
+        trace: TraceContext | None = None,
     ) -> Meta:
         """Make a copy with some fields changed."""
         return Meta(
             self.caller if caller is None else caller,
             self.version if version is None else version,
             self.headers if headers is None else headers,
+            self.trace if trace is None else trace,
         )
 
     def __repr__(self) -> str:

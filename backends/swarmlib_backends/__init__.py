@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .tee import Tee
     from .tenant import Tenant
     from .timeout import Timeout
+    from .trace import Trace
     from .web import Web
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Tee",
     "Tenant",
     "Timeout",
+    "Trace",
     "Web",
 ]
 

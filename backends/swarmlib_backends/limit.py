@@ -17,6 +17,7 @@ from swarmlib.quantities import Rate
 from swarmlib.reply import FINAL
 
 from .calls import forward, relay
+from .queues import counted
 
 _TOO_MANY_REQUESTS: Final = 429  # RFC 6585, 4
 
@@ -51,7 +52,7 @@ class Limit(Server):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Open the gate."""
         self._gate = _Gate(self.max_concurrent or math.inf, self.rate.per_second if self.rate else math.inf, self.burst)
-        async with trio.open_nursery() as nursery:
+        async with counted(self.name, self._gate.all_waiting), trio.open_nursery() as nursery:
             nursery.start_soon(self._gate.keep_time)
             yield
             nursery.cancel_scope.cancel()
@@ -115,6 +116,10 @@ class _Gate:
     def waiting(self, client: str) -> int:
         """Count the waiting calls of a client."""
         return len(self._lines.get(client, ()))
+
+    def all_waiting(self) -> int:
+        """Count the waiting calls of all clients."""
+        return sum(map(len, self._lines.values()))
 
     def leave(self, ticket: _Ticket) -> None:
         """Give back the place, or stop waiting for one. May be called twice."""

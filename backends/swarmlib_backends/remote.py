@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from swarmlib import UNSENT, Filter, Invalid, Request, SwarmError, Unavailable, argument, option
+from swarmlib import UNSENT, Chain, Filter, Invalid, Request, SwarmError, Unavailable, argument, option
 from swarmlib.net.address import DialAddress, DialUrl
 from swarmlib.net.dialling import dial
 from swarmlib.net.tls import client_context
@@ -26,6 +26,7 @@ from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.limits import Limits
 
 from .bounds import Bound, limits
+from .introductions import introduction
 
 __all__ = ["Remote"]
 
@@ -92,6 +93,11 @@ class Remote(Filter):
     async def preflight(self) -> None:
         """See `Backend.preflight`."""
         self._tls_context()
+
+    async def greet(self) -> str:
+        """See `Backend.greet`."""
+        async with Chain(self).open() as sender:
+            return await introduction(sender, self.name)
 
     def _tls_context(self) -> ssl.SSLContext | None:
         return client_context(self.ca, self.cert, self.key) if self._address.scheme == "tls" else None

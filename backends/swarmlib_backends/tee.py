@@ -30,6 +30,7 @@ from swarmlib.supervision import supervised
 
 from .calls import relay
 from .patterns import fitting
+from .queues import counted
 
 COPY_SECONDS: Final = 60.0
 """Seconds that a copy may take to be answered before it is given up."""
@@ -67,7 +68,7 @@ class Tee(Filter):
         self._left_out = Counter[str]()
         self._under_way = 0
         self._copies, copies = trio.open_memory_channel[Request](self.queue)
-        async with trio.open_nursery() as nursery:
+        async with counted(self.name, lambda: self._under_way), trio.open_nursery() as nursery:
             await nursery.start(self._run, copies)
             try:
                 yield

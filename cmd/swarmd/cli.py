@@ -10,7 +10,6 @@ import logging
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -162,12 +161,13 @@ def _serving(words: Sequence[str], control: Path | None) -> Callable[[], Awaitab
 
 def _serving_file(path: Path, control: Path | None) -> Callable[[], Awaitable[None]]:
     from .serve import serve_file
-    from .settings import read_file
+    from .settings import Settings, read_file
 
     configuration, settings = read_file(path)
-    given = click.get_current_context().find_root().params
-    _set_up_logs(verbose=given["verbose"] or settings.verbose, form=given["log_format"] or settings.log_format)
-    return partial(serve_file, path, configuration.chains, replace(settings, control=control or settings.control))
+    params = click.get_current_context().find_root().params
+    given = Settings(control, params["log_format"], params["verbose"])
+    given.over(settings).set_up_logs()
+    return partial(serve_file, path, configuration.chains, settings, given)
 
 
 @cli.command(context_settings=_RAW)

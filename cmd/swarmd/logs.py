@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from swarmlib.terminal import escaped, stderr
+from swarmlib.trace_context import trace_id
 from swarmlib_backends.redact_text import without_credentials
 
 Form: TypeAlias = Literal["text", "json"]
@@ -34,7 +35,7 @@ def set_up(level: int, form: Form) -> None:
     form: of the records, and of what `say` writes. May be called again, to change the level and the form.
     """
     logging.basicConfig(handlers=[_handler])
-    _handler.setFormatter(_Text() if form == "text" else _Json())
+    _handler.setFormatter(TEXT if form == "text" else JSON)
     logging.captureWarnings(True)
     for ours in OURS:
         logging.getLogger(ours).setLevel(level)
@@ -63,10 +64,12 @@ class _Handler(logging.Handler):
 
 
 class _Text(logging.Formatter):
-    """`swarmd: TIME LEVEL: message` on one line; a traceback's lines below it, indented."""
+    """`swarmd: TIME LEVEL: message (trace ID)` on one line; a traceback's lines below it, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         head = f"swarmd: {_time(record)} {record.levelname}: {_safe(record.getMessage())}"
+        if trace := trace_id.get():
+            head += f" (trace {trace})"
         below = self.formatException(record.exc_info).splitlines() if record.exc_info else []
         return _bounded("\n".join([head, *(_INDENT + _safe(line) for line in below)]))
 
@@ -77,11 +80,16 @@ class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
         fields["message"] = _plain(record.getMessage())
+        if trace := trace_id.get():
+            fields["trace"] = trace
         if record.exc_info:
             fields["traceback"] = _bounded("\n".join(map(_plain, self.formatException(record.exc_info).splitlines())))
         return json.dumps(fields)
 
 
+TEXT: Final = _Text()
+JSON: Final = _Json()
+"""The two forms of a record."""
 _handler: Final = _Handler()
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -68,16 +69,20 @@ def _ready(nursery: trio.Nursery) -> None:
     nursery.start_soon(keep_watchdog)
 
 
-async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings) -> None:
-    """Hold the chains of a configuration file open until cancelled; read it again when that is asked for (SIGHUP)."""
+async def serve_file(path: Path, chains: Mapping[str, Chain], settings: Settings, given: Settings) -> None:
+    """Hold the chains of a configuration file open until cancelled; read it again when that is asked for (SIGHUP).
+
+    settings: those of the file. given: those of the command line, which have precedence.
+    """
+    process = _Process(path, given, given.over(settings))
     async with _operated() as (desk, observation, nursery):
         fleet = Fleet(nursery, observation.root)
         try:
             await fleet.open(chains)
-            async with control.serving(desk, settings.control):
+            async with control.serving(desk, process.settings.control):
                 _ready(nursery)
                 fleet.announce()
-                await _read_again(path, fleet)
+                await process.read_again(fleet)
         finally:
             await fleet.close()
 
@@ -95,29 +100,40 @@ async def _operated() -> AsyncGenerator[tuple[Desk, Observation, trio.Nursery]]:
             yield desk, observation, nursery
 
 
-async def _read_again(path: Path, fleet: Fleet) -> None:
-    """Read the configuration again whenever that is asked for. While it has a mistake, the former one stays."""
-    asked, wait = trio.open_memory_channel[None](1)
+@dataclass
+class _Process:
+    """What a configuration file says of the process, and what holds of it now.
 
-    def ask() -> None:
-        with suppress(trio.WouldBlock):
-            asked.send_nowait(None)
+    given: the settings of the command line.
+    """
 
-    with reopened(ask):
-        async for _ in wait:
-            with reloading():
-                await _become(path, fleet)
+    path: Path
+    given: Settings
+    settings: Settings
 
+    async def read_again(self, fleet: Fleet) -> None:
+        """Read the configuration again whenever that is asked for. While it has a mistake, the former one stays."""
+        asked, wait = trio.open_memory_channel[None](1)
 
-async def _become(path: Path, fleet: Fleet) -> None:
-    try:
-        configuration, _ = await trio.to_thread.run_sync(read_file, path)
-    except SwarmError as exc:
-        say(f"error: the configuration stays as it was: {exc.message}", logging.ERROR)
-        return
-    for line in await fleet.become(configuration.chains) or ["no chain has changed"]:
-        say(f"{path}: {line}")
-    fleet.announce()
+        def ask() -> None:
+            with suppress(trio.WouldBlock):
+                asked.send_nowait(None)
+
+        with reopened(ask):
+            async for _ in wait:
+                with reloading():
+                    await self._become(fleet)
+
+    async def _become(self, fleet: Fleet) -> None:
+        try:
+            configuration, new = await trio.to_thread.run_sync(read_file, self.path)
+        except SwarmError as exc:
+            say(f"error: the configuration stays as it was: {exc.message}", logging.ERROR)
+            return
+        self.settings, said = self.settings.become(self.given.over(new))
+        for line in [*said, *await fleet.become(configuration.chains)] or ["nothing has changed"]:
+            say(f"{self.path}: {line}")
+        fleet.announce()
 
 
 def _allow_many_files() -> None:

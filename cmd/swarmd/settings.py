@@ -5,14 +5,16 @@ The keys of `[swarmd]` are options of `swarmd run`; what is given on the command
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from swarmlib_backends.configuration import Configuration
 from swarmlib_backends.toml_tables import Table
 
-from .logs import Form
+from .logs import Form, set_up
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,31 @@ class Settings:
     control: Path | None = None
     log_format: Form | None = None
     verbose: bool = False
+
+    def over(self, others: Self) -> Self:
+        """Return these settings, and the others' where these leave them open."""
+        return type(self)(
+            self.control or others.control, self.log_format or others.log_format, self.verbose or others.verbose
+        )
+
+    def become(self, new: Self) -> tuple[Self, Sequence[str]]:
+        """Apply what can be changed while the process runs.
+
+        Return the settings that hold now, and a sentence about each one that is not as before.
+        """
+        said: list[str] = []
+        if (new.log_format, new.verbose) != (self.log_format, self.verbose):
+            new.set_up_logs()
+            said.append(
+                f"the log has the format {new.log_format or 'text'}{' and is verbose' if new.verbose else ''} now"
+            )
+        if new.control != self.control:
+            said.append(f"control = {str(new.control or '')!r} needs a restart; until then, it is as it was")
+        return replace(new, control=self.control), said
+
+    def set_up_logs(self) -> None:
+        """Have log records written so."""
+        set_up(logging.INFO if self.verbose else logging.WARNING, self.log_format or "text")
 
     @classmethod
     def read(cls, table: Table) -> Self:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from ..operation import Meta
+from ..trace_context import TraceContext
 from ..verbs import Verb
 from .errors import WireError, shown
 from .plain_data import is_array, is_map, unpacked
 from .references import OutOfBandValue, Ref, RefKind, Refs
 
 TEXT: Final = frozenset({str})
+_META_FORMS: Final = {(str, str, list), (str, str, list, str, str)}
 _VERBS: Final = {verb.value: verb for verb in Verb}
 
 
@@ -83,13 +85,15 @@ def map_of(field: object) -> dict[str, Any]:
 
 def meta_of(field: object) -> Meta:
     """Read a request's meta."""
-    if not is_array(field) or list(map(type, field)) != [str, str, list]:
-        raise WireError(f"invalid meta: expected nil, or caller, version and an array of headers, got {shown(field)}")
-    caller, version, headers = field
+    if not is_array(field) or tuple(map(type, field)) not in _META_FORMS:
+        expected = "nil, or caller, version and an array of headers, perhaps with traceparent and tracestate"
+        raise WireError(f"invalid meta: expected {expected}, got {shown(field)}")
+    caller, version, headers, *trace = field
     for header in headers:
         if not is_array(header) or list(map(type, header)) != [str, str]:
             raise WireError(f"invalid header: expected an array of two texts, got {shown(header)}")
-    return Meta(caller, version, tuple((name, value) for name, value in headers))
+    context = TraceContext.read(trace[:1], trace[1:]) if trace else None
+    return Meta(caller, version, tuple((name, value) for name, value in headers), context)
 
 
 def time_left_of(field: object) -> float:

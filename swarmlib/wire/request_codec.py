@@ -10,7 +10,7 @@ import math
 from typing import Any, Final
 
 from ..errors import Invalid
-from ..operation import NO_META, Operation
+from ..operation import NO_META, Meta, Operation
 from ..values import Json
 from .errors import WireError
 from .fields import check_places, fields_of, map_of, meta_of, path_of, ref_of, time_left_of, value_of, verb_of
@@ -39,7 +39,7 @@ def encode_request(request: Operation, body: bytes | None, refs: Refs, *, now: f
         body if refs.value is None else packed_value(refs.value),
         packed_ref(refs.reply),
         packed_ref(refs.stream),
-        None if meta is NO_META else [meta.caller, meta.version, [list(header) for header in meta.headers]],
+        None if meta is NO_META else _packed_meta(meta),
         None if request.deadline == math.inf else max(0.0, request.deadline - now),
     ]
     try:
@@ -50,6 +50,11 @@ def encode_request(request: Operation, body: bytes | None, refs: Refs, *, now: f
             return packed(fields)
     except UNPACKABLE as exc:
         raise Invalid(f"this {request.verb} request can't be carried: {exc}", path=request.path) from exc
+
+
+def _packed_meta(meta: Meta) -> list[Any]:
+    fields: list[Any] = [meta.caller, meta.version, [list(header) for header in meta.headers]]
+    return fields if meta.trace is None else [*fields, meta.trace.parent, meta.trace.state]
 
 
 def decode_request(data: bytes | memoryview, *, now: float) -> tuple[Operation, Refs]:

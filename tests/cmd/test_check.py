@@ -78,6 +78,13 @@ def test_an_environment_that_leads_back_is_noticed() -> None:
         (f"{SERVER} | record /etc/passwd | docker", "/etc/passwd exists already"),
         (f"{SERVER} | record /nosuch/file | docker", "/nosuch is not a folder"),
         (f"{SERVER} | kubernetes --kubeconfig /nosuch", "/nosuch"),
+        (f"{SERVER} | audit /nosuch/log | docker", "can't write /nosuch/log: /nosuch is not a folder"),
+        (f"{SERVER} | audit /etc/passwd | docker", "/etc/passwd does not hold the lines of an audit: use another file"),
+        (f"{SERVER} | audit /dev/null | docker", "can't write /dev/null: it is not a file"),
+        (f"{SERVER} | metrics tcp://0.0.0.0:1 | docker", "metrics: can't listen on tcp://0.0.0.0:1: other machines"),
+        (f"{SERVER} | web tcp://0.0.0.0:1 | docker", "web: can't listen on tcp://0.0.0.0:1: other machines"),
+        (f"{SERVER} | web tcp://127.0.0.1:1 --token-file /nosuch | docker", "web: can't read the token: "),
+        (f"{SERVER} | web tls://127.0.0.1:1 --cert /nosuch --key /nosuch | docker", "can't read the TLS file /nosuch"),
     ],
 )
 def test_what_a_stage_needs_is_looked_for(stage: str, problem: str) -> None:

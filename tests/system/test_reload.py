@@ -1,5 +1,6 @@
 """A swarmd whose configuration is read again while it serves: no call fails, and no connection is lost."""
 
+import json
 import os
 import signal
 import subprocess
@@ -25,9 +26,11 @@ class Serving:
         self.other = folder / "other.sock"
         self._file = folder / "swarm.toml"
 
-    def write(self, *between: str, source: str = "", last: str = "simulator --containers 1 --seed 1") -> None:
+    def write(
+        self, *between: str, source: str = "", last: str = "simulator --containers 1 --seed 1", settings: str = ""
+    ) -> None:
         stages = [f"dockerserver unix://{self.socket} {source}", *between, last]
-        self._file.write_text(f"[chain.front]\nstages = {stages}\n")
+        self._file.write_text(f"[chain.front]\nstages = {stages}\n[swarmd]\n{settings}\n")
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -120,7 +123,7 @@ async def test_no_call_fails_while_the_configuration_changes(serving: Serving) -
             assert "chain front has changed" in await serving.hang_up()
             serving.write("limit --max-concurrent 20")
             assert "chain front has changed" in await serving.hang_up()
-            assert "no chain has changed" in await serving.hang_up()
+            assert "nothing has changed" in await serving.hang_up()
             for _ in range(50):
                 await answered.receive()
 
@@ -134,6 +137,17 @@ async def test_a_broken_file_changes_nothing(serving: Serving) -> None:
     assert "error: chain front stays as it was: record: " in await serving.hang_up()
     async with await trio.open_unix_socket(str(serving.socket)) as stream:
         await Connection(stream).ask()
+
+
+async def test_what_is_said_of_the_process_applies_or_needs_a_restart(serving: Serving, tmp_path: Path) -> None:
+    assert "nothing has changed" in await serving.hang_up()
+    serving.write(settings="log-format = 'json'")
+    assert json.loads(await serving.hang_up())["message"].endswith("the log has the format json now")
+    serving.write(settings="control = '/nowhere/else.sock'\nverbose = true")
+    assert "the log has the format text and is verbose now" in await serving.hang_up()
+    assert "control = '/nowhere/else.sock' needs a restart" in serving.line()
+    serving.write(settings="verbose = true")
+    assert "nothing has changed" in await serving.hang_up()
 
 
 async def test_a_stream_goes_on_in_the_former_stages(serving: Serving) -> None:

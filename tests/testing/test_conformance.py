@@ -37,6 +37,7 @@ from swarmlib_backends import (
     Tee,
     Tenant,
     Timeout,
+    Trace,
     Web,
 )
 from swarmlib_backends.observe.observation import Observation
@@ -173,6 +174,11 @@ async def test_a_filter_that_is_observed() -> None:
 
 async def test_metrics() -> None:
     await check_backend(lambda: Observed(Metrics("tcp://127.0.0.1:0")))
+
+
+async def test_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swarmlib_backends.trace.trace.FLUSH_SECONDS", 0)  # there is no collector
+    await check_backend(lambda: Observed(Trace("http://127.0.0.1:1")))
 
 
 async def test_web() -> None:

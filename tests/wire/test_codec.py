@@ -25,6 +25,7 @@ from swarmlib import (
     TooLarge,
     Verb,
 )
+from swarmlib.trace_context import TraceContext
 from swarmlib.wire.codec import Message, complete, encode, raw_value
 from swarmlib.wire.errors import WireError
 from swarmlib.wire.references import NO_REFS, OutOfBandValue, Ref, RefKind, Refs
@@ -60,7 +61,14 @@ DETAILS = st.dictionaries(TEXT, nested(SCALARS), max_size=4)
 PATHS = st.lists(TEXT, max_size=4).map(tuple)
 NAMES = st.lists(st.text("abc-_ %\\\U0001f433", min_size=1, max_size=20), max_size=4).map(tuple)
 """Paths of requests: any that are checked."""
-METAS = st.builds(Meta, TEXT, TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple))
+TRACES = st.builds(
+    TraceContext,
+    st.integers(1, 2**128 - 1).map("{:032x}".format),
+    st.integers(1, 2**64 - 1).map("{:016x}".format),
+    st.booleans(),
+    st.sampled_from(["", "a=b", "a@b=c,d=e f"]),
+)
+METAS = st.builds(Meta, TEXT, TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple), st.none() | TRACES)
 VALUES = st.none() | st.binary(max_size=50).map(Json)
 IDS = st.integers(0, 2**64 - 1)
 APARTS = st.none() | st.builds(OutOfBandValue, IDS, st.integers(0, 2**20))
@@ -248,6 +256,12 @@ def reply(**changes: Any) -> bytes:
         (request(meta=["", ""]), "invalid meta: expected nil, or caller, version and an array of headers"),
         (request(meta=[5, "", []]), "invalid meta: expected nil, or caller, version and an array of headers"),
         (request(meta=["", None, []]), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (request(meta=["", "", [], ""]), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (request(meta=["", "", [], "", b""]), "invalid meta: expected nil, or caller, version and an array of headers"),
+        (
+            request(meta=["", "", [], "", "", ""]),
+            "invalid meta: expected nil, or caller, version and an array of headers",
+        ),
         (request(meta=["", "", {}]), "invalid meta: expected nil, or caller, version and an array of headers"),
         (request(meta=["", "", ["a"]]), "invalid header: expected an array of two texts"),
         (request(meta=["", "", [["a"]]]), "invalid header: expected an array of two texts"),
@@ -440,6 +454,11 @@ def test_meta_that_http_cant_carry_is_refused(meta: Meta, told: str) -> None:
     came, _ = decode_request(encode(Request(Verb.LS, meta=meta), REPLY_TO_7, now=0.0), now=0.0)
     with pytest.raises(Invalid, match=told):
         check_request(came, 2)
+
+
+def test_a_trace_that_is_not_valid_counts_as_missing() -> None:
+    came, _ = decode_request(request(meta=["", "1.41", [], "00-0-0-01", "a=b"]), now=0.0)
+    assert came.meta == Meta("", "1.41")
 
 
 def test_meta_that_http_can_carry_passes() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from swarmlib import Ack, Conflict, Error, Json, Log, Meta, Reply, Request, Set, Verb
+from swarmlib.trace_context import TraceContext
 from swarmlib.wire import frames
 from swarmlib.wire.codec import complete, encode, raw_value
 from swarmlib.wire.errors import WireError
@@ -39,6 +40,13 @@ REQUESTS: dict[str, tuple[Request, Refs]] = {
             ("images",),
             {"fromImage": "busybox"},
             meta=Meta("cert:alice", "1.41", (("x-registry-auth", "eyJ9"), ("content-type", "text/plain"))),
+        ),
+        REPLY_1,
+    ),
+    "a request of a trace": (
+        Request(
+            Verb.LS,
+            meta=Meta(trace=TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", True, "a=b,c@d=e")),
         ),
         REPLY_1,
     ),

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
 
-import trio
+from swarmlib import Backend, Sender
 
-from swarmlib import Backend, Invalid, Sender
-
+from ..extras import load
 from .options import AciOptions
 
 
@@ -22,17 +20,19 @@ class Aci(AciOptions, Backend):
     container's command has no stdin, and a port is published under its own number.
     """
 
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        await load(f"{__package__}.engine", stage=self.name, extra="azure")
+
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`.
 
         Raises:
-            Invalid: the SDK isn't installed; or as `azure.client.connected`.
+            Invalid: the extra isn't installed; or as `azure.client.connected`.
         """
-        try:
-            await trio.to_thread.run_sync(import_module, f"{__package__}.engine")  # takes seconds: others go on
-            from .engine import Engine
-        except ModuleNotFoundError as exc:
-            raise Invalid(f"aci requires the SDK: pip install 'swarmlib[azure]' ({exc})", backend=self.name) from exc
+        await load(f"{__package__}.engine", stage=self.name, extra="azure")
+        from .engine import Engine
+
         async with Engine(self).open(next) as sender:
             yield sender

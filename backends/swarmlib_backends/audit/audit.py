@@ -34,10 +34,11 @@ from swarmlib.verbs import CONVERSATIONS
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Row
-from ..notes import taken
+from ..notes import taking
+from ..queues import counted
 from ..reopening import reopened
 from ..stream_wrappers import StreamWrapper
-from .journal import STDOUT, Journal
+from .journal import STDOUT, Journal, check
 from .line import Line
 from .writer import Writer
 
@@ -62,6 +63,10 @@ class Audit(Filter):
     file: str = argument(f"file to write; {STDOUT} is standard output")
     sync: bool = option("have each line on the disk before its call ends; let no call pass without", default=False)
 
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        check(self.file)
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the file open."""
@@ -69,7 +74,7 @@ class Audit(Filter):
         self._ids = (f"{run}-{number}" for number in count(1))
         journal = await trio.to_thread.run_sync(partial(Journal, self.file, durable=self.sync))
         self._writer = Writer(journal, self.file, sync=self.sync)
-        async with self._writer.running():
+        async with self._writer.running(), counted(self.name, self._writer.unwritten):
             with reopened(self._writer.wake):
                 yield
 
@@ -81,16 +86,14 @@ class Audit(Filter):
         call = _Call(self, request)
         request.reply.on_gone(call.gone)
         upload = None if request.upload is None else _Upload(request.upload, call).alike
-        token = taken.set(call.line.notes)
         try:
-            await self.next.send(request.replace(upload=upload, reply=_Told(request.reply, call)))
+            with taking(call.line.notes):
+                await self.next.send(request.replace(upload=upload, reply=_Told(request.reply, call)))
         except Exception as exc:
             error = as_error(exc, "", request)
             told = await call.replied(Error(error))
             assert isinstance(told, Error)
             raise told.error from exc
-        finally:
-            taken.reset(token)
 
     def put(self, entry: bytes) -> None:
         """Have an entry written."""

@@ -42,6 +42,51 @@ def event(name: str, facts: Mapping[str, Any] | None = None) -> bytes:
     return orjson.dumps({"time": now(), "event": name, **(facts or {})})
 
 
+def check(path: str) -> None:
+    """Check what can be known before a file is begun or continued.
+
+    Raises:
+        Invalid: it holds something else than lines of an audit.
+        Unavailable: it can't be read and written.
+    """
+    if path == STDOUT:
+        return
+    try:
+        if not os.path.exists(path):
+            _check_folder(os.path.dirname(path) or ".")
+        elif not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        else:
+            _check_lines(path)
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+
+
+def _check_folder(folder: str) -> None:
+    if not os.path.isdir(folder):
+        raise OSError(errno.ENOTDIR, f"{folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, f"no file can be made in {folder}")
+
+
+def _check_lines(path: str) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for its writer
+    try:
+        _check_regular(file)
+        _tail(file, path)
+    finally:
+        os.close(file)
+
+
+def _check_regular(file: int) -> None:
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise OSError(errno.EINVAL, "it is not a file; for another program, use - and a pipe")
+
+
+def _unwritable(path: str, exc: OSError) -> Unavailable:
+    return Unavailable(f"can't write {path}: {exc.strerror or exc}")
+
+
 class Journal:
     """An open file of an audit, or standard output. Its methods block: call one at a time, in a thread."""
 
@@ -60,7 +105,7 @@ class Journal:
         try:
             self._file, self._last = self._open(Link())
         except OSError as exc:
-            raise Unavailable(f"can't write {path}: {exc.strerror or exc}") from exc
+            raise _unwritable(path, exc) from exc
 
     def append(self, entries: Sequence[bytes]) -> None:
         """Write entries as lines, all of them or none; first open the file again if its path leads elsewhere.
@@ -105,33 +150,15 @@ class Journal:
     def _begin(self, file: int, last: Link) -> Link:
         torn = 0
         if self._path != STDOUT:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise OSError(errno.EINVAL, "it is not a file; for another program, use - and a pipe")
+            _check_regular(file)
             claim(file, self._path, "audit")
-            found, torn = self._tail(file)
+            found, torn = _tail(file, self._path)
             last = found or last
         if self._durable:
             _flush_folder(self._path)
         if torn:
             return self._write(file, [event("torn", {"bytes": torn}), event("opened")], last, begin=b"\n")
         return self._write(file, [event("opened")], last)
-
-    def _tail(self, file: int) -> tuple[Link | None, int]:
-        """Return the file's last line, and how many bytes it has if it is torn, as after a crash."""
-        size = os.fstat(file).st_size
-        begin = max(0, size - 2 * MAX_LINE)
-        lines = os.pread(file, size - begin, begin).split(b"\n")[1 if begin else 0 :]
-        torn = len(lines[-1]) if lines else 0
-        if lines and not torn:
-            lines.pop()
-        if not size:
-            return None, 0
-        numbers = [int(found[1]) if (found := _NUMBER.match(line)) else None for line in lines]
-        known = [(index, number) for index, number in enumerate(numbers) if number is not None]
-        if not known and not (torn and _BEGIN.startswith(lines[-1][: len(_BEGIN)])):
-            raise Invalid(f"{self._path} does not hold the lines of an audit: use another file")
-        index, number = known[-1] if known else (len(lines) - 1, 0)
-        return Link.of_text(number + len(lines) - 1 - index, lines[-1]), torn
 
     def _write(self, file: int, entries: Sequence[bytes], last: Link, begin: bytes = b"") -> Link:
         """Write entries after the line `last`; return the new last line. After an error, the file is as before."""
@@ -150,6 +177,24 @@ class Journal:
                     os.ftruncate(file, size)
             raise
         return last
+
+
+def _tail(file: int, path: str) -> tuple[Link | None, int]:
+    """Return the file's last line, and how many bytes it has if it is torn, as after a crash."""
+    size = os.fstat(file).st_size
+    begin = max(0, size - 2 * MAX_LINE)
+    lines = os.pread(file, size - begin, begin).split(b"\n")[1 if begin else 0 :]
+    torn = len(lines[-1]) if lines else 0
+    if lines and not torn:
+        lines.pop()
+    if not size:
+        return None, 0
+    numbers = [int(found[1]) if (found := _NUMBER.match(line)) else None for line in lines]
+    known = [(index, number) for index, number in enumerate(numbers) if number is not None]
+    if not known and not (torn and _BEGIN.startswith(lines[-1][: len(_BEGIN)])):
+        raise Invalid(f"{path} does not hold the lines of an audit: use another file")
+    index, number = known[-1] if known else (len(lines) - 1, 0)
+    return Link.of_text(number + len(lines) - 1 - index, lines[-1]), torn
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -153,6 +153,7 @@ class Line:
         return {
             "time": now(),
             "id": self._id,
+            **({"trace": request.meta.trace.trace_id} if request.meta.trace else {}),
             **_who(request.meta.caller),
             "operation": self._row.name if self._row else f"{request.verb}",
             **({"object": self._object()} if request.path else {}),

@@ -71,6 +71,10 @@ class Writer:
         if missing := len(self._batch.entries) + self._lost:
             _log.error("audit: %d lines are lost: they could not be written to %s", missing, self._name)
 
+    def unwritten(self) -> int:
+        """Count the entries that wait to be written."""
+        return len(self._batch.entries)
+
     def wake(self) -> None:
         """Look at the file again, even if there is nothing to write: it may have been renamed."""
         self._wake.set()

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
 
-import trio
-
-from swarmlib import Backend, Invalid, Sender
+from swarmlib import Backend, Sender
 
 from ..balance import Balance
+from ..extras import load
 from .options import AzureOptions
 
 
@@ -25,19 +23,21 @@ class Azure(AzureOptions, Backend):
 
     position = "last"
 
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        await load(f"{__package__}.engines", stage=self.name, extra="azure")
+
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
         """See `Backend.open`.
 
         Raises:
-            Invalid: the SDK isn't installed; or as `client.connected`.
+            Invalid: the extra isn't installed; or as `client.connected`.
         """
-        try:
-            await trio.to_thread.run_sync(import_module, f"{__package__}.engines")  # takes seconds: others go on
-            from .engines import Engines
-            from .workloads import Workloads
-        except ModuleNotFoundError as exc:
-            raise Invalid(f"azure requires the SDK: pip install 'swarmlib[azure]' ({exc})", backend=self.name) from exc
+        await load(f"{__package__}.engines", stage=self.name, extra="azure")
+        from .engines import Engines
+        from .workloads import Workloads
+
         stage: Backend = Workloads(self)
         if self.max or self.vm:
             stage = Balance(strategy="binpack", provisioner=Engines(self))

@@ -26,6 +26,7 @@ class EnginesDesk(Server):
                 up=member.up,
                 trouble="" if member.up else member.trouble,
                 down_seconds=member.down_seconds,
+                index_age=member.silent_seconds,
                 about=member.about,
                 containers=self.members.index.count(member),
                 running=sum(each.state in RUNNING for each in self.members.index.containers_on(member)),

@@ -84,6 +84,7 @@ class Member(Node):
         self._announce = announce
         self._hear = hear
         self._suspected = trio.Event()
+        self._heard_at: float | None = None
         self._keeping = trio.CancelScope()
         self._following = trio.CancelScope()
         self._down_since = 0.0
@@ -97,6 +98,14 @@ class Member(Node):
     def down_seconds(self) -> float:
         """How long it has been down; 0 unless it is known to be down."""
         return 0.0 if self.failure is None else trio.current_time() - self._down_since
+
+    @property
+    def silent_seconds(self) -> float | None:
+        """How long ago it last said something, by an answer or an event: how old its part of the index is.
+
+        None if it has said nothing yet.
+        """
+        return None if self._heard_at is None else trio.current_time() - self._heard_at
 
     async def wait_up(self) -> None:
         """Wait until the member is up."""
@@ -133,7 +142,9 @@ class Member(Node):
 
     async def _call(self, request: Request) -> Answer:
         try:
-            return answers.checked(await call(self.calls, request), request, self.name)
+            answer = await call(self.calls, request)
+            self._heard_at = trio.current_time()
+            return answers.checked(answer, request, self.name)
         except Unavailable as exc:
             if exc.details.get(UNSENT):
                 self.suspect()
@@ -286,6 +297,7 @@ class Member(Node):
                 raise Unavailable("the event stream ended") from None
             if not isinstance(reply, Set):
                 continue
+            self._heard_at = trio.current_time()
             event = answers.event(reply, self.name)
             self._hear(event)
             if self.history.keep(event) and self.mirror.apply(event):

@@ -38,6 +38,7 @@ from swarmlib.quantities import Duration
 from ..dockerapi import isolation, patience, table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import ROWS, Row
+from ..introductions import introduction
 from .engine import ADDRESS_FORMS, Endpoint, open_engine
 from .exchange import EngineExchange
 from .locate import locate
@@ -82,9 +83,7 @@ class Docker(Server):
     async def greet(self) -> str:
         """See `Backend.greet`."""
         async with Chain(self).open() as sender:
-            told = _Told(await Client(sender).get("version"), self.name)
-        version, api, system, processor = (told.check(name, str) for name in ("Version", "ApiVersion", "Os", "Arch"))
-        return f"Docker {version}, API {api}, {system}/{processor}"
+            return await introduction(sender, self.name)
 
     def _endpoint(self) -> Endpoint:
         return replace(locate(self.address, self.context, self.cert_path), ssh_options=self.ssh_options)

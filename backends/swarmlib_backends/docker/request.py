@@ -13,12 +13,12 @@ from typing import Any, Final
 from swarmlib import Invalid, Meta, Request
 
 from ..dockerapi import table
-from ..dockerapi.rows import METHODS, ROWS, Kind, Row
+from ..dockerapi.rows import METHODS, ROWS, TRACE_HEADERS, Kind, Row
 from ..http.headers import HOP_BY_HOP, TOKEN, Headers
 from ..http.outgoing import request_head
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"}
+_ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"} | TRACE_HEADERS
 _WHOLE_PARAMS: Final = frozenset({"method", "target", "upgrade"})
 _TYPE: Final = "content-type"
 """The header with the body's type, which the row determines: JSON or a tar."""
@@ -29,7 +29,8 @@ _OPTIONS: Final = "OPTIONS"
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue")]
 _HEADER_NAMES: Final = {
-    row.name: {name.decode(): name.title() for name in row.kept_headers - {_TYPE.encode()}} for row in ROWS
+    row.name: {name.decode(): name.title() for name in row.kept_headers - {_TYPE.encode()} - TRACE_HEADERS}
+    for row in ROWS
 }
 """By row, the headers that its request may have."""
 
@@ -42,7 +43,7 @@ def head_of(row: Row, request: Request, length: int | None, host: bytes) -> byte
     Raises:
         Invalid: a header is not one of the row's, or a part of the request can't be written.
     """
-    headers: Headers = [(b"Host", host), *_kept(row, request.meta)]
+    headers: Headers = [(b"Host", host), *_kept(row, request.meta), *_trace(request.meta)]
     if length is None:
         headers += [(b"Content-Type", b"application/x-tar"), *_UPLOAD]
     elif row.method in _WITH_BODY:
@@ -91,6 +92,11 @@ def _kept(row: Row, meta: Meta) -> Headers:
             raise Invalid(f"{row.name} does not accept the header {name!r}: expected {', '.join(sorted(names))}")
         headers.append((names[name], _header_value(name, value)))
     return headers
+
+
+def _trace(meta: Meta) -> Headers:
+    """Return the headers that tell the engine to which trace the call belongs."""
+    return [] if meta.trace is None else [(name.encode(), value.encode()) for name, value in meta.trace.headers()]
 
 
 def _header_value(name: str, value: str) -> bytes:
@@ -157,7 +163,7 @@ def _check_no_row(method: str, target: str) -> None:
 
 
 def _whole_headers(meta: Meta) -> Headers:
-    headers: Headers = []
+    headers = _trace(meta)
     for name, value in meta.headers:
         if not _is_token(name) or name.lower().encode() in _ITS_OWN:
             raise Invalid(f"the header {name!r} can't be forwarded")

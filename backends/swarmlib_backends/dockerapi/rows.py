@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import quote
 
-from swarmlib import Path, Verb
+from swarmlib import Path, Verb, trace_context
 
 from . import operations
 from .parameters import Params
@@ -32,6 +32,8 @@ class Kind(Enum):
 _SECRETS: Final = frozenset({b"x-registry-auth", b"x-registry-config"})
 """The headers that are never logged."""
 _BODY: Final = frozenset({b"content-type", b"content-encoding"})
+TRACE_HEADERS: Final = frozenset(name.encode() for name in (trace_context.PARENT, trace_context.STATE))
+"""The headers that say to which trace a call belongs, which is the request's `meta.trace`."""
 _ENCODING: Final = frozenset({b"accept-encoding"})
 _WEBSOCKET: Final = frozenset(
     {b"origin", *(b"sec-websocket-" + name for name in (b"key", b"version", b"protocol", b"extensions"))}
@@ -87,9 +89,9 @@ class Row:
     def kept_headers(self) -> frozenset[bytes]:
         """The request headers, in lower case, that matter to an engine here, and so travel with the request."""
         if self.name == "ContainerAttachWebsocket":
-            return _SECRETS | _WEBSOCKET
+            return _SECRETS | _WEBSOCKET | TRACE_HEADERS
         # Only archives are compressed. Stages that read lists or objects need not handle encodings.
-        return _SECRETS | _BODY | (_ENCODING if self.kind is Kind.STREAM else frozenset[bytes]())
+        return _SECRETS | _BODY | TRACE_HEADERS | (_ENCODING if self.kind is Kind.STREAM else frozenset[bytes]())
 
     def path(self, name: str) -> Path:
         """Return the object path for a name."""

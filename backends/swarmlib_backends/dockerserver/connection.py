@@ -10,10 +10,11 @@ import trio
 from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
 from swarmlib.net import callers
 from swarmlib.net.limiter import ClientConnection
+from swarmlib.trace_context import PARENT, STATE, TraceContext
 
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
-from ..dockerapi.rows import Kind, Row
+from ..dockerapi.rows import TRACE_HEADERS, Kind, Row
 from ..dockerapi.targets import Moved
 from ..http.admission import bearer, check_head, expects_invitation
 from ..http.head import Head
@@ -41,7 +42,7 @@ the connection, and the response could be lost."""
 
 _OPTIONS: Final = "OPTIONS"
 _USUAL: Final = (b"content-type", b"application/json")
-_WHOLE_HEADERS: Final = frozenset({b"content-type", b"content-encoding", b"traceparent", b"tracestate"})
+_WHOLE_HEADERS: Final = frozenset({b"content-type", b"content-encoding"}) | TRACE_HEADERS
 _WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-")
 """The headers that are forwarded with a request that has no row."""
 
@@ -191,7 +192,7 @@ class Connection:
             params = {**params, "upgrade": exchange.protocol}
         token = bearer(exchange.head) if self._tokens else None
         caller = self._caller if token is None else callers.by_token(token)
-        meta = Meta(caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
+        meta = _meta(caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
         given = Json(body) if body else None
         return Request(found.row.verb, found.path, params, given, meta, upload=exchange.upload)
 
@@ -299,3 +300,12 @@ def _kept(headers: Headers, row: Row) -> Iterator[tuple[str, str]]:
                 yield lower.decode("latin-1"), value.decode("latin-1")
         elif lower in kept and (row.upload or (lower, value) != _USUAL):
             yield lower.decode(), value.decode("latin-1")
+
+
+def _meta(caller: str, version: str, kept: tuple[tuple[str, str], ...]) -> Meta:
+    """Return what is known of a call, of whose headers those that are `kept` may tell to which trace it belongs."""
+    if not kept:  # as of most calls
+        return Meta(caller, version)
+    parents, states = ([value for name, value in kept if name == header] for header in (PARENT, STATE))
+    others = tuple(header for header in kept if header[0] not in (PARENT, STATE))
+    return Meta(caller, version, others, TraceContext.read(parents, states))

@@ -5,15 +5,14 @@ All state lives in the cluster: any number of gateways may serve one namespace, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
+from typing import cast
 
-import trio
+from swarmlib import Backend, BadAnswer, Sender
 
-from swarmlib import Backend, Invalid, Sender
-
+from ..extras import load
 from .options import KubernetesOptions
 
 
@@ -25,11 +24,24 @@ class Kubernetes(KubernetesOptions, Backend):
 
     async def preflight(self) -> None:
         """See `Backend.preflight`."""
-        try:
-            from .api.kubeconfig import read_access
-        except ModuleNotFoundError as exc:
-            raise _extra_missing(exc) from exc
+        await self._load("api.client")
+        from .api.kubeconfig import read_access
+
         read_access(self.kubeconfig, self.context, self.namespace)
+
+    async def greet(self) -> str:
+        """See `Backend.greet`."""
+        await self._load("api.client")
+        from .api.client import Api
+        from .api.kubeconfig import read_access
+
+        access = read_access(self.kubeconfig, self.context, self.namespace)
+        async with Api.open(access) as api:
+            told: object = await api.get("/version")
+        version = cast("Mapping[str, object]", told).get("gitVersion") if isinstance(told, dict) else None
+        if not isinstance(version, str):
+            raise BadAnswer("the cluster's version must be an object with the text gitVersion", backend=self.name)
+        return f"Kubernetes {version}, namespace {access.namespace}"
 
     @asynccontextmanager
     async def open(self, next: Sender, /) -> AsyncGenerator[Sender]:
@@ -38,14 +50,11 @@ class Kubernetes(KubernetesOptions, Backend):
         Raises:
             Invalid: the extra isn't installed, or the kubeconfig can't be used.
         """
-        try:
-            await trio.to_thread.run_sync(import_module, f"{__package__}.engine")
-            from .engine import Engine
-        except ModuleNotFoundError as exc:
-            raise _extra_missing(exc) from exc
+        await self._load("engine")
+        from .engine import Engine
+
         async with Engine(self).open(next) as sender:
             yield sender
 
-
-def _extra_missing(exc: ModuleNotFoundError) -> Invalid:
-    return Invalid(f"kubernetes requires its extra: pip install 'swarmlib[kubernetes]' ({exc})")
+    async def _load(self, module: str) -> None:
+        await load(f"{__package__}.{module}", stage=self.name, extra="kubernetes")

@@ -6,6 +6,7 @@ have no labels. Durations are told by operation alone, since each series of thei
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from time import perf_counter
@@ -14,6 +15,7 @@ from typing import Any, Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from .. import queues
 from ..control import Desk, listed
 from ..observe.engines import engines
 from ..observe.observation import Observation, name_of
@@ -34,6 +36,7 @@ async def snapshot(observation: Observation, desk: Desk | None) -> list[Metric]:
         *_engines(rows),
         *_answers(observation),
         *_tenants(tenants[:MAX_TENANTS]),
+        *_queues(await listed(desk, queues.KIND)),
         GaugeMetricFamily("swarmd_held_calls", "Calls that wait for approval", value=len(held)),
     ]
 
@@ -92,6 +95,7 @@ _ENGINE_FIGURES: Final = {
     "running": ("swarmd_engine_containers_running", "Running containers of an engine"),
     "cpus": ("swarmd_engine_cpus", "CPUs of an engine"),
     "memory": ("swarmd_engine_memory_bytes", "Memory of an engine"),
+    "index_age": ("swarmd_engine_index_age_seconds", "Time since an engine last told balance something"),
     "memory_reserved": ("swarmd_engine_memory_reserved_bytes", "Memory that the containers of an engine reserve"),
 }
 
@@ -122,6 +126,16 @@ def _answers(observation: Observation) -> Iterator[Metric]:
         _add(durations, (engine,), [each for every in outcomes.values() for each in every])
     yield answers
     yield durations
+
+
+def _queues(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    family = GaugeMetricFamily("swarmd_queue_length", "What waits in a stage", labels=("stage", "chain", "place"))
+    lengths = Counter[tuple[str, str, str]]()  # a stage that gives way to another one has the same labels
+    for row in rows:
+        lengths[row["stage"], row["chain"], str(row["place"])] += row["length"]
+    for labels, length in lengths.items():
+        family.add_metric(labels, length)
+    yield family
 
 
 def _tenants(rows: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:

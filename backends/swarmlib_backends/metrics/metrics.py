@@ -48,13 +48,19 @@ class Metrics(Filter):
         """See `Backend.check_options`."""
         self._address = _Address.read(self.address)
 
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        self._endpoint().check()
+
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self.name, self._address, self.allow_host, self.insecure, _SAFER)
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Serve."""
         self._observation = observed(self.name)
         self._desk = control.current()
-        endpoint = Endpoint(self.name, self._address, self.allow_host, self.insecure, _SAFER)
-        async with endpoint.serving(self._answer):
+        async with self._endpoint().serving(self._answer):
             yield
 
     async def _answer(self, request: Request, _: str) -> Answer:

@@ -13,6 +13,7 @@ from swarmlib import Ack, Error, Json, Log, Reply, ReplySender, Request, SwarmEr
 from swarmlib.reply import FINAL
 from swarmlib.verbs import CONVERSATIONS
 
+from ..notes import Notes
 from ..stream_wrappers import StreamWrapper
 
 INTERNAL: Final = "internal"
@@ -41,12 +42,14 @@ class Call:
         received, sent: bytes of bodies and streams from the client, and to it.
         streams: whether a stream or a conversation is open.
         over: whether it has ended.
+        notes: what stages have found out about it; None if nobody looks.
     """
 
     engine = 0
     outcome = ""
     error: SwarmError | None = None
     answer: Json | None = None
+    notes: Notes | None = None
     answered = seconds = 0.0
     received = sent = 0
     streams = over = False  # here, since most calls change few of these

@@ -17,7 +17,7 @@ import trio
 from swarmlib import Denied
 from swarmlib.net.address import Address
 from swarmlib.net.limiter import ConnectionLimiter
-from swarmlib.net.listening import listening, serve
+from swarmlib.net.listening import check_addresses, listening, serve
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured
 
@@ -63,6 +63,14 @@ class Endpoint:
     safer: str
     tls: ssl.SSLContext | None = None
     token: str = field(default="", repr=False)
+
+    def check(self) -> None:
+        """Check what can be known before it serves.
+
+        Raises:
+            Denied: other machines would reach it, and may not.
+        """
+        check_addresses([self.address], exposed=self.exposed, safer=self.safer)
 
     @asynccontextmanager
     async def serving(self, handler: Handler) -> AsyncGenerator[None]:

@@ -52,7 +52,7 @@ def row(
 
     name: what people call it. up: whether it answers. trouble: why it does not. down_seconds: for how long.
     about: what it says of itself. more: what else is known: `containers`, and what these reserve of its `cpus` (in
-    billionths) and `memory` (in bytes).
+    billionths) and `memory` (in bytes); `index_age`, the seconds since it last told something of them.
     """
     return {
         "name": name,

@@ -24,6 +24,7 @@ from ..dockerapi import table
 from .call import Call
 from .place import Place
 from .series import Series
+from .spans import Span, Stage
 
 MAX_KINDS: Final = 2000
 """The most kinds of calls that are counted apart; the others are counted as `OTHER`."""
@@ -190,6 +191,11 @@ class Observation:
         place = self.places.get(call.engine)
         return "" if place is None else name_of(place)
 
+    @property
+    def is_fed(self) -> bool:
+        """Whether a viewer sees the calls that end."""
+        return bool(self._feeds)
+
     @contextmanager
     def feeding(self) -> Generator[Feed]:
         """Keep the calls that end for a viewer."""
@@ -219,15 +225,15 @@ class Observation:
         return (place.requests - counts.get(place.number, 0)) / seconds if seconds > 0 else 0.0
 
 
-def operation_of(call: Call) -> str:
-    """Return the Engine API's name of a call's operation; `OTHER` for what is none."""
+def operation_of(call: Call | Span) -> str:
+    """Return the Engine API's name of a call's operation, or a span's; `OTHER` for what is none."""
     try:
         return table.row_of(call.verb, call.path, upload=call.uploads).name
     except Unsupported:
         return OTHER
 
 
-def name_of(place: Place) -> str:
+def name_of(place: Stage) -> str:
     """Return what people call an engine: the label of its chain, or else its stage's name."""
     return place.label or place.name
 

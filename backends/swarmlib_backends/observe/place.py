@@ -8,12 +8,13 @@ from typing import Any, Final, Protocol
 
 import trio
 
-from swarmlib import Backend, Filter, Request, Sender, Source, SwarmError, Verb
+from swarmlib import Backend, Request, Sender, Source, SwarmError, Verb
 from swarmlib.observing import Observer
 
 from ..calls import LOOKS
 from .call import Call, EngineAnswer, current
 from .series import Series
+from .spans import RecordedContext, below
 
 UNREACHED: Final = frozenset({"unavailable", "timeout"})
 """The codes of the errors that say that an engine did not answer."""
@@ -84,7 +85,7 @@ class Place(Observer):
         """See `Observer.chain`."""
         self._chains += 1
         places = [Place(self.book, each, self, label or self.label, self._chains) for each in backends]
-        places[-1].is_last = not isinstance(backends[-1], Filter | Source)
+        places[-1].is_last = backends[-1].position in ("last", "anywhere")
         if self.above is None:
             first = 1 if isinstance(backends[0], Source) else 0
             for place in places[first : first + 1]:
@@ -133,6 +134,8 @@ class Edge(trio.abc.SendChannel[Request]):
         """Note a request, and return the coroutine that sends it on: one of its own here would cost each call."""
         place = self._place
         place.requests += 1
+        if type(trace := value.meta.trace) is RecordedContext:
+            value = below(trace, value, place)
         call = current.get()
         if call is None or call.over:
             if place.is_entry or value.meta.caller:

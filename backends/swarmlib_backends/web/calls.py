@@ -14,9 +14,12 @@ from .. import redact
 from ..dockerapi import table
 from ..observe.call import Call
 from ..observe.observation import Observation, operation_of
+from ..redact_text import shortened, without_quotations
 
 MAX_KEPT: Final = 200
 """The most calls that can be seen in full."""
+MAX_TEXT: Final = 500
+"""The most characters of an error, or of a reason."""
 
 
 def line(observation: Observation, call: Call) -> dict[str, Any]:
@@ -29,13 +32,14 @@ def line(observation: Observation, call: Call) -> dict[str, Any]:
         "caller": call.meta.caller,
         "engine": observation.engine_of(call),
         "outcome": call.outcome,
+        "verdict": verdict(call),
         "ms": round((call.answered or call.seconds) * 1000, 2),
         "in": call.received,
         "out": call.sent,
     }
     if call.error is not None:
         error = redact.error(call.error, redact.secrets_of(call.request()))
-        shown |= {"stage": error.backend, "error": error.message[:500]}
+        shown |= {"stage": error.backend, "error": shortened(error.message, MAX_TEXT)}
     return shown
 
 
@@ -62,6 +66,7 @@ class Kept:
             **line(self._observation, call),
             "total_ms": round(call.seconds * 1000, 2),
             "version": call.meta.version,
+            **_judgement(call),
             "steps": [self._step(stage, seconds) for stage, seconds in call.steps],
             "headers": dict(redact.meta(call.meta).headers),
             "method": method,
@@ -74,6 +79,19 @@ class Kept:
         place = self._observation.places.get(stage)
         name, label = (place.name, place.label) if place else ("a stage that is closed", "")
         return {"name": name, "label": label, "ms": round(seconds * 1000, 3)}
+
+
+def verdict(call: Call) -> str:
+    """Return what a policy decided, or how the wait for a person ended; "" if none was asked, or nobody looked."""
+    notes = call.notes
+    return "" if notes is None else f"held, {notes.held}" if notes.held else notes.verdict
+
+
+def _judgement(call: Call) -> Mapping[str, str]:
+    if call.notes is None:
+        return {}
+    reason = without_quotations(call.notes.reason, redact.secrets_of(call.request()))
+    return {"rule": call.notes.rule, "reason": shortened(reason, MAX_TEXT)}
 
 
 def _request_line(call: Call) -> tuple[str, str]:

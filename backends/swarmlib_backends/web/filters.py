@@ -17,6 +17,7 @@ from swarmlib.suggestions import nearest
 
 from ..observe.call import OK, Call
 from ..observe.observation import Observation, operation_of
+from .calls import verdict
 
 MAX_FILTER: Final = 500
 """The most characters of a filter."""
@@ -65,6 +66,7 @@ def _texts(observation: Observation) -> dict[str, Callable[[Call], str]]:
         "caller": lambda call: call.meta.caller,
         "engine": observation.engine_of,
         "outcome": lambda call: call.outcome,
+        "verdict": verdict,
         "stage": lambda call: call.error.backend if call.error else "",
     }
 

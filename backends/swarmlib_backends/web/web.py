@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from swarmlib import Filter, Invalid, argument, option
+from swarmlib import Filter, Invalid, Request, argument, option
 from swarmlib.net.address import Address
 from swarmlib.net.tls import server_context
 from swarmlib.options import Reader
 
 from .. import control
+from ..notes import Notes, taking
+from ..observe.call import current
 from ..observe.endpoint import Endpoint
 from ..observe.observation import observed
 from .pages import Pages
@@ -64,16 +66,34 @@ class Web(Filter):
         if self._address.scheme == "tls" and not (self.cert and self.key):
             raise Invalid("tls:// requires --cert and --key")
 
-    @asynccontextmanager
-    async def lifespan(self) -> AsyncGenerator[None]:
-        """Serve the page."""
+    async def preflight(self) -> None:
+        """See `Backend.preflight`."""
+        self._endpoint().check()
+
+    def _endpoint(self) -> Endpoint:
         token = _token(Path(self.token_file)) if self.token_file else ""
         tls = server_context(self.cert, self.key) if self._address.scheme == "tls" else None
         exposed = bool(token) and (tls is not None or self.insecure)
-        endpoint = Endpoint(self.name, self._address, self.allow_host, exposed, _SAFER, tls, token)
-        pages = Pages(observed(self.name), control.current(), self.next, may_approve=self.approve)
+        return Endpoint(self.name, self._address, self.allow_host, exposed, _SAFER, tls, token)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Serve the page."""
+        endpoint = self._endpoint()
+        self._observation = observed(self.name)
+        pages = Pages(self._observation, control.current(), self.next, may_approve=self.approve)
         async with endpoint.serving(pages.answer):
             yield
+
+    async def send(self, request: Request) -> None:
+        """Forward a request; while somebody looks, note what the stages behind find out about it."""
+        call = current.get() if self._observation.is_fed else None
+        if call is None or call.over:
+            await self.next.send(request)
+            return
+        call.notes = call.notes or Notes()
+        with taking(call.notes):
+            await self.next.send(request)
 
 
 def _token(file: Path) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,23 @@ from urllib.request import urlopen
 
 import pytest
 import trio
+import trio.testing
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from swarmlib import Chain, Client, Denied, Invalid, Sender, Unavailable
+from swarmlib import Backend, Chain, Client, Denied, Filter, Invalid, Request, Sender, Unavailable
 from swarmlib_backends import control
+from swarmlib_backends.balance import Balance
+from swarmlib_backends.limit import Limit
 from swarmlib_backends.metrics import Metrics
+from swarmlib_backends.metrics.families import snapshot
 from swarmlib_backends.observe.observation import Observation
 from tests.support.engines import free_port, wait_until
 from tests.support.processes import Swarmd
 
 
 @asynccontextmanager
-async def measured(*stages: str, port: int) -> AsyncGenerator[Sender]:
+async def measured(*stages: str | Backend, port: int) -> AsyncGenerator[Sender]:
     with control.desk():
         chain = Chain(f"metrics tcp://127.0.0.1:{port}", *stages)
         async with chain.open(observer=Observation().root) as sender:
@@ -74,6 +80,54 @@ async def test_calls_engines_and_the_process_are_told() -> None:
         assert buckets[-1] == 3
 
 
+async def test_the_lengths_of_queues_are_told() -> None:
+    @dataclass
+    class Slow(Filter):
+        async def send(self, request: Request) -> None:
+            request.keep()
+            came.set()
+
+    came, port = trio.Event(), free_port()
+    limit = Limit(max_concurrent=1)
+    async with measured(limit, Limit(max_concurrent=5), Slow(), port=port) as sender, trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(Client(sender).ls, "containers")
+        await came.wait()
+        while (lengths := figures((await ask(port, "/metrics"))[2])["swarmd_queue_length"])[("", "2", "limit")] < 2:
+            pass
+        assert lengths == {("", "2", "limit"): 2, ("", "3", "limit"): 0}
+        nursery.cancel_scope.cancel()
+
+
+async def test_it_is_told_how_long_an_engine_has_said_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    @dataclass
+    class Frozen(Filter):
+        async def send(self, request: Request) -> None:
+            if is_frozen:
+                request.keep()
+            else:
+                await self.next.send(request)
+
+    async def age() -> float:
+        ((_, found),) = family(await snapshot(observation, desk), "swarmd_engine_index_age_seconds")
+        return found
+
+    is_frozen, observation = False, Observation()
+    with control.desk() as desk:
+        members = [Chain(Frozen(), "simulator", label="a"), Chain("docker unix:///nonexistent", label="never heard")]
+        async with Chain(Balance(members)).open(observer=observation.root) as sender:
+            await Client(sender).ls("containers")
+            await trio.sleep(60)
+            assert await age() <= 10  # it is asked whether it is there
+            is_frozen = True
+            await trio.sleep(100)
+            assert 90 <= await age() <= 110
+
+
+def family(found: list[Metric], name: str) -> list[tuple[dict[str, str], float]]:
+    return [(each.labels, each.value) for family in found if family.name == name for each in family.samples]
+
+
 async def test_a_scraper_may_ask_for_openmetrics() -> None:
     port = free_port()
     async with measured("simulator", port=port):
@@ -101,6 +155,17 @@ async def test_a_chain_is_ready_if_an_engine_of_it_answers(chain: str, status: i
         found, _, text = await ask(port, "/ready")
         assert (found, json.loads(text)["ready"]) == (status, status == 200)
         assert (await ask(port, "/health"))[0] == 200
+
+
+async def test_the_engine_at_the_other_side_of_the_wire_counts(tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        Chain(f"listen unix://{tmp_path}/x.sock", "simulator --hostname far").open(),
+        measured(f"remote unix://{tmp_path}/x.sock", port=port),
+    ):
+        status, _, text = await ask(port, "/ready")
+        (engine,) = json.loads(text)["engines"]
+        assert (status, engine["up"], engine["name"]) == (200, True, f"remote unix://{tmp_path}/x.sock")
 
 
 async def test_what_is_refused() -> None:

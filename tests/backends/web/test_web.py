@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import trio
 
-from swarmlib import Chain, Client, Invalid, Meta, NotFound, Request, Sender, Verb
+from swarmlib import Chain, Client, Denied, Invalid, Meta, NotFound, Request, Sender, Verb
 from swarmlib.asking import call
 from swarmlib_backends import control
 from swarmlib_backends.observe.observation import Observation
 from swarmlib_backends.web import containers, filters
+from swarmlib_backends.web.calls import verdict
 from swarmlib_backends.web.containers import Containers
 from tests.support.chromium import Page, chromium
 from tests.support.engines import docker, free_port, wait_until
@@ -76,6 +77,22 @@ async def test_a_filter_chooses_calls(text: str, found: list[str]) -> None:
         assert [filters.operation_of(each) for each in calls if fits(each)] == found
 
 
+async def test_verdicts_are_seen_while_somebody_looks(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text('[[rule]]\nname = "looks"\nallow = ["ContainerList"]\n')
+    stages = f"web tcp://127.0.0.1:0 | audit {tmp_path}/log | policy {tmp_path}/rules.toml"
+    async with observed(f"{stages} | simulator") as (seen, sender):
+        with seen.feeding() as feed:
+            await call(sender, Request(Verb.LS, ("containers",), meta=Meta("uid:1")))
+            with pytest.raises(Denied):
+                await call(sender, Request(Verb.LS, ("images",), meta=Meta("uid:1")))
+            calls, _ = feed.take()
+        await call(sender, Request(Verb.LS, ("containers",), meta=Meta("uid:1")))
+    assert [verdict(each) for each in calls] == ["allowed", "denied"]
+    assert [filters.read("verdict:allow*", seen)(each) for each in calls] == [True, False]
+    audited = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [each["verdict"] for each in audited if "operation" in each] == ["allowed", "denied", "allowed"]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -125,6 +142,7 @@ async def test_a_log_is_followed() -> None:
 
 RULES = """
 [[rule]]
+name = "of the page"
 allow = ["Container*", "System*", "Image*"]
 unjudged = ["**"]
 hold = ["ContainerDelete"]
@@ -208,6 +226,8 @@ def test_calls_are_seen_filtered_and_opened(page: Page, running: tuple[Path, int
     assert "balance after" in text
     assert "a: exec after" in text
     assert "PASSWORD=***" in text
+    assert "verdictallowed" in text
+    assert "ruleof the page" in text
     assert "hunter2" not in text
     curl = page.do("(async () => curl(await (await ask('/calls/' + calls[0].number)).json()))()")
     assert curl.startswith("curl --unix-socket /var/run/docker.sock -X POST -H 'Content-Type: application/json' -d '{")
@@ -241,6 +261,8 @@ def test_a_held_call_is_approved_on_the_page(page: Page, running: tuple[Path, in
             page.wait("document.getElementById('held-table').textContent.includes('ContainerDelete')")
             page.do("document.querySelector('#held-table button.plain').click()")
             assert removal.wait(30) == 0
+            page.press("2")
+            page.wait("document.getElementById('ended').textContent.includes('held, approved')")
         finally:
             removal.kill()
     assert b"old" not in at(folder, "ps", "-a", "--format", "{{.Names}}").stdout.split()
