@@ -84,7 +84,7 @@ class Engines(Provisioner):
         options = self._options
         self._members = members
         self._growing = trio.Lock()
-        async with connected(options.subscription) as self._arm:
+        async with connected(options.subscription, options.cloud) as self._arm:
             self._access = Access(options, self._arm)
             self._sizes = await sizes(self._arm, options.location)
             async with provisioning(self._arm, options.group, self._access) as self._maker:

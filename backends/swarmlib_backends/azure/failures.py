@@ -20,6 +20,9 @@ _ADVICE: Final = {
     "AuthorizationFailed": "get a role such as Contributor for the resource group",
     "InvalidAuthenticationToken": "log in again",
     "ExpiredAuthenticationToken": "log in again",
+    "InvalidAuthenticationTokenTenant": "log in to the tenant of the subscription, which the message names: az login"
+    " --tenant TENANT, or set AZURE_TENANT_ID",
+    "InvalidAuthenticationTokenAudience": "the subscription is in another cloud: give --cloud",
     "RequestDisallowedByPolicy": "the message names the policy; --tag sets tags of all resources, and --private with"
     " --network leaves out public addresses",
     "SkuNotAvailable": "choose another --size, --location or --zone",
@@ -32,7 +35,7 @@ _ADVICE: Final = {
     "PlatformImageNotFound": "`az vm image list` lists the images; --image takes a URN or an alias",
     "SubscriptionRequestsThrottled": "wait, and send fewer requests",
     "TooManyRequests": "wait, and send fewer requests",
-    "SubscriptionNotFound": "check --subscription and who is logged in",
+    "SubscriptionNotFound": "check --subscription, --cloud and who is logged in",
     "ReadOnlyDisabledSubscription": "the subscription is disabled: enable it in the portal",
 }
 _NO_ROOM: Final = frozenset(

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 from swarmlib import Invalid, option
 from swarmlib.quantities import Duration
+
+CloudName: TypeAlias = Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"]
+LOCATION: Final = "westeurope"
+"""The default region, which is one of AzureCloud."""
+SUBSCRIPTION: Final = "subscription id (default: AZURE_SUBSCRIPTION_ID, or that of `az account show`, or the only one)"
+CLOUD: Final = "cloud, by its name in `az cloud list`"
+
+
+def check_cloud(cloud: CloudName, location: str) -> None:
+    """Raise Invalid if the region is not one of the cloud: the default region is only in one of them."""
+    if cloud != "AzureCloud" and location == LOCATION:
+        raise Invalid(f"--cloud {cloud} requires --location: {LOCATION} is not one of its regions")
 
 
 @dataclass
@@ -14,10 +26,9 @@ class AzureOptions:
     """The options of the machines of one resource group."""
 
     group: str = option("resource group; created if it does not exist", default="swarmlib")
-    location: str = option("region", default="westeurope", metavar="REGION")
-    subscription: str = option(
-        "subscription id (default AZURE_SUBSCRIPTION_ID, or the only one)", default="", metavar="ID"
-    )
+    location: str = option("region", default=LOCATION, metavar="REGION")
+    subscription: str = option(SUBSCRIPTION, default="", metavar="ID")
+    cloud: CloudName = option(CLOUD, default="AzureCloud")
     max: int = option("run containers, on at most N machines", default=0)
     idle: Duration = option("deallocate a machine that has run no container for this time", default=1800.0)
     vm: list[str] = option(
@@ -62,6 +73,7 @@ class AzureOptions:
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""
+        check_cloud(self.cloud, self.location)
         if self.max < 0:
             raise Invalid("--max must be 0 or more")
         if self.slots < 0:

@@ -81,7 +81,7 @@ class Workloads(Server):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connection to Azure, and the rollbacks that are under way."""
         options = self.options
-        async with connected(options.subscription) as self._arm:
+        async with connected(options.subscription, options.cloud) as self._arm:
             self._access = Access(options, self._arm)
             async with provisioning(self._arm, options.group, self._access) as self._maker:
                 self._events = Events(self._machines, options.poll)
