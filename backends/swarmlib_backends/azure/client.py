@@ -123,6 +123,11 @@ class Arm:
         with mapped():
             return _plain(await call)
 
+    async def called_list(self, call: Awaitable[Any]) -> list[Body]:
+        """Return the result of an SDK call that gives a whole list."""
+        with mapped():
+            return [_plain(each) for each in await call]
+
     async def listed(self, pages: Any) -> list[Body]:
         """Return everything that a list operation of the SDK yields, page by page."""
         with mapped():

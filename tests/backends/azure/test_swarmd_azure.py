@@ -60,7 +60,7 @@ async def test_on_a_terminal_machines_are_a_table(
     await command.ls(chosen, as_json=False)
     titles, box = (line.split() for line in capsys.readouterr().out.splitlines())
     assert titles == ["name", "power", "since", "billed", "size", "location"]
-    assert (box[:2], box[4:]) == (["box", "running"], ["Standard_B2s", "westeurope"])
+    assert (box[:2], box[4:]) == (["box", "running"], ["Standard_B2s_v2", "westeurope"])
     assert box[3].startswith("machine+disk")
 
 

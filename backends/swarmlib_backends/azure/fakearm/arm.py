@@ -204,8 +204,8 @@ class FakeArm:
             # `properties` are the operation's own result; the common definition lacks them.
             status = {name: value for name, value in answer.body.items() if name != "properties"}
             found = spec.definition_errors("v3/types.json", "OperationStatusResult", status)
-        elif "/providers/microsoft.devtestlab/" in request.path.lower():
-            found = []  # there are no documents of this provider
+        elif re.search("/providers/microsoft.devtestlab/|/artifacttypes/vmimage/", request.path, re.IGNORECASE):
+            found = []  # there are no documents of these
         elif answer.status >= 400 or re.search("/operationresults/", request.path, re.IGNORECASE):
             found = []
         else:
