@@ -53,8 +53,12 @@ class Image:
         return ""
 
 
+_URN: Final[tuple[str, ...]] = ("publisher", "offer", "sku", "version")
+_PLAN: Final[tuple[str, ...]] = ("publisher", "product", "name")
+
+
 def _of_urn(urn: str, architecture: str, generation: str, *, confidential: bool = False) -> Image:
-    reference = dict(zip(("publisher", "offer", "sku", "version"), urn.split(":"), strict=True))
+    reference: Body = dict(zip(_URN, urn.split(":"), strict=True))
     return Image(reference, architecture, generation, confidential, trusted=generation == "V2")
 
 
@@ -109,11 +113,11 @@ async def variants(arm: Arm, text: str, location: str, plan: str) -> tuple[Image
     check_image(text)
     if text in IMAGES:
         return IMAGES[text]
-    given = dict(zip(("publisher", "product", "name"), plan.split(":"), strict=True)) if plan else None
+    given: Body | None = dict(zip(_PLAN, plan.split(":"), strict=True)) if plan else None
     for name, pattern in _BY_ID.items():
         if pattern.fullmatch(text):
             return (Image({name: text}, plan=given),)
-    reference = dict(zip(("publisher", "offer", "sku", "version"), text.split(":"), strict=True))
+    reference: dict[str, str] = dict(zip(_URN, text.split(":"), strict=True))
     return (await _of_marketplace(arm, reference, location, given),)
 
 

@@ -6,6 +6,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from swarmlib import Chain, ChainSyntaxError, Denied, Invalid, NotFound, Unavailable
+from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.fakearm.world import SIZES
 from swarmlib_backends.azure.sizes import Size
@@ -94,9 +95,19 @@ async def test_the_same_sizes_give_the_same_machine(led: FakeArm) -> None:
     assert "Standard_D2as_v5" in (await run("ls"))[0]
 
 
+async def test_an_engine_is_made_in_a_size_that_has_room_for_the_container(led: FakeArm) -> None:
+    led.state.regions[LOCATION].room = 1
+    async with azure(max=1, size="Standard_B2s_v2,Standard_D4s_v5") as swarm:
+        assert (await swarm.get())["MemTotal"] == 16 * 2**30
+        with pytest.raises(Unavailable, match="Standard_D4s_v5") as caught:
+            await swarm.spawn({"Image": "busybox", "HostConfig": {"Memory": 12 * 2**30}})
+        assert "Standard_B2s_v2" not in caught.value.message
+        with pytest.raises(Unavailable, match="of size Standard_B2s_v2 or Standard_D4s_v5 is too small"):
+            await swarm.spawn({"Image": "busybox", "HostConfig": {"Memory": 17 * 2**30}})
+
+
 def test_the_default_size_is_of_no_series_that_is_retired() -> None:
-    default = Chain.read("azure").backends[0].size  # type: ignore[attr-defined]
-    assert SIZES[default.lower()].family == "standardBsv2Family"
+    assert SIZES[Azure().size.lower()].family == "standardBsv2Family"
 
 
 # What is possible.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from azure.core.rest import HttpRequest
 
 from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
 from swarmlib_backends.azure.client import connected
@@ -40,13 +41,15 @@ async def test_each_cloud_has_its_own_hosts_and_tokens(proxy: Proxy, cloud: str)
 
 
 async def test_the_endpoint_of_managed_identities_is_reached_by_no_proxy(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    led: FakeArm, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    port = led.url.rpartition(":")[2]
+    monkeypatch.setattr("swarmlib_backends.azure.transport._METADATA", "127.0.0.1")
     async with HttpxTransport() as transport:
-        client = transport._client  # pyright: ignore[reportPrivateUsage]
-        assert client._transport_for_url(client.base_url.join("http://169.254.169.254/metadata")) is client._transport
-        assert client._transport_for_url(client.base_url.join("http://example.org/")) is not client._transport
+        await transport.send(HttpRequest("GET", f"https://127.0.0.1:{port}/metadata"))
+        assert proxy.asked == []
+        await transport.send(HttpRequest("GET", f"https://localhost:{port}/metadata"))
+        assert proxy.asked == [f"localhost:{port}"]
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])

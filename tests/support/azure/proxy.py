@@ -1,6 +1,6 @@
 """An organization's proxy, by which clients reach the fake Azure under the names of the real clouds."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -44,7 +44,7 @@ async def _copy(source: trio.SocketStream, sink: trio.SocketStream, scope: trio.
 
 
 @asynccontextmanager
-async def proxying(arm: FakeArm) -> AsyncIterator[Proxy]:
+async def proxying(arm: FakeArm) -> AsyncGenerator[Proxy]:
     """Run a proxy that ends with the context."""
     proxy = Proxy(arm)
     async with trio.open_nursery() as nursery:
