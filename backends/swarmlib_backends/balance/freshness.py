@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from swarmlib import Request, Verb
+from swarmlib.asking import Answer
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.operations import ContainerInspect
@@ -38,8 +39,8 @@ _LISTED_WITHOUT_CONTAINERS: Final = (1, 28)
 """The version of the API since which a list of networks does not tell who is in them."""
 _DANGLING: Final = "dangling"
 
-Told: TypeAlias = Callable[[Request, Any], bool]
-"""Tells whether the engine has an event for each change of an answer, given its request and its value."""
+Told: TypeAlias = Callable[[Request, Answer], bool]
+"""Tells whether the engine has an event for each change of an answer to a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,17 @@ class Rule:
         return [(node,), (node, self.kind), *([(node, self.kind, id)] if id else [])]
 
 
-def _container(request: Request, value: Any) -> bool:
+def _container(request: Request, answer: Answer) -> bool:
     # A start that fails has no event, and neither has the result of a probe that does not change the health.
+    value = answer.value
     state, test = dict_of(value.get("State")), dict_of(dict_of(value.get("Config")).get("Healthcheck")).get("Test")
     probed = state.get("Health") or list_of(test) not in ([], ["NONE"])
     return state.get("Status") in _RUNS and not probed and not ContainerInspect.of(request).size
 
 
-def _network(request: Request, value: Any) -> bool:
+def _network(request: Request, answer: Answer) -> bool:
     # BuildKit joins the default network without an event; those of a swarm change with what happens elsewhere.
+    value = answer.value
     ends = dict_of(value.get("Containers"))
     return (
         not request.params
@@ -74,21 +77,21 @@ def _network(request: Request, value: Any) -> bool:
     )
 
 
-def _networks(request: Request, value: Any) -> bool:
+def _networks(request: Request, answer: Answer) -> bool:
     version = request.meta.version
     return (not version or parsed(version) >= _LISTED_WITHOUT_CONTAINERS) and _DANGLING not in str(request.params)
 
 
-def _image(request: Request, value: Any) -> bool:
+def _image(request: Request, answer: Answer) -> bool:
     # A build without a tag has no event, and its image can make the beginning of an id ambiguous.
     return not request.params and _SHORT_ID.fullmatch(request.path[1]) is None
 
 
-def _always(request: Request, value: Any) -> bool:
+def _always(request: Request, answer: Answer) -> bool:
     return True
 
 
-def _never(request: Request, value: Any) -> bool:
+def _never(request: Request, answer: Answer) -> bool:
     return False
 
 

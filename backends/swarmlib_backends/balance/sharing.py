@@ -57,7 +57,7 @@ class Sharing:
         replies = [*answer.before, answer.ack]
         if any("warnings" in reply.details for reply in replies):  # an engine is missing in it, which may be back soon
             return Found(replies, 0.0)
-        if certain and _is_of(answer, id) and rule.told(request, answer.value):
+        if certain and _is_of(answer, id) and rule.told(request, answer):
             return Found(replies, rule.longest)
         return Found(replies, self._max_age, exact=False)
 
