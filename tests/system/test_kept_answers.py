@@ -3,7 +3,6 @@ however busy those are that change the engines behind its back; and the engines'
 """
 
 import json
-import re
 import socket
 import time
 from collections import Counter
@@ -259,4 +258,4 @@ def test_what_a_client_changes_it_sees_at_once(over: Swarmd, boxes: list[str]) -
             api.ask(f"/containers/{id}/update", "POST", {"CpuShares": 2000 + turn})
             assert api.read(f"/containers/{id}/json")["HostConfig"]["CpuShares"] == 2000 + turn
             api.ask(f"/containers/{id}/rename?name=mine-{turn}", "POST")
-            assert api.read(f"/networks/net0")["Containers"][id]["Name"] == f"mine-{turn}"
+            assert api.read("/networks/net0")["Containers"][id]["Name"] == f"mine-{turn}"

@@ -1,0 +1,231 @@
+"""Reads through balance: what is answered from memory, and what makes balance ask the engine again."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from swarmlib import Chain, Client, Filter, Reply, Request, Set, Tap, Verb
+from swarmlib import connect as open_chain
+from swarmlib_backends.balance import Balance
+from tests.support.simulated import Box, Engine
+
+SETTLED_SECONDS = 1.5
+DOCKERS = {"Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
+
+
+class Docker(Engine):
+    """An engine that is known to tell what changes, as a Docker engine is."""
+
+    async def get(self, request: Request) -> Any:
+        found = await super().get(request)
+        if request.path == ("version",):
+            return found | DOCKERS
+        if request.path[:1] == ("containers",):
+            box = self._find(request.path[1])
+            found["State"]["Status"] = box.state
+            found["State"] |= box.body.get("state") or {}
+        if request.path[:1] == ("networks",):
+            found = {"Scope": "local"} | found
+        return found
+
+
+def docker(label: str = "A", **box: Any) -> Docker:
+    made = Docker(label)
+    made.add("web", "a" * 64, **box)
+    made.networks[f"{label}-net"] = {"Name": "net", "Id": f"{label}-net"}
+    return made
+
+
+@asynccontextmanager
+async def over(*engines: Filter | Engine | Chain, **options: Any) -> AsyncGenerator[Client]:
+    """Balance over engines, once it has been quiet for a moment."""
+    async with open_chain(Chain(Balance([Chain(each) for each in engines], **options))) as swarm:
+        await swarm.ls()
+        await trio.sleep(SETTLED_SECONDS)
+        yield swarm
+
+
+async def asked(engine: Engine, read: Callable[[], Awaitable[Any]]) -> int:
+    """How often an engine is asked for the same read, three times."""
+    engine.asked.clear()
+    found = [await read() for _ in range(3)]
+    assert all(each == found[0] for each in found)
+    return len([each for each in engine.asked if each != "get ping"])  # balance itself asks that
+
+
+OBJECTS = [("containers", "web"), ("containers", "a" * 64), ("networks", "net"), ("images", "busybox:latest")]
+
+
+@pytest.mark.parametrize("path", [*OBJECTS, ("version",)])
+async def test_it_is_asked_for_once(path: tuple[str, ...], autojump_clock: trio.testing.MockClock) -> None:
+    engine = docker()
+    async with over(engine) as swarm:
+        assert await asked(engine, lambda: swarm.get(*path)) == 1
+        await trio.sleep(61)
+        assert await asked(engine, lambda: swarm.get(*path)) == 1
+
+
+@pytest.mark.parametrize("path", [(), ("df",), ("networks", "bridge"), ("images", "0000")])
+async def test_it_is_asked_for_each_time(path: tuple[str, ...], autojump_clock: trio.testing.MockClock) -> None:
+    engine = docker()
+    engine.images["0000"] = []
+    async with over(engine) as swarm:
+        assert await asked(engine, lambda: swarm.get(*path)) == 3
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        {"running": False},
+        {"state": {"Status": "restarting"}},
+        {"state": {"Health": {"Status": "healthy"}}},
+        {"Healthcheck": {"Test": ["CMD", "true"]}},
+    ],
+)
+async def test_a_container_whose_state_changes_untold_is_asked_for_each_time(
+    box: dict[str, Any], autojump_clock: trio.testing.MockClock
+) -> None:
+    engine = docker(**box)
+    async with over(engine) as swarm:
+        assert await asked(engine, lambda: swarm.get("containers", "web")) == 3
+
+
+async def test_what_only_plays_an_engine_is_asked_each_time(autojump_clock: trio.testing.MockClock) -> None:
+    engine = Engine("A")
+    engine.add("web")
+    async with over(engine) as swarm:
+        assert await asked(engine, lambda: swarm.get("containers", "web")) == 3
+        assert await asked(engine, lambda: swarm.get("version")) == 3
+
+
+Tell = Callable[[Docker, Box], None]
+
+
+@pytest.mark.parametrize(
+    ("path", "tell"),
+    [
+        (("containers", "web"), lambda engine, box: engine.tell("update", box)),
+        (("containers", "web"), lambda engine, box: engine.tell("exec_create: true", box)),
+        (("containers", "web"), lambda engine, _: engine.tell_of("network", "connect", "x", {"container": "a" * 64})),
+        (("containers", "web"), lambda engine, _: engine.tell_of("daemon", "reload", "x", {})),
+        (("networks", "net"), lambda engine, _: engine.tell_of("network", "connect", "A-net", {"container": "b"})),
+        (("networks", "net"), lambda engine, box: engine.tell("rename", box)),
+        (("images", "busybox:latest"), lambda engine, _: engine.tell_of("image", "tag", "x", {"name": "y"})),
+        (("images", "busybox:latest"), lambda engine, box: engine.tell("commit", box)),
+        (("version",), lambda engine, _: engine.tell_of("daemon", "reload", "x", {})),
+    ],
+)
+async def test_an_event_makes_it_asked_for_again(
+    path: tuple[str, ...], tell: Tell, autojump_clock: trio.testing.MockClock
+) -> None:
+    engine = docker()
+    async with over(engine) as swarm:
+        await swarm.get(*path)
+        tell(engine, engine.boxes["a" * 64])
+        await trio.testing.wait_all_tasks_blocked()
+        assert await asked(engine, lambda: swarm.get(*path)) >= 3  # it may still be changing
+        await trio.sleep(SETTLED_SECONDS)
+        assert await asked(engine, lambda: swarm.get(*path)) == 1
+
+
+async def test_the_events_of_another_container_change_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    engine = docker()
+    other = engine.add("other")
+    async with over(engine) as swarm:
+        await swarm.get("containers", "web")
+        engine.tell("update", other)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await asked(engine, lambda: swarm.get("containers", "web")) == 0
+
+
+async def test_a_client_sees_its_own_change_even_if_no_event_tells_it(autojump_clock: trio.testing.MockClock) -> None:
+    engine = docker()
+    async with over(engine) as swarm:
+        engine.quiet = True
+        before = await swarm.get("containers", "a" * 64)
+        await swarm.set("containers", "web", "rename", name="mine")
+        after = await swarm.get("containers", "a" * 64)
+        assert (before["Name"], after["Name"]) == ("/web", "/mine")
+
+
+@dataclass
+class Late(Filter):
+    """Holds back the events that balance follows for itself; those that its clients watch pass."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.arrives = trio.Event()
+        self.arrives.set()
+        self.watched = 0
+
+    def _bound_to(self, next: Any) -> Any:
+        self.next = next  # no copy: the test holds the stage itself
+        return self
+
+    async def send(self, request: Request) -> None:
+        if request.verb is Verb.WATCH:
+            self.watched += 1
+            if self.watched == 1:
+                request = request.replace(reply=_Held(request.reply, self))
+        await self.next.send(request)
+
+
+class _Held(Tap):
+    def __init__(self, inner: Any, late: Late) -> None:
+        super().__init__(inner, lambda reply: reply)
+        self._late = late
+
+    async def _deliver(self, reply: Reply) -> None:
+        if isinstance(reply, Set):
+            await self._late.arrives.wait()
+        await super()._deliver(reply)
+
+
+async def test_an_event_is_shown_once_reads_show_what_it_tells(autojump_clock: trio.testing.MockClock) -> None:
+    engine, late = docker(), Late()
+    box = engine.boxes["a" * 64]
+    async with over(Chain(late, engine)) as swarm, swarm.watch() as events, trio.open_nursery() as nursery:
+        assert (await swarm.get("containers", box.id))["Name"] == "/web"
+        late.arrives = trio.Event()
+        box.name = "mine"
+        engine.tell("rename", box)
+        shown: list[Any] = []
+
+        async def look() -> None:
+            shown.append((await anext(aiter(events)))["Action"])
+            shown.append((await swarm.get("containers", box.id))["Name"])
+
+        nursery.start_soon(look)
+        await trio.sleep(1)
+        assert shown == []
+        late.arrives.set()
+        await trio.sleep(1)
+        assert shown == ["rename", "/mine"]
+
+
+async def test_nothing_merged_is_kept_while_an_engine_is_down(autojump_clock: trio.testing.MockClock) -> None:
+    engine, other = docker(), docker("B")
+    async with over(engine, other) as swarm:
+        assert await asked(other, lambda: swarm.ls("networks")) == 1
+        with engine.down():
+            await trio.testing.wait_all_tasks_blocked()
+            assert await asked(other, lambda: swarm.ls("networks")) == 3
+
+
+async def test_an_answer_that_may_be_old_says_its_age(autojump_clock: trio.testing.MockClock) -> None:
+    engine = docker()
+    async with over(engine, max_age=10.0) as swarm:
+        ages: list[Any] = []
+        for _ in range(4):
+            ages.append((await swarm.call(Verb.GET, ("df",))).before[0].details.get("age"))
+            await trio.sleep(4)
+        assert ages == [0, 4, 8, 0]
+        await swarm.get("df")
+        engine.tell_of("builder", "prune", "", {})
+        await trio.testing.wait_all_tasks_blocked()
+        assert await asked(engine, lambda: swarm.get("df")) == 3
