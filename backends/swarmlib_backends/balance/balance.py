@@ -40,6 +40,7 @@ from .router import Router
 from .select import Selection
 from .sharing import Sharing
 from .spawning import Spawner
+from .stats import Stats
 
 _CONTAINERS: Final[Path] = ("containers",)
 _IMAGES: Final[Path] = ("images",)
@@ -113,6 +114,7 @@ class Balance(Server):
                     await file.read()
                     nursery.start_soon(file.follow)
                 self._router = Router(members, lambda handler, request: self.take_up(handler, request))
+                self._stats = Stats(self._router, nursery)
                 self._images = Images(members)
                 placement = Placement(self.strategy, members.index, self._at_hand)
                 self._spawner = Spawner(members, placement, self._images, self.provisioner)
@@ -155,6 +157,8 @@ class Balance(Server):
 
     async def watch(self, request: Request) -> Any:
         """Follow the events of all members, or the changes of one object from its owner."""
+        if request.path[2:] == ("stats",):
+            return await self._stats.answer(request)
         if request.path:
             learn = response_hooks.touches if request.path[2:] == ("wait",) else None
             return await self._router.to_owner(request, learn)

@@ -79,12 +79,17 @@ async def _send(request: Request, replies: Sequence[Set | Log | Ack], age: float
 
 
 def _with_details(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:
-    details: Mapping[str, Any] = reply.details
-    if "headers" in details:
-        details = {**details, "headers": [*map(_dated, details["headers"])]}
+    details = dated(reply.details)
     if age is not None and isinstance(reply, Set):
         details = {**details, "age": int(age)}
     return reply if details is reply.details else reply.replace(details=details)
+
+
+def dated(details: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the details of a reply that came earlier, with the time of now in its headers."""
+    if "headers" not in details:
+        return details
+    return {**details, "headers": [*map(_dated, details["headers"])]}
 
 
 def _dated(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from swarmlib import Chain, Client, Filter, Reply, Request, Set, Tap, Verb
+from swarmlib import Chain, Client, Filter, NotFound, Reply, Request, Set, Tap, Verb
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance
 from tests.support.simulated import Box, Engine
@@ -229,3 +230,69 @@ async def test_an_answer_that_may_be_old_says_its_age(autojump_clock: trio.testi
         engine.tell_of("builder", "prune", "", {})
         await trio.testing.wait_all_tasks_blocked()
         assert await asked(engine, lambda: swarm.get("df")) == 3
+
+
+@dataclass
+class Metered(Docker):
+    """An engine whose containers' samples a test sends, to all who watch them."""
+
+    meters: list[trio.MemorySendChannel[dict[str, Any]]] = field(
+        default_factory=list["trio.MemorySendChannel[dict[str, Any]]"]
+    )
+
+    async def watch(self, request: Request) -> None:
+        if request.path[2:] != ("stats",):
+            await super().watch(request)
+            return
+        self._find(request.path[1])
+        send, receive = trio.open_memory_channel[dict[str, Any]](0)
+        self.meters.append(send)
+        await request.reply.ack()
+        async with receive:
+            async for sample in receive:
+                await request.reply.set(sample)
+
+
+NEVER = "0001-01-01T00:00:00Z"
+
+
+async def test_all_who_watch_what_a_container_uses_share_one_stream(autojump_clock: trio.testing.MockClock) -> None:
+    engine = Metered("A")
+    engine.add("web", "a" * 64)
+    seen: list[str] = []
+
+    async def look(swarm: Client, name: str, *, stream: bool) -> None:
+        async with swarm.watch("containers", name, "stats", stream=stream) as samples:
+            async for sample in samples:
+                seen.append(f"{stream} {sample['read']}")
+
+    async with over(engine) as swarm, trio.open_nursery() as nursery:
+        for name, stream in (("web", True), ("a" * 64, True), ("aaaa", False)):
+            nursery.start_soon(partial(look, swarm, name, stream=stream))
+        await trio.sleep(1)
+        (meter,) = engine.meters
+        for sample in ({"read": "1", "preread": NEVER}, {"read": "2", "preread": "1"}, {"read": "3", "preread": "2"}):
+            await meter.send(sample)
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert sorted(seen) == ["False 2", *["True 1"] * 2, *["True 2"] * 2, *["True 3"] * 2]
+
+
+async def test_a_stream_ends_with_its_last_watcher_and_an_unknown_container_is_refused(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    engine = Metered("A")
+    box = engine.add("web", "a" * 64)
+    async with over(engine) as swarm:
+        for number in range(2):
+            with trio.move_on_after(1):
+                async with swarm.watch("containers", "web", "stats"):
+                    pass
+            (meter,) = engine.meters[number:]
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(trio.BrokenResourceError):
+                meter.send_nowait({})
+        del engine.boxes[box.id]
+        with pytest.raises(NotFound, match="No such container: web"):
+            async with swarm.watch("containers", "web", "stats"):
+                pass
