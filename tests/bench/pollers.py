@@ -85,7 +85,7 @@ def _measured(way: Way, script: Path, asked: Sequence[str], seconds: int) -> Cos
     listed = ", ".join(json.dumps(target) for target in way.targets(asked))
     script.write_text(_SCRIPT % f"{{{listed}}}")
     before = sum(cpu_seconds(each.pid) for each in way.engines)
-    found = wrk(way.port, "/", _CLIENTS, seconds, "-s", str(script))
+    found = wrk(way.port, "/", _CLIENTS, seconds, "--timeout", "30s", "-s", str(script))
     taken = sum(cpu_seconds(each.pid) for each in way.engines) - before
     return Cost(found.rate, found.p99, taken / (found.rate * seconds) * 1e6)
 

@@ -259,3 +259,17 @@ def test_what_a_client_changes_it_sees_at_once(over: Swarmd, boxes: list[str]) -
             assert api.read(f"/containers/{id}/json")["HostConfig"]["CpuShares"] == 2000 + turn
             api.ask(f"/containers/{id}/rename?name=mine-{turn}", "POST")
             assert api.read("/networks/net0")["Containers"][id]["Name"] == f"mine-{turn}"
+
+
+def test_many_may_ask_for_the_disk_usage_at_once_and_it_says_its_age(engines: tuple[Engine, Engine]) -> None:
+    def ages(gateway: Swarmd) -> tuple[str | None, str | None]:
+        with closing(Api(gateway.port)) as api:
+            api.request("GET", "/system/df")
+            response = api.getresponse()
+            assert response.status == 200, response.read()  # an engine refuses a second one while it computes
+            return response.getheader("Age"), response.getheader("Api-Version")
+
+    with swarmd(f"balance --max-age 60s (docker {engines[0].host})") as aged, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ages, [aged] * 16))
+    assert {version for _, version in found} == {"1.41"}
+    assert all(age is not None and 0 <= int(age) < 60 for age, _ in found)

@@ -19,6 +19,8 @@ from .owners import Owner
 from .router import Router
 from .sharing import dated
 
+_TYPE: Final = (b"Content-Type", b"application/json")
+"""What an engine says of a single sample only."""
 _NEVER: Final = "0001-01-01T00:00:00Z"
 """When a sample was read that tells nothing."""
 
@@ -54,11 +56,18 @@ class Stats:
         async with self._feeds.of((owner.member, owner.id, request.meta), name, read) as feed:
             while (sample := await feed.next()) is not None:
                 if not request.reply.answered:
-                    await request.reply.ack(details=dated(sample.details))
+                    await request.reply.ack(details=_accepting(sample.details, streams=streams))
                 if streams or _is_complete(sample.value):
                     await request.reply.set(sample.value)
                     if not streams:
                         return
+
+
+def _accepting(details: Mapping[str, Any], *, streams: bool) -> Mapping[str, Any]:
+    """Return the details of an engine's answer, as it answers a request for one sample if not for all."""
+    if streams or "headers" not in details:
+        return dated(details)
+    return dated({**details, "headers": [*details["headers"], _TYPE]})
 
 
 def _is_complete(value: Json) -> bool:
