@@ -34,7 +34,7 @@ class Forwarded(Tap):
         see: See | None,
         give_back: GiveBack | None = None,
         *,
-        changed: Changed | None,
+        changed: Changed | None = None,
         may_go_on: bool,
         under_way: set[Forwarded],
     ) -> None:

@@ -13,6 +13,7 @@ from swarmlib import Ack, Log, Request, Set
 from swarmlib.asking import Answer as Replies
 
 from ..calls import key_of
+from ..dockerapi.nullable import dict_of
 from .freshness import Rule, rule_of
 from .kept import Found, Kept
 from .member import Member
@@ -64,7 +65,7 @@ class Sharing:
 
 def _is_of(answer: Replies, id: str) -> bool:
     """Return whether it is about the object that was found under the name in the request."""
-    return not id or id == (answer.value or {}).get("Id")
+    return not id or id == dict_of(answer.value).get("Id")
 
 
 def _key(request: Request, members: Sequence[Member], id: str) -> bytes:

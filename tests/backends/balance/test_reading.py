@@ -13,7 +13,7 @@ import trio.testing
 from swarmlib import Chain, Client, Filter, NotFound, Reply, Request, Set, Tap, Verb
 from swarmlib import connect as open_chain
 from swarmlib_backends.balance import Balance
-from tests.support.simulated import Box, Engine
+from tests.support.simulated import Engine
 
 SETTLED_SECONDS = 1.5
 DOCKERS = {"Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
@@ -104,30 +104,30 @@ async def test_what_only_plays_an_engine_is_asked_each_time(autojump_clock: trio
         assert await asked(engine, lambda: swarm.get("version")) == 3
 
 
-Tell = Callable[[Docker, Box], None]
+WEB = "a" * 64
 
 
 @pytest.mark.parametrize(
-    ("path", "tell"),
+    ("path", "kind", "action", "id"),
     [
-        (("containers", "web"), lambda engine, box: engine.tell("update", box)),
-        (("containers", "web"), lambda engine, box: engine.tell("exec_create: true", box)),
-        (("containers", "web"), lambda engine, _: engine.tell_of("network", "connect", "x", {"container": "a" * 64})),
-        (("containers", "web"), lambda engine, _: engine.tell_of("daemon", "reload", "x", {})),
-        (("networks", "net"), lambda engine, _: engine.tell_of("network", "connect", "A-net", {"container": "b"})),
-        (("networks", "net"), lambda engine, box: engine.tell("rename", box)),
-        (("images", "busybox:latest"), lambda engine, _: engine.tell_of("image", "tag", "x", {"name": "y"})),
-        (("images", "busybox:latest"), lambda engine, box: engine.tell("commit", box)),
-        (("version",), lambda engine, _: engine.tell_of("daemon", "reload", "x", {})),
+        (("containers", "web"), "container", "update", WEB),
+        (("containers", "web"), "container", "exec_create: true", WEB),
+        (("containers", "web"), "network", "connect", "A-net"),
+        (("containers", "web"), "daemon", "reload", "x"),
+        (("networks", "net"), "network", "connect", "A-net"),
+        (("networks", "net"), "container", "rename", WEB),
+        (("images", "busybox:latest"), "image", "tag", "x"),
+        (("images", "busybox:latest"), "container", "commit", WEB),
+        (("version",), "daemon", "reload", "x"),
     ],
 )
 async def test_an_event_makes_it_asked_for_again(
-    path: tuple[str, ...], tell: Tell, autojump_clock: trio.testing.MockClock
+    path: tuple[str, ...], kind: str, action: str, id: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     engine = docker()
     async with over(engine) as swarm:
         await swarm.get(*path)
-        tell(engine, engine.boxes["a" * 64])
+        engine.tell_of(kind, action, id, {"container": WEB} if kind == "network" else {"name": "web"})
         await trio.testing.wait_all_tasks_blocked()
         assert await asked(engine, lambda: swarm.get(*path)) >= 3  # it may still be changing
         await trio.sleep(SETTLED_SECONDS)
