@@ -154,6 +154,19 @@ async def test_a_client_sees_its_own_change_even_if_no_event_tells_it(autojump_c
         assert (before["Name"], after["Name"]) == ("/web", "/mine")
 
 
+async def test_a_list_shows_that_a_name_means_another_image_by_now(autojump_clock: trio.testing.MockClock) -> None:
+    engine = docker()
+    async with over(engine) as swarm:
+        engine.boxes[WEB].body["Image"] = "sha256:old"
+        engine.tell_of("image", "tag", "sha256:new", {"name": "busybox:latest"})
+        await trio.testing.wait_all_tasks_blocked()
+        assert [each["Image"] for each in await swarm.ls()] == ["sha256:old"]
+        engine.boxes[WEB].body["Image"] = "busybox"
+        engine.tell_of("image", "untag", "sha256:new", {"name": "sha256:new"})
+        await trio.testing.wait_all_tasks_blocked()
+        assert [each["Image"] for each in await swarm.ls()] == ["busybox"]
+
+
 @dataclass
 class Late(Filter):
     """Holds back the events that balance follows for itself; those that its clients watch pass."""
