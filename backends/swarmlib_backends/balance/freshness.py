@@ -158,7 +158,8 @@ def dropped_by(node: Node, event: Mapping[str, Any]) -> Iterator[Topic]:
         yield (node, kind)
 
 
-_PASSIVE: Final = frozenset({Verb.LS, Verb.GET, Verb.WATCH, Verb.ATTACH})
+PASSIVE: Final = frozenset({Verb.LS, Verb.GET, Verb.WATCH, Verb.ATTACH})
+"""The verbs of calls that change nothing."""
 _OF_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     CONTAINERS: (NETWORKS, VOLUMES, COUNTS),
     "exec": (CONTAINERS,),
@@ -172,9 +173,7 @@ A build is one of these: BuildKit's calls have no rows."""
 
 
 def dropped_by_call(node: Node, request: Request, id: str) -> list[Topic]:
-    """Return the topics that a client's call to a node may have changed. id: its container, if that is known."""
-    if request.verb in _PASSIVE:
-        return []
+    """Return the topics that a call to a node may have changed. id: its container, if that is known."""
     kind = request.path[0] if request.path else ""
     if kind not in _OF_CHANGES:
         return [(node,)]

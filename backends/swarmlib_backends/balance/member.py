@@ -125,9 +125,10 @@ class Member(Node):
 
     def _changes(self, request: Request) -> Changed | None:
         """Return what must be called when a call ends, which may have changed something; None if it can't."""
+        if request.verb in freshness.PASSIVE:
+            return None
         id = self._container_id(request.path[1]) if request.path[1:] and request.path[0] == "containers" else ""
-        topics = freshness.dropped_by_call(self, request, id)
-        return partial(self._kept.drop, *topics) if topics else None
+        return partial(self._kept.drop, *freshness.dropped_by_call(self, request, id))
 
     def _container_id(self, ref: str) -> str:
         return next((each.id for each in self._index.containers.find(ref) if each.node is self), "")
