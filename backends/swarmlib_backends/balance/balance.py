@@ -12,7 +12,6 @@ from typing import Any, Final
 import trio
 
 from swarmlib import Chain, Invalid, Path, Request, Server, Stages, Unsupported, Verb, argument, option
-from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
 from swarmlib.quantities import Duration
 
@@ -28,7 +27,6 @@ from . import colocation, contexts, events, holders, labels, merge, owners, resp
 from .engines_desk import EnginesDesk
 from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
 from .images import Images
-from .lists import Listing
 from .member_source import MemberSource, source_of
 from .members import Members
 from .members_file import MembersFile, chains_in
@@ -36,18 +34,18 @@ from .node import Node
 from .placement.placement import Placement
 from .placement.strategies import Strategy
 from .provisioner import Provisioner
+from .reading import Reading
 from .rescheduling import Rescheduler
 from .router import Router
 from .select import Selection
+from .sharing import Sharing
 from .spawning import Spawner
-from .versions import at_version
+from .stats import Stats
 
 _CONTAINERS: Final[Path] = ("containers",)
 _IMAGES: Final[Path] = ("images",)
 _UNLOCK: Final[Path] = ("swarm", "unlock")
 _BUILDKIT: Final = ("/session", "/grpc")
-_ANYWHERE: Final = frozenset({"distribution"})
-_WITH_NODE: Final = frozenset({"containers", "networks", "volumes"})
 
 
 @dataclass
@@ -69,6 +67,9 @@ class Balance(Server):
     strategy: Strategy = option("how to choose the engine for a new container", default="spread")
     deadline: Duration = option("how long one engine may delay an answer of several engines", default=5.0)
     strict: bool = option("fail a request if an engine is missing from its answer", default=False)
+    max_age: Duration = option(
+        "how old an answer may be whose changes engines do not tell, such as df; it has its Age", default=0.0
+    )
     reschedule_after: Duration = option(
         "how long an engine must be down before its containers are rescheduled", default=30.0
     )
@@ -113,10 +114,12 @@ class Balance(Server):
                     await file.read()
                     nursery.start_soon(file.follow)
                 self._router = Router(members, lambda handler, request: self.take_up(handler, request))
+                self._stats = Stats(self._router, nursery)
                 self._images = Images(members)
                 placement = Placement(self.strategy, members.index, self._at_hand)
                 self._spawner = Spawner(members, placement, self._images, self.provisioner)
-                self._listing = Listing(members, strict=self.strict, may_be_empty=self.provisioner is not None)
+                sharing = Sharing(members.kept, self.max_age)
+                self._reading = Reading(members, self._router, sharing, self.provisioner, strict=self.strict)
                 nursery.start_soon(Rescheduler(members, self._spawner, self.reschedule_after).run)
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(offering(engines.KIND, EnginesDesk(members), needed=False))
@@ -146,54 +149,21 @@ class Balance(Server):
 
     async def ls(self, request: Request) -> Any:
         """List the objects of all members, merged."""
-        if request.path not in merge.LISTS:
-            return await self._router.to_owner(request)
-        return await self._listing.answer(request)
+        return await self._reading.ls(request)
 
     async def get(self, request: Request) -> Any:
         """Return a summary of all members, or the state of one object from its owner."""
-        if self.provisioner is not None and not any(member.up for member in self._members.all):
-            return await self.provisioner.when_empty(request)
-        if request.path in merge.SUMMARIES:
-            return await self._summary(request)
-        if request.path[:1] == ("ping",):
-            return await self._ping(request)
-        if len(request.path) < 2 or request.path[0] in _ANYWHERE:
-            return await self._to_any(request)
-        if len(request.path) == 2 and request.path[0] in _WITH_NODE:
-            return await self._router.to_owner(request, response_hooks.says_node)
-        return await self._router.to_owner(request)
+        return await self._reading.get(request)
 
     async def watch(self, request: Request) -> Any:
         """Follow the events of all members, or the changes of one object from its owner."""
+        if request.path[2:] == ("stats",):
+            return await self._stats.answer(request)
         if request.path:
             learn = response_hooks.touches if request.path[2:] == ("wait",) else None
             return await self._router.to_owner(request, learn)
         await events.relay(self._members, request)
         return None
-
-    async def _summary(self, request: Request) -> Any:
-        outcome = await ask_all(self._members.all, request)
-        refuse_partial(outcome.missing, strict=self.strict)
-        outcome.must_have_answers()
-        merged = merge.SUMMARIES[request.path](outcome.values)
-        if not request.path:
-            merged["Warnings"] = [*list_of(merged["Warnings"]), *outcome.missing] or None
-            if self.provisioner is not None:
-                merged = merge.with_capacity(merged, self.provisioner.capacity())
-        await reply_merged(request, merged, outcome.missing)
-
-    async def _ping(self, request: Request) -> None:
-        """Answer with one member's ping, a manager's if there is one, and the API version that works on all."""
-        answer = await first_answer(owners.managers_first(self._members.all), request)
-        if (advertised := self._members.advertised.range) is not None:
-            before = [reply.replace(details=at_version(reply.details, advertised)) for reply in answer.before]
-            answer = Answer(answer.ack.replace(details=at_version(answer.ack.details, advertised)), before)
-        await forward_answer(answer, request)
-
-    async def _to_any(self, request: Request) -> Any:
-        """Answer a request that names no object, and so has the same answer on every member."""
-        await forward_answer(await first_answer(self._members.all, request), request)
 
     # Changing one object.
 
@@ -210,8 +180,8 @@ class Balance(Server):
                 return await self._rename(request)
             case _:
                 pass
-        if len(request.path) < 2:
-            return await self._to_any(request)
+        if len(request.path) < 2:  # it names no object, so that every member says the same
+            return await forward_answer(await first_answer(self._members.all, request), request)
         return await self._router.to_owner(request, response_hooks.touches)
 
     async def _rename(self, request: Request) -> None:

@@ -200,6 +200,7 @@ class _Feed:
             return
         if not self._feeds.is_news(event):
             return
+        await self.member.caught_up(event)
         actor = dict_of(event.get("Actor"))
         about = {**dict_of(actor.get("Attributes")), LABEL: self.member.name}
         await out.send((self, {**event, "Node": self.member.name, "Actor": {**actor, "Attributes": about}}))

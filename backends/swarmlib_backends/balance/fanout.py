@@ -18,6 +18,7 @@ from swarmlib import (
     Invalid,
     NotFound,
     Request,
+    Set,
     SwarmError,
     Unavailable,
     Unsupported,
@@ -26,6 +27,7 @@ from swarmlib import (
 )
 from swarmlib.asking import Answer
 from swarmlib.service import as_error
+from swarmlib.values import as_json
 
 from .member import Member
 from .merge import Parts
@@ -137,14 +139,17 @@ def refuse_partial(missing: Sequence[str], *, strict: bool) -> None:
         raise Unavailable(f"the answer would be incomplete, and --strict is set: {'; '.join(missing)}")
 
 
-async def reply_merged(request: Request, value: Any, absent: Sequence[str]) -> None:
-    """Answer with a merged value, if there is one, and with warnings about the members that are missing from it."""
+def merged(value: Any, absent: Sequence[str]) -> Answer:
+    """Return the answer of a merged value, if there is one, with warnings about the members that are missing in it."""
     warnings: dict[str, Any] = {"warnings": list(absent)} if absent else {}
     if value is None:
-        await request.reply.ack(details=warnings)
-    else:
-        await request.reply.set(value, details=warnings)
-        await request.reply.ack()
+        return Answer(Ack(details=warnings), [])
+    return Answer(Ack(), [Set(as_json(value), warnings)])
+
+
+async def reply_merged(request: Request, value: Any, absent: Sequence[str]) -> None:
+    """Answer with a merged value; see `merged`."""
+    await forward_answer(merged(value, absent), request)
 
 
 async def broadcast(members: Sequence[Member], request: Request, *, strict: bool) -> None:

@@ -10,18 +10,22 @@ from typing import TypeAlias
 import trio
 
 from swarmlib import BadAnswer, Error, NotFound, Reply, ReplySender, Request, Sender, SwarmError, Tap
+from swarmlib.reply import FINAL
 from swarmlib.service import break_off
 
 See: TypeAlias = Callable[[Reply], Reply | None]
 """Is shown a reply, and may return another one to replace it; raises BadAnswer for a malformed one."""
 GiveBack: TypeAlias = Callable[[ReplySender, NotFound], Awaitable[None]]
 """Takes back a call, by its reply channel, to which the member only answered that it has no such object."""
+Changed: TypeAlias = Callable[[], None]
+"""Called before the caller learns that the call ended, which may have changed something."""
 
 
 class Forwarded(Tap):
     """The reply channel of a call that was forwarded to one member.
 
-    under_way: the set that contains this channel as long as the call is in progress.
+    changed: see `Changed`; None for a call that changes nothing. under_way: the set that contains this channel as long
+    as the call is in progress.
     """
 
     def __init__(
@@ -30,10 +34,12 @@ class Forwarded(Tap):
         see: See | None,
         give_back: GiveBack | None = None,
         *,
+        changed: Changed | None = None,
         may_go_on: bool,
         under_way: set[Forwarded],
     ) -> None:
         super().__init__(inner, self._look)
+        self._changed = changed
         self._caller = inner
         self._show = see
         self._give_back = give_back
@@ -54,9 +60,16 @@ class Forwarded(Tap):
     def leave(self) -> None:
         """Cancel the member's work: the caller has disconnected, or another answers it."""
         self._under_way.discard(self)
+        self._tell_changed()
         super().leave()
 
+    def _tell_changed(self) -> None:
+        if self._changed is not None:
+            self._changed()
+
     async def _deliver(self, reply: Reply) -> None:
+        if isinstance(reply, FINAL):
+            self._tell_changed()
         if isinstance(reply, Error) and await self._gave_back(reply.error):
             return
         try:
@@ -73,6 +86,7 @@ class Forwarded(Tap):
 
     async def _finish(self) -> None:
         self._under_way.discard(self)
+        self._tell_changed()
         if not self._given_back:
             await super()._finish()
 
@@ -97,8 +111,10 @@ class Forwarded(Tap):
 class Calls(trio.abc.SendChannel[Request]):
     """All calls in progress on one member. Requests sent here are balance's own, and are cut even after a reply."""
 
-    def __init__(self, member: Sender) -> None:
+    def __init__(self, member: Sender, changes: Callable[[Request], Changed | None]) -> None:
+        """Create the channel to a member. changes: returns what is called at the end of a request, if anything is."""
         self._member = member
+        self._changes = changes
         self._under_way: set[Forwarded] = set()
 
     def forwarded(self, request: Request, see: See | None, give_back: GiveBack | None) -> Request:
@@ -106,7 +122,14 @@ class Calls(trio.abc.SendChannel[Request]):
         return self._held(request, see, give_back, may_go_on=True)
 
     def _held(self, request: Request, see: See | None, give_back: GiveBack | None, *, may_go_on: bool) -> Request:
-        reply = Forwarded(request.reply, see, give_back, may_go_on=may_go_on, under_way=self._under_way)
+        reply = Forwarded(
+            request.reply,
+            see,
+            give_back,
+            changed=self._changes(request),
+            may_go_on=may_go_on,
+            under_way=self._under_way,
+        )
         return request.replace(reply=reply)
 
     async def send(self, value: Request) -> None:

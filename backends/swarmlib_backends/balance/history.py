@@ -38,6 +38,11 @@ def time_of(nanoseconds: int) -> str:
     return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09}"
 
 
+def _key(event: Mapping[str, Any]) -> int:
+    told = (moment(event), event["Type"], event.get("Action"), event.get("Actor"))
+    return hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+
+
 class Position:
     """The position in a stream of events from which it can be resumed without losing or repeating any."""
 
@@ -52,10 +57,13 @@ class Position:
         """The time from which events must be requested."""
         return max(self.last - _OUT_OF_ORDER, self._start)
 
+    def has(self, event: Mapping[str, Any]) -> bool:
+        """Tell whether the position is behind an event: it was taken, or is too old to be taken."""
+        return moment(event) < self.since or _key(event) in self._seen
+
     def take(self, event: Mapping[str, Any]) -> bool:
         """Advance to an event; return whether it is new."""
-        told = (moment(event), event["Type"], event.get("Action"), event.get("Actor"))
-        key = hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+        key = _key(event)
         if key in self._seen:
             return False
         self._seen[key] = None

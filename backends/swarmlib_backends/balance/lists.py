@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from swarmlib import Json, Request, Unavailable
@@ -11,10 +12,11 @@ from swarmlib.asking import Answer
 
 from ..dockerapi.operations import ContainerList
 from . import merge, order
-from .fanout import Outcome, ask_all, gather, missing, refuse_partial, reply_merged, settle
+from .fanout import Outcome, ask_all, gather, merged, missing, refuse_partial, reply_merged, settle
 from .member import Member
 from .members import Members
 from .select import Selection
+from .sharing import Sharing
 
 _CONTAINERS: Final = ("containers",)
 
@@ -25,8 +27,9 @@ class Listing:
     strict: refuse a list from which a member is missing. may_be_empty: the list is empty if no member is up.
     """
 
-    def __init__(self, members: Members, *, strict: bool, may_be_empty: bool) -> None:
+    def __init__(self, members: Members, sharing: Sharing, *, strict: bool, may_be_empty: bool) -> None:
         self._members = members
+        self._sharing = sharing
         self._strict = strict
         self._may_be_empty = may_be_empty
 
@@ -41,7 +44,10 @@ class Listing:
         chosen = selection.chosen(self._members.all)
         if request.path == _CONTAINERS and selection.plain and all(each.watchable for each in chosen):
             await self._answer_from_index(request, selection, chosen)
-            return
+        else:
+            await self._sharing.reply(request, chosen, partial(self._asked, request, selection, chosen))
+
+    async def _asked(self, request: Request, selection: Selection, chosen: list[Member]) -> Answer:
         outcome = await self._ask(request, selection, chosen)
         refuse_partial(outcome.missing, strict=self._strict)
         if chosen and not (self._may_be_empty and not any(each.up for each in chosen)):
@@ -51,7 +57,7 @@ class Listing:
             if not order.is_known(found, self._members.index):
                 await settle(chosen, "containers")
             found = order.newest_first(found, self._members.index)[: selection.limit]
-        await reply_merged(request, Json.from_data(found), outcome.missing)
+        return merged(Json.from_data(found), outcome.missing)
 
     async def _answer_from_index(self, request: Request, selection: Selection, chosen: list[Member]) -> None:
         await settle(chosen, "containers")

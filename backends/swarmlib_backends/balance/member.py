@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import trio
@@ -37,10 +38,11 @@ from swarmlib.supervision import supervised
 from ..dockerapi import patience
 from ..dockerapi.ages import since
 from ..dockerapi.versions import Range
-from . import answers, swarm_mode
-from .forwarding import Calls, GiveBack, See
+from . import answers, freshness, merge, swarm_mode
+from .forwarding import Calls, Changed, GiveBack, See
 from .history import History, time_of
 from .index import Index
+from .kept import Kept
 from .lasting import pauses
 from .mirror import Mirror
 from .node import Node
@@ -62,9 +64,10 @@ class Member(Node):
     """A node with its chain's channel, the mirror of its objects, and the tasks that follow its state."""
 
     def __init__(
-        self, name: str, sender: Bridge, index: Index, deadline: float, announce: Announce, hear: Hear
+        self, name: str, sender: Bridge, index: Index, kept: Kept, deadline: float, announce: Announce, hear: Hear
     ) -> None:
         super().__init__(name)
+        self._kept = kept
         self.sender = sender
         self.deadline = deadline
         self.mirror = Mirror(self, index, self.ask)
@@ -73,6 +76,8 @@ class Member(Node):
         """The id that its engine must have as the node of a swarm; "" for any engine."""
         self.watchable = True
         """Whether it reports events, so that its objects are in the index."""
+        self.is_engine = False
+        """Whether it is a Docker engine, whose events are known to tell what changes."""
         self.known = trio.Event()
         """Set once it is known whether the member is up."""
         self.joined = trio.current_time()
@@ -88,7 +93,9 @@ class Member(Node):
         self._keeping = trio.CancelScope()
         self._following = trio.CancelScope()
         self._down_since = 0.0
-        self.calls = Calls(sender)
+        self._heard = trio.lowlevel.ParkingLot()
+        """Where those wait who have seen an event that has not arrived here yet."""
+        self.calls = Calls(sender, self._changes)
         """Its channel for balance's own calls, which end with Unavailable when the member goes down."""
 
     def __repr__(self) -> str:
@@ -107,10 +114,33 @@ class Member(Node):
         """
         return None if self._heard_at is None else trio.current_time() - self._heard_at
 
+    @property
+    def tells_changes(self) -> bool:
+        """Whether balance learns now of each change of its objects that a Docker engine tells."""
+        return self.up and self.watchable and self.is_engine
+
     async def wait_up(self) -> None:
         """Wait until the member is up."""
         while not self.up:
             await self._came_up.wait()
+
+    async def caught_up(self, event: Mapping[str, Any]) -> None:
+        """Wait until an event that a client is about to see has been applied here too, so that the client's next call
+        never shows what was before.
+        """
+        with trio.move_on_after(self.deadline):
+            while self.up and (position := self.history.position) is not None and not position.has(event):
+                await self._heard.park()
+
+    def _changes(self, request: Request) -> Changed | None:
+        """Return what must be called when a call ends, which may have changed something; None if it can't."""
+        if request.verb in freshness.PASSIVE:
+            return None
+        id = self._container_id(request.path[1]) if request.path[1:] and request.path[0] == "containers" else ""
+        return partial(self._kept.drop, *freshness.dropped_by_call(self, request, id))
+
+    def _container_id(self, ref: str) -> str:
+        return next((each.id for each in self._index.containers.find(ref) if each.node is self), "")
 
     # Calls.
 
@@ -182,7 +212,9 @@ class Member(Node):
 
         A member without a range is sent each client's own version.
         """
-        self.sender.learn(Range.of((await self.ask(Request(Verb.GET, ("version",)))).value))
+        version = (await self.ask(Request(Verb.GET, ("version",)))).value
+        self.sender.learn(Range.of(version))
+        self.is_engine = freshness.is_engine(version)
 
     # Its life.
 
@@ -245,6 +277,7 @@ class Member(Node):
         self.up = True
         self._came_up.set()
         self._index.changed()
+        self._kept.clear()
         self.known.set()
         if was_down is not None:
             _log.warning("%s is up again", self.name)
@@ -279,11 +312,13 @@ class Member(Node):
 
     async def _describe(self) -> None:
         try:
-            asked = time.time()
+            asked, was = time.time(), merge.described(self)
             about = (await self.ask(Request(Verb.GET))).value
             if self.node_id and (said := swarm_mode.node_id(about)) != self.node_id:
                 raise Unavailable(f"its engine is not the node {self.node_id}, but {said or 'in no swarm'}")
             self.about = about
+            if merge.described(self) != was:
+                self._kept.clear()
             self.skew = _skew(asked, since(self.about.get("SystemTime") or ""), time.time())
             await self.learn_range()
         except Unsupported:
@@ -299,8 +334,11 @@ class Member(Node):
                 continue
             self._heard_at = trio.current_time()
             event = answers.event(reply, self.name)
+            self._kept.drop(*freshness.dropped_by(self, event))
             self._hear(event)
-            if self.history.keep(event) and self.mirror.apply(event):
+            may_move = self.history.keep(event) and self.mirror.apply(event)
+            self._heard.unpark_all()
+            if may_move:
                 await self.mirror.settle("containers")  # the inspection must be known before the engine dies
 
     async def _check(self) -> None:
@@ -330,6 +368,8 @@ class Member(Node):
             _log.warning("%s is down: %s", self.name, failure.message)
         self.known.set()
         self._index.changed()
+        self._kept.clear()
+        self._heard.unpark_all()
         await self.calls.cut(self._lost())
         if was_up:
             self._announce(self.event("engine_disconnect", failure.message))

@@ -16,6 +16,7 @@ from swarmlib.supervision import supervised
 
 from ..calls import distinct
 from .index import Index
+from .kept import Kept
 from .lasting import pauses
 from .member import Hear, Member
 from .node import Node
@@ -33,6 +34,7 @@ class Members:
 
     def __init__(self, deadline: float, nursery: trio.Nursery) -> None:
         self.index = Index()
+        self.kept = Kept()
         self.advertised = Advertised()
         self.all: list[Member] = []
         """All members, in the order in which they joined, including those that are down."""
@@ -79,10 +81,12 @@ class Members:
             SwarmError: the chain can't be opened.
         """
         name = distinct(chain.name, {member.name for member in self.all})
-        member = Member(name, Bridge(self.advertised), self.index, self.deadline, self.announce, self._hear)
+        bridge = Bridge(self.advertised)
+        member = Member(name, bridge, self.index, self.kept, self.deadline, self.announce, self._hear)
         member.node_id = node_id
         await self._nursery.start(self._live, chain, member)
         self._by_node[member] = member
+        self.kept.clear()
         self._unknown.append(member)
         self.all = [*self.all, member]
         return member

@@ -38,10 +38,10 @@ def inspected(item: Any, node: Node) -> dict[str, Any]:
     """Add its engine to an inspection. The labels stay as the client set them, as tools recreate objects from
     inspections, and compare these with what they asked for.
     """
-    return {**item, "Node": _described(node)}
+    return {**item, "Node": described(node)}
 
 
-def _described(node: Node) -> dict[str, Any]:
+def described(node: Node) -> dict[str, Any]:
     """Describe a node in the form that the Engine API took over from the old Swarm, Go's `types.ContainerNode`."""
     about = node.about
     labels = (text.partition("=") for text in node.labels)

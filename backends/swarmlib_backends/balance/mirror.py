@@ -19,7 +19,7 @@ from swarmlib.asking import Answer
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nullable import dict_of, list_of
-from .index import Index
+from .index import Index, image_name
 from .labels import MOVED, RESCHEDULE, group_of
 from .node import Claim, Node
 from .objects import Container, Item
@@ -240,6 +240,7 @@ class Mirror:
                 self._came_or_went("volumes", action, id, (id,))
             case "image":
                 self._stale_kinds.add("images")
+                self._stale.update(each.id for each in self.containers.values() if _may_show(each, id, attributes))
             case _:
                 pass
         return False
@@ -369,6 +370,12 @@ class Mirror:
 
     def _table(self, kind: str) -> Any:
         return self._index.table(kind)
+
+
+def _may_show(container: Container, image: str, attributes: Mapping[str, str]) -> bool:
+    """Return whether a container's list may show another name of its image after an event of an image."""
+    named = image_name(container.image) == attributes.get("name")
+    return named or container.image_id == image or container.image.startswith("sha256:")
 
 
 def _told(kind: str, entry: Mapping[str, Any]) -> tuple[tuple[str, ...], str, bool]:

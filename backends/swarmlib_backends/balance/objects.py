@@ -40,13 +40,18 @@ class Item:
 class Container(Item):
     """One container: its summary, ready to send except for its age, and what placement must know of it."""
 
-    __slots__ = ("_after", "_base", "_before", "_status", "_until", "body", "claim", "created", "labels", "state")
+    __slots__ = (
+        *("_after", "_base", "_before", "_status", "_until"),
+        *("body", "claim", "created", "image", "image_id", "labels", "state"),
+    )
 
     def __init__(self, node: Node, id: str, names: Iterable[str] = ()) -> None:
         super().__init__(node, id, names)
         self.body = b""
         self.created = 0.0
         self.state = "created"
+        self.image = self.image_id = ""
+        """The name of its image as lists show it: the id, if the name means another image by now; and the id."""
         self.claim = NOTHING
         self.labels = frozenset[str]()
         """As `NAME=VALUE`, set by the index, which finds the container by them."""
@@ -64,6 +69,7 @@ class Container(Item):
         self.body = orjson.dumps(rest)[:-1]
         self.created = since(inspected.get("Created") or "") or summary.get("Created") or 0
         self.state = summary.get("State") or ""
+        self.image, self.image_id = summary.get("Image") or "", summary.get("ImageID") or ""
         status: str = summary.get("Status") or ""
         ages = template(status)
         self._before, self._after = ages or (status, "")

@@ -40,6 +40,10 @@ class Owner(NamedTuple):
     id: str = ""
     """The object's full id, as the index knows it; "" if it was not found there."""
 
+    def there(self, path: Path) -> Path:
+        """Return a path with the name that its object has on its engine."""
+        return path if self.ref == path[1] else (path[0], self.ref, *path[2:])
+
 
 async def find(members: Members, path: Path) -> Owner:
     """Find the engine that has an object. If none has it, return one that reports that in its own words.

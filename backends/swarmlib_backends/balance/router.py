@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from swarmlib import Handler, NotFound, Path, ReplySender, Request, Server
+from swarmlib import Handler, NotFound, ReplySender, Request, Server
 from swarmlib.asking import Answer
 
 from .. import notes
@@ -42,7 +42,7 @@ class Router:
     async def to_owner(self, request: Request, learn: Learn | None = None) -> Any:
         """Forward a call to the member that has the object of its path; raise what `owners.find` raises."""
         owner = await self.owner_of(request)
-        return await self.forward(request.replace(path=_there(request.path, owner)), owner, learn)
+        return await self.forward(request.replace(path=owner.there(request.path)), owner, learn)
 
     async def forward(self, request: Request, owner: Owner, learn: Learn | None = None) -> Any:
         """Forward a call to the member that has its object, and to another one if it turns out to be there."""
@@ -75,20 +75,22 @@ class Router:
         Raises:
             SwarmError: the engine answers with an error, or can't be asked.
         """
+        member, answer = await self.asked(request, owner)
+        learn(self._members.index, member, request)(answer.ack)
+        return answer
+
+    async def asked(self, request: Request, owner: Owner, deadline: float | None = None) -> tuple[Member, Answer]:
+        """Send a call to the engine that has its object, as `forward` finds it; return that engine and its answer.
+
+        deadline: as in `Member.ask`.
+
+        Raises:
+            SwarmError: the engine answers with an error, or can't be asked.
+        """
         try:
-            return await self._ask(request, owner.member, learn)
+            return owner.member, await owner.member.ask(request, deadline)
         except NotFound as said:
             if owner.certain:
                 raise
             other = await owners.elsewhere(self._members, owner, said)
-        return await self._ask(request, other.member, learn)
-
-    async def _ask(self, request: Request, member: Member, learn: Learn) -> Answer:
-        answer = await member.ask(request)
-        learn(self._members.index, member, request)(answer.ack)
-        return answer
-
-
-def _there(path: Path, owner: Owner) -> Path:
-    """Return a path with the name that its object has on its engine."""
-    return path if owner.ref == path[1] else (path[0], owner.ref, *path[2:])
+        return other.member, await other.member.ask(request, deadline)

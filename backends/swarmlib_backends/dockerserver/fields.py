@@ -46,16 +46,19 @@ def status_in(details: Mapping[str, Any], usual: int) -> int:
 
 def headers_in(details: Mapping[str, Any], usual: Headers, *, length: bool = False) -> Headers:
     """Return the headers in a reply's details, or `usual`, without those that this server writes itself; and its
-    warnings.
+    warnings, and its age in seconds.
 
     length: keep Content-Length, as in the response to a HEAD request, which has no body.
 
     Raises:
-        BadAnswer: a name is not an HTTP token, a value holds CR, LF or NUL, or a header is not a pair of bytes.
+        BadAnswer: a name is not an HTTP token, a value holds CR, LF or NUL, a header is not a pair of bytes, or the age
+            is not a number.
     """
     given = details.get("headers")
     found = usual if given is None else _headers(given, length=length)
-    warnings = details.get("warnings")
+    warnings, age = details.get("warnings"), details.get("age")
+    if age is not None:
+        found = [*found, _age(age)]
     return found if warnings is None else [*found, *_warnings(warnings)]
 
 
@@ -138,6 +141,13 @@ def _lower_token(name: bytes) -> bytes:
     if TOKEN.fullmatch(name) is None:
         raise BadAnswer("the name of a reply's header is not a valid HTTP token")
     return name.lower()
+
+
+def _age(given: object) -> tuple[bytes, bytes]:
+    """Return the header of an answer that is kept, and may not be true any more (RFC 9111, 5.1)."""
+    if type(given) is not int or given < 0:
+        raise BadAnswer(f"a reply's age must be a number of seconds, not {_shown(given)}")
+    return b"Age", b"%d" % given
 
 
 def _warnings(given: object) -> Headers:

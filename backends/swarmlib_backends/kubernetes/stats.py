@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import trio
 
 from swarmlib import BadAnswer, Request, SwarmError
 from swarmlib.errors import ungrouped
-from swarmlib.supervision import supervised
 
 from ..enginekit.operations import answers, ref_of
 from ..enginekit.stats import Asked, Sample, shown
+from ..feeds import Feed, Feeds
 from .attach import remote
 from .cluster import Cluster
 from .container import PodContainer
@@ -29,55 +29,25 @@ _RUNS: Final = ("running", "paused")
 
 
 @dataclass(eq=False)
-class _Feed:
-    """The samples of a container's run, for those who watch them."""
-
-    watchers: int = 0
-    last: Sample = field(default_factory=Sample)
-    over: bool = False
-    error: SwarmError | None = None
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    _moved: trio.Event = field(default_factory=trio.Event)
-
-    def give(self, sample: Sample) -> None:
-        """Give the watchers the next sample."""
-        self.last = sample
-        self._wake()
-
-    def end(self, error: SwarmError | None) -> None:
-        """Give no more. error: why, if it is not the end of the container."""
-        self.over, self.error = True, error
-        self._wake()
-
-    def _wake(self) -> None:
-        self._moved.set()
-        self._moved = trio.Event()
-
-    async def next(self) -> Sample | None:
-        """Return the next sample; None at the end. Raises `SwarmError`: the samples can't be had (any more)."""
-        if not self.over:
-            await self._moved.wait()
-        if self.error is not None:
-            raise self.error.__class__(self.error.message, details=self.error.details)
-        return None if self.over else self.last
-
-
-@dataclass(eq=False)
 class Stats:
     """Answers what is asked of what containers use."""
 
     cluster: Cluster
     nursery: trio.Nursery
     now: Callable[[], float]
-    _feeds: dict[str, _Feed] = field(default_factory=dict[str, _Feed])
-    """By the ids of containers that somebody looks at."""
+    _feeds: Feeds[str, Sample] = field(init=False)
+    """By the ids of containers."""
+
+    def __post_init__(self) -> None:
+        self._feeds = Feeds(self.nursery)
 
     @answers("ContainerStats")
     async def _stats(self, request: Request) -> None:
         container, asked = self.cluster.mirror.containers.find(ref_of(request)), Asked.of(request)
         while not container.removed.is_set():
             if container.status in _RUNS:
-                async with self._feed(container) as feed:
+                name, sample = f"kubernetes: what {container.name} uses", partial(self._sample, container)
+                async with self._feeds.of(container.id, name, sample) as feed:
                     first = await feed.next()
                     await asked.ack()
                     sent = await self._send(container, asked, feed, first)
@@ -89,7 +59,7 @@ class Stats:
             if sent and not asked.streams:
                 return
 
-    async def _send(self, container: PodContainer, asked: Asked, feed: _Feed, first: Sample | None) -> bool:
+    async def _send(self, container: PodContainer, asked: Asked, feed: Feed[Sample], first: Sample | None) -> bool:
         """Send what a run uses, to its end or once; the first sample tells nothing of how fast it is used.
 
         Return whether something was sent.
@@ -101,25 +71,7 @@ class Stats:
             before, now = now, await feed.next() if asked.streams else None
         return sent
 
-    @asynccontextmanager
-    async def _feed(self, container: PodContainer) -> AsyncGenerator[_Feed]:
-        """Give the samples of a container that runs; the first who looks begins them, and the last one ends them."""
-        feed = self._feeds.get(container.id)
-        if feed is None or feed.over:
-            feed = self._feeds[container.id] = _Feed()
-            name = f"kubernetes: what {container.name} uses"
-            self.nursery.start_soon(supervised, name, self._sample, container, feed)
-        feed.watchers += 1
-        try:
-            yield feed
-        finally:
-            feed.watchers -= 1
-            if not feed.watchers:
-                feed.scope.cancel()
-                if self._feeds.get(container.id) is feed:
-                    del self._feeds[container.id]
-
-    async def _sample(self, container: PodContainer, feed: _Feed) -> None:
+    async def _sample(self, container: PodContainer, feed: Feed[Sample]) -> None:
         """Give a feed its samples until nobody looks, or the container is paused, goes on or ends.
 
         With the container, its command is paused too: another one takes its place.
@@ -141,7 +93,7 @@ class Stats:
         finally:
             feed.end(error)
 
-    async def _read(self, container: PodContainer, feed: _Feed) -> None:
+    async def _read(self, container: PodContainer, feed: Feed[Sample]) -> None:
         if self.cluster.options.tools == "never":
             await measure(self.cluster, container, self.now, feed.give)
         command = RemoteCommand("exec", names.MAIN, usage.COMMAND, stdin=True)

@@ -1,0 +1,201 @@
+"""Answers that are kept while they are known to be true, and questions that several callers share.
+
+An answer depends on topics, such as one container of one engine. Whoever learns of a change drops its topic, and with
+it every answer that depends on it, those that are being asked for included: these still serve who waits for them, but
+are not kept. So no answer outlives a change that was told, whatever overtakes what.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Final, TypeAlias
+
+import trio
+
+from swarmlib import Ack, Json, Log, Set, SwarmError
+from swarmlib.asking import held
+
+Topic: TypeAlias = tuple[Hashable, ...]
+"""What an answer depends on."""
+
+_MOST_BYTES: Final = 8 * 2**20
+"""Bytes of answers that are kept; the least recently used are discarded first."""
+_EACH: Final = 1000
+"""Roughly the bytes that an answer takes besides its values."""
+_SETTLING: Final = 1.0
+"""Seconds after a change in which answers are not kept: an engine tells some changes before it has made them, as the
+end of a container before it has counted it and released its networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer: its replies, and the seconds for which it may be kept if none of its topics is dropped.
+
+    exact: it is true as long as it is kept; else it was true when it was asked for, and its age is worth telling.
+    """
+
+    replies: Sequence[Set | Log | Ack]
+    lasts: float = 0.0
+    exact: bool = True
+
+
+class Answer:
+    """An answer that was asked for, with what it depends on."""
+
+    __slots__ = ("_error", "_found", "asked", "key", "size", "topics", "true", "turn", "until")
+
+    def __init__(self, key: bytes, topics: Sequence[Topic], turn: int) -> None:
+        self.key = key
+        self.topics = topics
+        self.turn = turn
+        """The place of its question among all questions and callers."""
+        self.asked = trio.current_time()
+        self.until = 0.0
+        """When it is kept no longer."""
+        self.size = 0
+        self.true = True
+        """Whether none of its topics has been dropped since it was asked for."""
+        self._found: Found | None = None
+        self._error: SwarmError | None = None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since it was asked for, if it may not be true any more."""
+        return None if self._found is None or self._found.exact else trio.current_time() - self.asked
+
+    def settle(self, outcome: Found | SwarmError, *, keep: bool) -> None:
+        """Take what came of the question. keep: it may be kept as long as it says."""
+        if isinstance(outcome, SwarmError):
+            self._error = outcome
+            return
+        self._found = outcome
+        self.size = _EACH + sum(map(held, outcome.replies))
+        if keep and self.true:
+            self.until = self.asked + outcome.lasts
+
+    def replies(self) -> list[Set | Log | Ack]:
+        """Return its replies, for one caller; their values are decoded for that caller alone.
+
+        Raises:
+            SwarmError: the question ended with this error.
+        """
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+        assert self._found is not None
+        return [_own(reply) for reply in self._found.replies]
+
+
+def _own(reply: Set | Log | Ack) -> Set | Log | Ack:
+    # A decoded value takes many times the memory of its bytes: it must end with the caller who wanted it.
+    return reply if isinstance(reply, Log) or reply.value is None else reply.replace(value=Json(reply.value.raw))
+
+
+class _Question:
+    """What is asked, and asked again, for callers that wait at the same time."""
+
+    def __init__(self) -> None:
+        self.lock = trio.Lock()
+        self.last: Answer | None = None
+        self.waiting = 0
+
+
+class Kept:
+    """The answers that are kept, and the questions under way."""
+
+    def __init__(self) -> None:
+        self._answers = OrderedDict[bytes, Answer]()
+        self._size = 0
+        self._depending: dict[Topic, dict[Answer, None]] = {}
+        self._dropped = OrderedDict[Topic, float]()
+        """When topics were dropped lately."""
+        self._cleared = float("-inf")
+        self._questions: dict[bytes, _Question] = {}
+        self._turns = count()
+
+    async def answer(self, key: bytes, topics: Sequence[Topic], ask: Callable[[], Awaitable[Found]]) -> Answer:
+        """Return the answer of this key: one that is kept, or one for which the question was sent after this call.
+
+        Callers of the same key share questions, one of which is under way at a time. An error is shared too, and is
+        raised by the answer; it is not kept.
+        """
+        if (known := self._known(key)) is not None:
+            return known
+        arrived = next(self._turns)
+        question = self._questions.setdefault(key, _Question())
+        question.waiting += 1
+        try:
+            async with question.lock:
+                if (known := self._known(key)) is not None:
+                    return known
+                if question.last is None or question.last.turn < arrived:
+                    question.last = await self._ask(Answer(key, topics, next(self._turns)), ask)
+                return question.last
+        finally:
+            question.waiting -= 1
+            if not question.waiting:
+                del self._questions[key]
+
+    def _known(self, key: bytes) -> Answer | None:
+        known = self._answers.get(key)
+        if known is None or known.until <= trio.current_time():
+            return None
+        self._answers.move_to_end(key)
+        return known
+
+    async def _ask(self, answer: Answer, ask: Callable[[], Awaitable[Found]]) -> Answer:
+        settled = self._is_settled(answer.topics)
+        for topic in answer.topics:
+            self._depending.setdefault(topic, {})[answer] = None
+        try:
+            try:
+                answer.settle(await ask(), keep=settled)
+            except SwarmError as exc:
+                answer.settle(exc, keep=False)
+        finally:
+            if answer.until > trio.current_time():
+                self._keep(answer)
+            else:
+                self._unlink(answer)
+        return answer
+
+    def _is_settled(self, topics: Sequence[Topic]) -> bool:
+        latest = max([self._cleared, *(self._dropped[topic] for topic in topics if topic in self._dropped)])
+        return trio.current_time() - latest > _SETTLING
+
+    def _keep(self, answer: Answer) -> None:
+        if (old := self._answers.get(answer.key)) is not None:
+            self._unlink(old)
+        self._answers[answer.key] = answer
+        self._size += answer.size
+        while self._size > _MOST_BYTES:
+            self._unlink(next(iter(self._answers.values())))
+
+    def _unlink(self, answer: Answer) -> None:
+        for topic in answer.topics:
+            depending = self._depending.get(topic, {})
+            depending.pop(answer, None)
+            if not depending:
+                self._depending.pop(topic, None)
+        if self._answers.get(answer.key) is answer:
+            del self._answers[answer.key]
+            self._size -= answer.size
+
+    def drop(self, *topics: Topic) -> None:
+        """Drop the answers that depend on any of these topics."""
+        now = trio.current_time()
+        for topic in topics:
+            self._dropped[topic] = now
+            self._dropped.move_to_end(topic)
+            for answer in list(self._depending.get(topic, ())):
+                answer.true = False
+                self._unlink(answer)
+        while self._dropped and now - next(iter(self._dropped.values())) > _SETTLING:
+            self._dropped.popitem(last=False)
+
+    def clear(self) -> None:
+        """Drop all answers."""
+        self._cleared = trio.current_time()
+        self.drop(*self._depending)

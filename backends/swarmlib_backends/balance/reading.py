@@ -1,0 +1,100 @@
+"""Reads: summaries of all members, their lists, and the inspection of one object by its owner."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+from swarmlib import Json, Request, Set
+from swarmlib.asking import Answer
+
+from ..dockerapi.nullable import list_of
+from . import merge, owners, response_hooks
+from .fanout import ask_all, first_answer, forward_answer, merged, refuse_partial
+from .lists import Listing
+from .members import Members
+from .node import EVERYWHERE
+from .owners import Owner
+from .provisioner import Provisioner
+from .router import Router
+from .sharing import Sharing
+from .versions import at_version
+
+_ANYWHERE: Final = frozenset({"distribution"})
+_WITH_NODE: Final = frozenset({"containers", "networks", "volumes"})
+_SHARED: Final = frozenset({*_WITH_NODE, "images"})
+"""The kinds of objects whose inspections callers share."""
+
+
+class Reading:
+    """Answers `ls` and `get`.
+
+    strict: refuse an answer from which a member is missing.
+    """
+
+    def __init__(
+        self, members: Members, router: Router, sharing: Sharing, provisioner: Provisioner | None, *, strict: bool
+    ) -> None:
+        self._members = members
+        self._router = router
+        self._sharing = sharing
+        self._provisioner = provisioner
+        self._strict = strict
+        self._listing = Listing(members, sharing, strict=strict, may_be_empty=provisioner is not None)
+
+    async def ls(self, request: Request) -> Any:
+        """List the objects of all members, merged."""
+        if request.path not in merge.LISTS:
+            return await self._router.to_owner(request)
+        return await self._listing.answer(request)
+
+    async def get(self, request: Request) -> Any:
+        """Return a summary of all members, or the state of one object from its owner."""
+        path = request.path
+        if self._provisioner is not None and not any(member.up for member in self._members.all):
+            return await self._provisioner.when_empty(request)
+        if path in merge.SUMMARIES:
+            return await self._sharing.reply(request, self._members.all, partial(self._summary, request))
+        if path[:1] == ("ping",):
+            return await self._sharing.reply(request, self._members.all, partial(self._ping, request))
+        if len(path) < 2 or path[0] in _ANYWHERE:  # it names no object, so that every member says the same
+            return await forward_answer(await first_answer(self._members.all, request), request)
+        if len(path) == 2 and path[0] in _SHARED:
+            return await self._inspect(request)
+        return await self._router.to_owner(request)
+
+    async def _summary(self, request: Request) -> Answer:
+        outcome = await ask_all(self._members.all, request)
+        refuse_partial(outcome.missing, strict=self._strict)
+        outcome.must_have_answers()
+        found = merge.SUMMARIES[request.path](outcome.values)
+        if not request.path:
+            found["Warnings"] = [*list_of(found["Warnings"]), *outcome.missing] or None
+            if self._provisioner is not None:
+                found = merge.with_capacity(found, self._provisioner.capacity())
+        return merged(found, outcome.missing)
+
+    async def _ping(self, request: Request) -> Answer:
+        """Return one member's ping, a manager's if there is one, with the API version that works on all."""
+        answer = await first_answer(owners.managers_first(self._members.all), request)
+        if (advertised := self._members.advertised.range) is None:
+            return answer
+        before = [reply.replace(details=at_version(reply.details, advertised)) for reply in answer.before]
+        return Answer(answer.ack.replace(details=at_version(answer.ack.details, advertised)), before)
+
+    async def _inspect(self, request: Request) -> Any:
+        owner, kind = await self._router.owner_of(request), request.path[0]
+        if not owner.id and request.path[1] not in EVERYWHERE:  # only its engine knows what the name means
+            learn = response_hooks.says_node if kind in _WITH_NODE else None
+            return await self._router.forward(request.replace(path=owner.there(request.path)), owner, learn)
+        owner.member.must_be_up()
+        id = owner.id if kind in ("containers", "networks") else ""  # the only ones that are told of one by one
+        return await self._sharing.reply(request, [owner.member], partial(self._inspected, request, owner), id)
+
+    async def _inspected(self, request: Request, owner: Owner) -> Answer:
+        there = request.replace(path=owner.there(request.path))
+        member, answer = await self._router.asked(there, owner, float("inf"))
+        if request.path[0] not in _WITH_NODE:
+            return answer
+        value = Json.from_data(merge.inspected(answer.value, member))
+        return Answer(answer.ack, [reply.replace(value=value) for reply in answer.before if isinstance(reply, Set)])

@@ -1,0 +1,102 @@
+"""Answers to reads of members: from what is kept, or by questions that several callers share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from email.utils import formatdate
+from functools import lru_cache, partial
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
+
+from swarmlib import Ack, Log, Request, Set
+from swarmlib.asking import Answer as Replies
+
+from ..calls import key_of
+from ..dockerapi.nullable import dict_of
+from .freshness import Rule, rule_of
+from .kept import Found, Kept
+from .member import Member
+
+Ask: TypeAlias = Callable[[], Awaitable[Replies]]
+"""Asks the members; raises SwarmError."""
+
+_DATE: Final = b"date"
+
+
+class Sharing:
+    """Answers reads. Those of different callers are shared only if they are the same caller's to a stage that judges.
+
+    max_age: seconds that an answer may be old of which engines do not tell each change; it says its age.
+    """
+
+    def __init__(self, kept: Kept, max_age: float) -> None:
+        self._kept = kept
+        self._max_age = max_age
+
+    async def reply(self, request: Request, members: Sequence[Member], ask: Ask, id: str = "") -> None:
+        """Answer a request with what is kept of the members' answers, or else with what `ask` returns.
+
+        id: the object that it is about, as it is known before asking.
+
+        Raises:
+            SwarmError: what `ask` raises.
+        """
+        rule = rule_of(request)
+        if rule is None:
+            replies = await ask()
+            await _send(request, [*replies.before, replies.ack], None)
+            return
+        topics = [topic for member in members for topic in rule.topics(member, id)]
+        found = partial(self._found, request, rule, members, ask, id)
+        answer = await self._kept.answer(_key(request, members, id), topics, found)
+        await _send(request, answer.replies(), answer.age)
+
+    async def _found(self, request: Request, rule: Rule, members: Sequence[Member], ask: Ask, id: str) -> Found:
+        certain = all(member.tells_changes for member in members)
+        answer = await ask()
+        replies = [*answer.before, answer.ack]
+        if any("warnings" in reply.details for reply in replies):  # an engine is missing in it, which may be back soon
+            return Found(replies, 0.0)
+        if certain and _is_of(answer, id) and rule.told(request, answer):
+            return Found(replies, rule.longest)
+        return Found(replies, self._max_age, exact=False)
+
+
+def _is_of(answer: Replies, id: str) -> bool:
+    """Return whether it is about the object that was found under the name in the request."""
+    return not id or id == dict_of(answer.value).get("Id")
+
+
+def _key(request: Request, members: Sequence[Member], id: str) -> bytes:
+    # Who calls matters to stages within members. Clients choose the length of the key, so only its digest is kept.
+    about = "\0".join((request.meta.caller, id, *(member.name for member in members)))
+    return blake2b(about.encode() + b"\0" + key_of(request)).digest()
+
+
+async def _send(request: Request, replies: Sequence[Set | Log | Ack], age: float | None) -> None:
+    for reply in replies:
+        await request.reply.send(_with_details(reply, age))
+
+
+def _with_details(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:
+    details = dated(reply.details)
+    if age is not None and isinstance(reply, Set):
+        details = {**details, "age": int(age)}
+    return reply if details is reply.details else reply.replace(details=details)
+
+
+def dated(details: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the details of a reply that came earlier, with the time of now in its headers."""
+    if "headers" not in details:
+        return details
+    return {**details, "headers": [*map(_dated, details["headers"])]}
+
+
+def _dated(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    return (header[0], _date(int(time.time()))) if header[0].lower() == _DATE else header
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()

@@ -1,0 +1,153 @@
+"""Answers that are kept: until a topic is dropped, whatever overtakes what; and questions that callers share."""
+
+import pytest
+import trio
+import trio.testing
+
+from swarmlib import Ack, Json, Set, Unavailable
+from swarmlib_backends.balance import kept as kept_module
+from swarmlib_backends.balance.kept import Found, Kept
+
+ONE, OTHER = ("a", "one"), ("a", "other")
+
+
+class Source:
+    """Answers with the number of the question; `gate` holds the answers back."""
+
+    def __init__(self, lasts: float = 100.0, *, exact: bool = True) -> None:
+        self.asked = 0
+        self.lasts = lasts
+        self.exact = exact
+        self.gate = trio.Event()
+        self.gate.set()
+        self.wrong: Unavailable | None = None
+
+    async def ask(self) -> Found:
+        self.asked += 1
+        number = self.asked
+        await self.gate.wait()
+        if self.wrong is not None:
+            raise self.wrong
+        return Found([Set(Json(str(number).encode())), Ack()], self.lasts, self.exact)
+
+
+async def read(kept: Kept, source: Source, key: bytes = b"key") -> int:
+    answer = await kept.answer(key, [ONE], source.ask)
+    first = answer.replies()[0]
+    assert isinstance(first, Set)
+    return int(first.json)
+
+
+@pytest.fixture
+def settled(autojump_clock: trio.testing.MockClock) -> Kept:
+    return Kept()
+
+
+async def test_an_answer_is_kept_until_its_topic_is_dropped_and_again_when_that_has_settled(settled: Kept) -> None:
+    source = Source()
+    assert [await read(settled, source) for _ in range(3)] == [1, 1, 1]
+    settled.drop(OTHER)
+    assert await read(settled, source) == 1
+    settled.drop(ONE)
+    assert [await read(settled, source) for _ in range(2)] == [2, 3]
+    await trio.sleep(1.1)
+    assert [await read(settled, source) for _ in range(2)] == [4, 4]
+    settled.clear()
+    assert await read(settled, source) == 5
+
+
+async def test_an_answer_that_was_asked_for_before_a_change_is_not_kept(settled: Kept) -> None:
+    source = Source()
+    source.gate = trio.Event()
+    found: list[int] = []
+
+    async def ask() -> None:
+        found.append(await read(settled, source))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        settled.drop(ONE)
+        await trio.sleep(5)
+        source.gate.set()
+    assert found == [1]
+    assert await read(settled, source) == 2
+
+
+async def test_an_answer_lasts_as_long_as_it_says_and_tells_its_age_if_it_is_not_exact(settled: Kept) -> None:
+    source = Source(10.0, exact=False)
+    assert await read(settled, source) == 1
+    await trio.sleep(9)
+    assert (await settled.answer(b"key", [ONE], source.ask)).age == pytest.approx(9, abs=0.5)
+    await trio.sleep(1.1)
+    assert await read(settled, source) == 2
+    exact = await settled.answer(b"other", [ONE], Source().ask)
+    assert exact.age is None
+
+
+@pytest.mark.parametrize("lasts", [0.0, 100.0])
+async def test_callers_share_a_question_that_is_sent_after_they_came(settled: Kept, lasts: float) -> None:
+    source = Source(lasts)
+    source.gate = trio.Event()
+    found: list[int] = []
+
+    async def ask() -> None:
+        found.append(await read(settled, source))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+        source.gate.set()
+    assert found == ([1, 2, 2, 2, 2] if lasts == 0 else [1, 1, 1, 1, 1])
+    assert source.asked == max(found)
+
+
+async def test_an_error_is_shared_and_not_kept(settled: Kept) -> None:
+    source = Source()
+    source.gate, source.wrong = trio.Event(), Unavailable("down")
+    raised: list[str] = []
+
+    async def ask() -> None:
+        with pytest.raises(Unavailable, match="down"):
+            await read(settled, source)
+        raised.append("down")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+        source.gate.set()
+    assert (len(raised), source.asked) == (5, 2)
+    source.wrong = None
+    assert await read(settled, source) == 3
+
+
+async def test_when_the_caller_that_asks_leaves_another_one_asks(settled: Kept) -> None:
+    source = Source()
+    source.gate = trio.Event()
+    found: list[int] = []
+
+    async def ask(scope: trio.CancelScope) -> None:
+        with scope:
+            found.append(await read(settled, source))
+
+    async with trio.open_nursery() as nursery:
+        leaves = trio.CancelScope()
+        for scope in (leaves, trio.CancelScope()):
+            nursery.start_soon(ask, scope)
+            await trio.testing.wait_all_tasks_blocked()
+        leaves.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        source.gate.set()
+    assert found == [2]
+
+
+async def test_what_is_kept_is_bounded(settled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "_MOST_BYTES", 3500)
+    source = Source()
+    for key in (b"1", b"2", b"3"):
+        await read(settled, source, key)
+    assert await read(settled, source, b"1") == 1  # now "2" was not used for the longest time
+    await read(settled, source, b"4")
+    assert [await read(settled, source, key) for key in (b"1", b"3", b"4", b"2")] == [1, 3, 4, 5]
