@@ -46,7 +46,7 @@ from .kept import Kept
 from .lasting import pauses
 from .mirror import Mirror
 from .node import Node
-from .objects import RUNNING, Container
+from .stand_ins import StandIns
 from .versions import Bridge
 
 _log = logging.getLogger(__name__)
@@ -82,8 +82,7 @@ class Member(Node):
         """Set once it is known whether the member is up."""
         self.joined = trio.current_time()
         self.left = False
-        self.stand_ins: dict[str, Container] = {}
-        """The containers recreated on other engines while this one was down, by the ids of the originals."""
+        self.stand_ins = StandIns(self, self.mirror, index, self.ask)
         self._came_up = trio.Event()
         self._index = index
         self._announce = announce
@@ -272,7 +271,7 @@ class Member(Node):
         await self._describe()
         if self.watchable:
             await self.mirror.sync()
-            await self._drop_originals()
+            await self.stand_ins.drop_originals()
         was_down, self.failure = self.failure, None
         self.up = True
         self._came_up.set()
@@ -282,33 +281,6 @@ class Member(Node):
         if was_down is not None:
             _log.warning("%s is up again", self.name)
         self._announce(self.event("engine_connect", ""))
-
-    async def _drop_originals(self) -> None:
-        """Remove the containers that were recreated elsewhere while this engine was down; never their volumes.
-
-        What a container was recreated as is known from balance's own memory alone: anybody can set a label.
-        """
-        for id, stand_in in list(self.stand_ins.items()):
-            original = self.mirror.containers.get(id)
-            if original is None:
-                continue
-            if not self._is_replaced(original, stand_in):
-                _log.warning("%s is kept, although %s was recreated from it", original.label, stand_in.label)
-                continue
-            _log.warning("%s: removing %s, which was recreated on %s", self.name, id[:12], stand_in.node.name)
-            await self.ask(Request(Verb.RM, ("containers", id), {"force": "1", "v": "0"}))
-            self.mirror.removed("containers", id)
-        self.stand_ins.clear()
-
-    def _is_replaced(self, original: Container, stand_in: Container) -> bool:
-        """Return whether a container may be moved, and its stand-in runs on another engine under its name."""
-        return (
-            original.id in self.mirror.inspected
-            and stand_in.node is not self
-            and stand_in in self._index.containers_on(stand_in.node)
-            and stand_in.state in RUNNING
-            and bool(set(original.names) & set(stand_in.names))
-        )
 
     async def _describe(self) -> None:
         try:

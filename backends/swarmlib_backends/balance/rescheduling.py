@@ -115,7 +115,7 @@ class Rescheduler:
         made = (await self._spawner.create(request, instead_of=container)).value["Id"]
         old = self._members.of(container.node)
         new = next(each for each in self._members.index.containers.with_id(made) if each.node is not old)
-        old.stand_ins[container.id] = new
+        old.stand_ins.note(container.id, new)
         old.mirror.removed("containers", container.id)
         await self._members.of(new.node).ask(Request(Verb.START, (*_CONTAINERS, made)))
         _log.warning("%s was recreated on %s: %s is down", container.names[0], new.node.name, old.name)
