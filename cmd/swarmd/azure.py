@@ -50,10 +50,15 @@ async def create(
                 return True
 
             async def serves(body: dict[str, Any]) -> None:
-                say(str(body["id"]), "waiting for Docker on")
-                await _until_answers(access, Machine.of(body))
+                machine = Machine.of(body)
+                if not spec.tls:
+                    say(machine.arm_id, "asking for the host key of")
+                    await access.host_keys.learn(machine)
+                if wait:
+                    say(machine.arm_id, "waiting for Docker on")
+                    await _until_answers(access, machine)
 
-            made = await maker.make(spec, serves) if wait else await maker.make(spec)
+            made = await maker.make(spec, serves)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
             told = _told(machine, await with_address(arm, azure.group))
             address, certificates = await access.engine(machine)

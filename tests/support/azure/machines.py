@@ -55,6 +55,13 @@ class RealMachines(Machines):
             _kill(process)
             await trio.to_thread.run_sync(process.wait)
 
+    async def run(self, machine: Machine, script: str) -> str:
+        (first,) = _children(self._running[machine.id])
+        done = await trio.run_process(
+            ["nsenter", "-t", str(first), "-m", "-p", "sh", "-c", script], capture_stdout=True
+        )
+        return done.stdout.decode()
+
     def close(self) -> None:
         assert self._running == {}
         shutil.rmtree(self._folder)
@@ -93,6 +100,8 @@ class RealMachines(Machines):
             file.parent.mkdir(parents=True, exist_ok=True)
             # All of them have one network here, so each listens at its own address alone.
             file.write_bytes(content.replace(b"0.0.0.0", machine.public.encode()))
+        (folder / "files/ssh").mkdir(exist_ok=True)
+        shutil.copy(folder / "host_key.pub", folder / "files/ssh/ssh_host_ed25519_key.pub")
 
 
 def _kill(unshare: subprocess.Popen[bytes]) -> None:

@@ -18,6 +18,9 @@ from .world import SIZES
 
 _HOLDING_ROOM: Final = ("starting", "running", "stopping", "stopped", "deallocating")
 
+_OUTPUT: Final = 4096
+"""How many of the last characters of its output a run command answers."""
+
 
 class Actions:
     """The actions of virtual machines, and the switching of their power."""
@@ -44,6 +47,7 @@ class Actions:
             "simulateeviction": Action(self._simulate_eviction, later=False),
             "retrievebootdiagnosticsdata": Action(self._diagnostics, later=False),
             "instanceview": Action(self._instance_view, later=False, method="GET"),
+            "runcommand": Action(self._run_command, check=_check_running),
             "vmsizes": Action(self._sizes, later=False, method="GET"),
         }
 
@@ -120,6 +124,13 @@ class Actions:
             await self.switch_off(machine, "stopped")
             await self.switch_on(machine)
 
+    async def _run_command(self, machine: Resource, call: ArmCall) -> Body:
+        script = "\n".join(call.json().get("script", []))
+        output = await self._state.machines.run(machine.hidden["machine"], script)
+        shown = f"Enable succeeded: \n[stdout]\n{output[-_OUTPUT:]}\n[stderr]\n"
+        done = instance.status("ProvisioningState/succeeded", "Provisioning succeeded")
+        return {"value": [{name: value for name, value in done.items() if name != "time"} | {"message": shown}]}
+
     async def _nothing(self, machine: Resource, call: ArmCall) -> None:
         pass
 
@@ -172,6 +183,11 @@ class Actions:
 
     async def _sizes(self, machine: Resource, call: ArmCall) -> Body:
         return sizes()
+
+
+def _check_running(machine: Resource) -> None:
+    if instance.power_of(machine) != "running":
+        raise errors.conflict("OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
 
 
 def sizes() -> Body:
