@@ -68,13 +68,15 @@ async def test_only_one_command_runs_on_a_machine_at_a_time(led: FakeArm, tmp_pa
 
 
 @pytest.mark.parametrize("said", ["", "ssh-ed25519 AAAA root@box", "[stdout]\n-oProxyCommand=evil AAAA\n[stderr]\n"])
-async def test_what_is_no_key_is_refused_and_not_asked_for_again(led: FakeArm, tmp_path: Path, said: str) -> None:
+async def test_what_is_no_key_is_refused_and_not_asked_for_again(
+    led: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
     async with stranger(led, tmp_path / "known") as (keys, machine, arm):
 
         async def answer(*_: object) -> dict[str, object]:
             return {"value": [{"message": said}]}
 
-        arm.finished = answer  # type: ignore[method-assign]
+        monkeypatch.setattr(arm, "finished", answer)
         for _ in range(2):
             with pytest.raises(Unavailable, match=r"box did not tell its ssh host keys, but .* add it to .*/known: "):
                 await keys.learn(machine)
