@@ -60,7 +60,8 @@ async def create(
 
             made = await maker.make(spec, serves)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
-            told = _told(machine, await with_address(arm, azure.group))
+            addressed = await with_address(arm, azure.group)
+            told = _told(machine, addressed)
             address, certificates = await access.engine(machine)
             if as_json:
                 click.echo(show.as_json(told | {"docker_host": address, "docker_cert_path": certificates}))
@@ -68,6 +69,7 @@ async def create(
             _print_way(access, machine, address, certificates)
             kept = [each for each in told["billed"] if each != "machine"]
             click.echo(f"billed: {_cell(told['billed'])}; while deallocated: {_cell(kept)}", err=True)
+            _print_besides(addressed)
             return True
 
 
@@ -112,7 +114,13 @@ async def ls(azure: Azure, *, as_json: bool) -> bool:
         return True
     titles = ("name", "power", "since", "billed", "size", "location")
     show.print_table(titles, [[_cell(each[title]) for title in titles] for each in told], terminal=sys.stdout.isatty())
+    _print_besides(addressed)
     return True
+
+
+def _print_besides(addressed: Collection[str]) -> None:
+    if billing.has_gateway(addressed):
+        click.echo("billed besides: a NAT gateway with its address, until the last machine is removed", err=True)
 
 
 def _cell(value: str | list[str]) -> str:

@@ -86,6 +86,7 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         spot=options.spot,
         network=options.network,
         private=options.private,
+        nat=options.nat,
         identity=options.identity,
         security=options.security,
         admin=options.admin,

@@ -43,6 +43,7 @@ class AzureOptions:
     )
     network: str = option("existing subnet, as VNET/SUBNET in the group or by its id", default="", metavar="SUBNET")
     private: bool = option("give new machines no public address", default=False)
+    nat: bool = option("let --private machines reach the Internet by a NAT gateway, which is billed", default=False)
     identity: str = option("managed identity of new machines: system, or an id", default="", metavar="ID")
     tag: list[str] = option("tag for all new machines", default=[], metavar="NAME=VALUE")
     reach: Literal["ssh", "tls"] = option("how to reach engines: by ssh, or by mutual TLS on port 2376", default="ssh")
@@ -72,6 +73,8 @@ class AzureOptions:
             raise Invalid("--max-hours must be from 0 to 23")
         if self.via and self.reach != "ssh":
             raise Invalid("--via requires --reach ssh")
+        if self.nat and self.network:
+            raise Invalid("--nat and --network can't be used together: the NAT gateway is for swarmlib's own network")
         if self.poll <= 0:
             raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:

@@ -22,7 +22,7 @@ from .attempt import Attempt
 from .client import Arm
 from .firewall import Firewall
 from .removal import Left, Remover, Say
-from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
+from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
 from .rollback import Rollbacks
 from .shutdown import schedule_name
 from .spec import MAKING, MAX_HOURS, NETWORK, SPEC, TAG, Body, Spec, ip_name, nic_name, tags_of
@@ -64,7 +64,8 @@ class Maker:
 
     def plan(self, spec: Spec) -> list[str]:
         """Return the ids of all that a machine needs, in the order of creation; existing ones are not recreated."""
-        shared = [] if spec.network else [self.id(NETWORKS, NETWORK)]
+        gateway = [self.id(ADDRESSES, NETWORK), self.id(GATEWAYS, NETWORK)] if spec.nat else []
+        shared = [] if spec.network else [*gateway, self.id(NETWORKS, NETWORK)]
         address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
         group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
         own = [self.id(INTERFACES, spec.nic_name), self.id(MACHINES, spec.name)]

@@ -37,8 +37,7 @@ VM: Final = f"{TAG}.vm"
 REACH: Final = f"{TAG}.reach"
 """The tag of a machine whose engine is not reached by ssh; its value is tls."""
 NETWORK: Final = "swarmlib"
-"""The name of the network and of the security group that the machines of a group share."""
-SUBNET: Final = "machines"
+"""The name of all that the machines of a group share: the network, the security group, the NAT gateway."""
 SSH_PORT: Final = 22
 TLS_PORT: Final = 2376
 
@@ -103,9 +102,9 @@ class Spec:
 
     image: a URN (publisher:offer:sku:version) or a short name of `IMAGES`. disk: GB; 0 is the image's own size. zone:
     1, 2 or 3; "" for any. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for swarmlib's own.
-    private: no public address. identity: "system", or the id of a user-assigned one; "" for none. key: the ssh public
-    key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of its cloud-init data. max_hours:
-    after how many hours Azure deallocates it; 0 for never.
+    private: no public address. nat: whether swarmlib's own network must have a NAT gateway. identity: "system", or the
+    id of a user-assigned one; "" for none. key: the ssh public key of `admin`. tls: whether its engine is reached by
+    TLS. cloud_init: the parts of its cloud-init data. max_hours: after how many hours Azure deallocates it; or 0.
     """
 
     name: str
@@ -117,6 +116,7 @@ class Spec:
     spot: bool = False
     network: str = ""
     private: bool = False
+    nat: bool = False
     identity: str = ""
     security: Security = "standard"
     admin: str = "swarm"
@@ -161,13 +161,18 @@ class Spec:
         told = {each.name: getattr(self, each.name) for each in fields(self)}
         data = custom_data(self.cloud_init)
         told |= {"cloud_init": hashlib.sha256(data).hexdigest(), "tags": dict(sorted(self.tags.items()))}
-        del told["shared_tags"]  # the options' tags, which `tags` has too
+        del told["shared_tags"], told["nat"]  # of what machines share
         return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property
     def _urn(self) -> list[str]:
         found = IMAGES.get(self.image, self.image)
         return found.split(":")
+
+    @property
+    def region(self) -> str:
+        """The canonical name of the location."""
+        return self.location.replace(" ", "").lower()
 
     @property
     def port(self) -> int:
@@ -222,10 +227,8 @@ class Spec:
         return {"computerName": host, "adminUsername": self.admin, "linuxConfiguration": linux, **data}
 
     def address(self, tags: Mapping[str, str]) -> Body:
-        """Return the body of the public address. Azure no longer creates Basic ones."""
-        properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
-        tags = {**self.tags, **tags}
-        return {"location": self.location, "tags": tags, "sku": {"name": "Standard"}, "properties": properties}
+        """Return the body of the public address."""
+        return public_address(self.location, {**self.tags, **tags})
 
     def interface(self, subnet: str, security_group: str, address: str, tags: Mapping[str, str]) -> Body:
         """Return the body of the interface; address: the id of its public address, or "" for none."""
@@ -239,12 +242,10 @@ class Spec:
         return {"location": self.location, "tags": {**self.tags, **tags}, "properties": properties}
 
 
-def network(location: str, tags: Mapping[str, str]) -> Body:
-    """Return the body of the shared network."""
-    # Machines reach the Internet by their public addresses alone: what Azure does by default depends on API versions.
-    subnets = [{"name": SUBNET, "properties": {"addressPrefix": "10.86.0.0/20", "defaultOutboundAccess": False}}]
-    properties = {"addressSpace": {"addressPrefixes": ["10.86.0.0/16"]}, "subnets": subnets}
-    return {"location": location, "tags": dict(tags), "properties": properties}
+def public_address(location: str, tags: Mapping[str, str]) -> Body:
+    """Return the body of a public address. Azure no longer creates Basic ones."""
+    properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
+    return {"location": location, "tags": dict(tags), "sku": {"name": "Standard"}, "properties": properties}
 
 
 def rule_prefix(port: int, user: str) -> str:
@@ -275,7 +276,19 @@ def _identity(identity: str) -> Body:
     return {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}}
 
 
-_SETTABLE: Final = ("size", "image", "disk", "zone", "spot", "network", "private", "identity", "security", "location")
+_SETTABLE: Final = (
+    "size",
+    "image",
+    "disk",
+    "zone",
+    "spot",
+    "network",
+    "private",
+    "nat",
+    "identity",
+    "security",
+    "location",
+)
 
 
 def _typed(given: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from ...http.serving import Body
 from . import errors, instance
 from .kind import Action
 from .machines import Machine
-from .resource import Resource
+from .nat import has_way_out
+from .resource import Resource, dig
 from .state import ArmCall, State
 from .storage import all_disks, attach_listed, data_disks, detach_listed
 from .validation import machines_in, size_of, ssh_keys
@@ -83,28 +84,31 @@ class Actions:
 
     def _machine(self, machine: Resource) -> Machine:
         profile: Body = machine.properties.get("osProfile", {})
-        public, private = self._addresses(machine)
+        public, private, subnet = self._addresses(machine)
         return Machine(
             id=str(machine.id),
             name=machine.id.name,
             size=size_of(machine).name,
             public=public,
             private=private,
+            outbound=bool(public) or subnet is None or has_way_out(subnet),
             admin=profile.get("adminUsername", ""),
             keys=ssh_keys(machine),
             custom_data=machine.hidden.get("custom_data", b""),
             tags=dict(machine.body.get("tags") or {}),
         )
 
-    def _addresses(self, machine: Resource) -> tuple[str, str]:
+    def _addresses(self, machine: Resource) -> tuple[str, str, Resource | None]:
+        """Return a machine's public address, its private one, and its subnet."""
         resources = self._state.resources
         for reference in machine.properties["networkProfile"]["networkInterfaces"]:
             interface = resources[reference["id"].lower()]
             for each in interface.properties["ipConfigurations"]:
                 public = resources.get(each["properties"].get("publicIPAddress", {}).get("id", "").lower())
                 address = public.properties["ipAddress"] if public else ""
-                return address, each["properties"].get("privateIPAddress", "")
-        return "", ""
+                subnet = resources.get((dig(each, "properties", "subnet", "id") or "").lower())
+                return address, each["properties"].get("privateIPAddress", ""), subnet
+        return "", "", None
 
     async def _start(self, machine: Resource, call: ArmCall) -> None:
         if instance.power_of(machine) != "running":

@@ -16,7 +16,7 @@ class Machine:
 
     public, private: its addresses; "" for none. Public ones belong to this machine's loopback network (127.64.0.0/10),
     a different one for each virtual machine: on Linux a server can listen on one, on its usual port, without any setup.
-    custom_data: the cloud-init data. keys: the ssh public keys of `admin`.
+    outbound: whether it reaches the Internet. custom_data: the cloud-init data. keys: the ssh public keys of `admin`.
     """
 
     id: str
@@ -24,6 +24,7 @@ class Machine:
     size: str
     public: str = ""
     private: str = ""
+    outbound: bool = True
     admin: str = ""
     keys: tuple[str, ...] = ()
     custom_data: bytes = b""
