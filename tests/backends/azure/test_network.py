@@ -7,12 +7,9 @@ import trio
 from azure.core.exceptions import HttpResponseError
 
 import swarmlib
-from swarmlib import ChainSyntaxError, Denied, Invalid
+from swarmlib import Denied, Invalid
 from swarmlib_backends.azure import Azure
-from swarmlib_backends.azure.access import Access
-from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm
-from swarmlib_backends.azure.objects import Machine
 from tests.support.azure.backend import azure, left, until_nothing_is_left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
@@ -59,18 +56,6 @@ async def test_for_private_machines_nobody_is_asked_for_the_public_address(led: 
     words = ("--group", "prod", "--private", "--network", "net/default", "--whoami", "https://127.0.0.1:1")
     await trio.to_thread.run_sync(lambda: invoke("azure", "create", "box", "--no-wait", *words))
     assert opened(led) == set()
-
-
-async def test_a_jump_host_reaches_the_private_address(led: FakeArm, sdk: Sdk) -> None:
-    await run("create", "box")
-    options = Azure(group="prod", via="me@bastion")
-    async with connected() as arm:
-        machine = Machine.of(await arm.get(arm.id("prod", "Microsoft.Compute/virtualMachines", "box")))
-        access = Access(options, arm)
-        assert (await access.host(machine)).startswith("10.86.0.")
-        assert "ProxyJump=me@bastion" in await access.command(machine)
-    with pytest.raises(ChainSyntaxError, match="--via requires --reach ssh"):
-        swarmlib.Chain.read("azure --via me@bastion --reach tls")
 
 
 # How machines reach others.

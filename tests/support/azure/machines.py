@@ -4,8 +4,8 @@ A private address becomes this machine's own while the machine runs, so tests sh
 
 A machine has mount and process namespaces of its own: its /etc is this one's with its own changes on top, its /run is
 empty at first, and all its processes end with it. Its disk (Docker's data) stays from one start to the next. Of
-cloud-init it knows `write_files` below /etc, and that Docker can't be installed without a way to the Internet. Docker
-listens on /run/docker.sock, or where /etc/docker/daemon.json says (its `hosts` should then have that socket too).
+cloud-init it knows `write_files` below /etc; Docker listens on /run/docker.sock, or where /etc/docker/daemon.json says
+(its `hosts` should then have that socket too).
 """
 
 import base64
@@ -37,8 +37,6 @@ cp -r "$1/files/." /etc/
 cat "$1/passwd" >> /etc/passwd
 /usr/sbin/sshd -f "$1/sshd_config"
 data="$1/data"
-test -n "$2" || exec sleep 1000000
-set -- "$1"
 grep -qs '"hosts"' /etc/docker/daemon.json && set -- || set -- -H unix:///run/docker.sock
 exec dockerd --data-root="$data" --bridge=none --iptables=false --ip6tables=false "$@"
 """
@@ -78,12 +76,10 @@ class RealMachines(Machines):
         if not machine.public:
             subprocess.run(["ip", "address", "add", f"{machine.private}/32", "dev", "lo"], check=True)
         command = ["unshare", "-mp", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _BOOT, "sh", str(folder)]
-        command.append("docker" if machine.outbound else "")
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._running[machine.id] = process
-        if machine.outbound:
-            wait_until(lambda: _has_docker(process), f"{machine.name}'s dockerd", process)
+        wait_until(lambda: _has_docker(process), f"{machine.name}'s dockerd", process)
         wait_until(lambda: _accepts(socket.AF_INET, (_address(machine), 22)), f"{machine.name}'s sshd", process)
 
     def _prepare(self, folder: Path, machine: Machine) -> None:
