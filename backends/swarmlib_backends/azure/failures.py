@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,8 +21,8 @@ _ADVICE: Final = {
     "AuthorizationFailed": "get a role such as Contributor for the resource group",
     "InvalidAuthenticationToken": "log in again",
     "ExpiredAuthenticationToken": "log in again",
-    "RequestDisallowedByPolicy": "the message names the policy; --tag sets tags of all resources, and --private with"
-    " --network leaves out public addresses",
+    "RequestDisallowedByPolicy": "comply with POLICIES, or ask whoever assigned it for an exemption; --tag sets tags of"
+    " all resources, and --private with --network leaves out public addresses",
     "SkuNotAvailable": "choose another --size, --location or --zone",
     "AllocationFailed": "try again later, or choose another --size, --location or --zone",
     "ZonalAllocationFailed": "try again later, or choose another --zone",
@@ -41,6 +42,8 @@ _NO_ROOM: Final = frozenset(
 )  # fmt: skip
 """Codes that say that nothing was created, and that another size, place or time may work."""
 _DENIED: Final = (401, 403)
+_POLICY: Final = re.compile(r'"policyAssignment":\s*\{\s*"name":\s*"([^"]+)"')
+"""A policy in the message of RequestDisallowedByPolicy, which lists those that deny a request as JSON."""
 
 
 @contextmanager
@@ -67,7 +70,8 @@ def _of_answer(exc: HttpResponseError) -> SwarmError:
     code, status = str(getattr(exc.error, "code", None) or ""), exc.status_code or 0
     said = str(getattr(exc.error, "message", None) or exc.message).strip()
     quota = code == "OperationNotAllowed" and "quota" in said
-    advice = _ADVICE.get("QuotaExceeded" if quota else code)
+    policies = " and ".join(f"the policy '{each}'" for each in _POLICY.findall(said))
+    advice = _ADVICE.get("QuotaExceeded" if quota else code, "").replace("POLICIES", policies or "the policy")
     text = f"Azure says {code or status}: {said}" + (f" What to do: {advice}." if advice else "")
     details: dict[str, Any] = {"azure": code}
     if quota or code in _NO_ROOM:

@@ -106,8 +106,9 @@ async def test_a_second_region_in_one_group_is_refused_before_anything_is_made(l
 
 async def test_all_resources_have_the_tags_that_a_policy_demands(led: FakeArm) -> None:
     led.state.policies.required = {"owner"}
+    advice = "What to do: comply with the policy 'Require tag owner', or ask .* --tag sets tags of all resources"
     async with azure() as swarm:
-        with pytest.raises(Denied, match=r"RequestDisallowedByPolicy.*require-tag-owner.*What to do: .*--tag sets"):
+        with pytest.raises(Denied, match=f"RequestDisallowedByPolicy.*{advice}"):
             await swarm.spawn({"Image": "ubuntu"}, name="web")
     async with azure(tag=["owner=me"], max_hours=2) as swarm:
         web = await swarm.spawn({"Image": "ubuntu", "Labels": {"tier": "web"}}, name="web")
@@ -122,7 +123,14 @@ async def test_all_resources_have_the_tags_that_a_policy_demands(led: FakeArm) -
 
 async def test_a_policy_against_public_addresses_is_named(led: FakeArm) -> None:
     led.state.policies.denied = {"microsoft.network/publicipaddresses"}
+    named = "comply with the policy 'Deny publicIPAddresses', or ask .* --private with --network leaves out public"
     async with azure() as swarm:
-        with pytest.raises(Denied, match=r"no-publicIPAddresses.*--private with --network leaves out public addresses"):
+        with pytest.raises(Denied, match=named):
             await swarm.spawn({"Image": "ubuntu"}, name="web")
         await until_nothing_is_left(led)
+    led.state.policies.required = {"owner", "cost"}
+    async with azure(group="other") as swarm:
+        with pytest.raises(
+            Denied, match="comply with the policy 'Require tag cost' and the policy 'Require tag owner'"
+        ):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
