@@ -18,8 +18,10 @@ from swarmlib import Invalid, Unavailable
 from ..stream_wrappers import StreamWrapper
 from . import authority
 from .client import Arm
+from .firewall import Firewall
 from .host_keys import HostKeys
 from .objects import Machine
+from .open_ports import Port
 from .options import AzureOptions
 from .spec import REACH, TLS_PORT, Spec, part, parts
 
@@ -77,6 +79,10 @@ class Access:
             return file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as exc:
             raise Invalid(f"can't keep a name for this user in {file}: {exc}") from exc
+
+    def firewall(self, group: str) -> Firewall:
+        """Return this user's rules in a resource group. Raises as `user_id`."""
+        return Firewall(self._arm, group, self.user_id(), [*map(Port.read, self._options.open_port)])
 
     async def allowed(self, *, private: bool = False) -> list[str] | None:
         """Return the addresses that may reach machines: those of `--allow`, or else only this machine's public address.

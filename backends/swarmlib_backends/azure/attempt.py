@@ -16,7 +16,6 @@ from . import spec as specs
 from . import subnets
 from .access import Access
 from .client import Arm
-from .firewall import Firewall
 from .removal import Say
 from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS, is_shared
 from .rollback import Rollback
@@ -132,7 +131,7 @@ class Attempt:
         return gateway
 
     async def _ensure_security_group(self, id: str, found: Body | None, allowed: list[str] | None) -> None:
-        firewall, spec = Firewall(self._arm, self._group, self._access.user_id()), self._spec
+        firewall, spec = self._access.firewall(self._group), self._spec
         if found is None:
             body = firewall.new(spec.location, allowed or [], spec.port, self._shared_tags)
             found = await self._put_told(id, body)

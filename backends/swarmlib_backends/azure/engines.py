@@ -37,6 +37,7 @@ from .lease import Lease
 from .machines import default_spec, machines
 from .memory import Memory
 from .objects import Machine
+from .open_ports import Port, PublishedPorts
 from .options import AzureOptions
 from .power import OFF, Power
 from .provisioning import provisioning
@@ -281,7 +282,8 @@ class Engines(Provisioner):
         address, certificates = await self._access.engine(machine)
         ssh_options = dict[str, str]() if certificates else self._access.ssh_options(machine)
         docker = Docker(address, cert_path=certificates, ssh_options=ssh_options)
-        member = await self._members.join(Chain(stage, docker, label=machine.name))
+        ports = PublishedPorts(machine.name, [*map(Port.read, self._options.open_port)])
+        member = await self._members.join(Chain(stage, ports, docker, label=machine.name))
         engine = self._engines[member] = _Engine(machine, stage, member)
         return engine
 

@@ -8,6 +8,8 @@ from typing import Literal
 from swarmlib import Invalid, option
 from swarmlib.quantities import Duration
 
+from .open_ports import Port
+
 
 @dataclass
 class AzureOptions:
@@ -54,6 +56,7 @@ class AzureOptions:
     allow: list[str] = option(
         "address or network that may connect (default: only this machine)", default=[], metavar="ADDRESS"
     )
+    open_port: list[str] = option("port of all machines that everybody may reach", default=[], metavar="PORT[/udp]")
     whoami: str = option(
         "web service that returns this machine's public address", default="https://api.ipify.org", metavar="URL"
     )
@@ -75,6 +78,8 @@ class AzureOptions:
             raise Invalid("--via requires --reach ssh")
         if self.nat and self.network:
             raise Invalid("--nat and --network can't be used together: the NAT gateway is for swarmlib's own network")
+        for each in self.open_port:
+            Port.read(each)
         if self.poll <= 0:
             raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:

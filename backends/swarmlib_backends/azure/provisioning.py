@@ -20,7 +20,6 @@ from . import patience
 from .access import Access
 from .attempt import Attempt
 from .client import Arm
-from .firewall import Firewall
 from .removal import Left, Remover, Say
 from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
 from .rollback import Rollbacks
@@ -136,8 +135,7 @@ class Maker:
     async def admit(self, spec: Spec) -> None:
         """Let the addresses that are allowed now reach the existing machines of the group, and no earlier ones."""
         if (allowed := await self._access.allowed(private=spec.private)) is not None:
-            firewall = Firewall(self.arm, self.group, self._access.user_id())
-            await firewall.admit_to_existing(allowed, spec.port)
+            await self._access.firewall(self.group).admit_to_existing(allowed, spec.port)
 
     # Removal.
 

@@ -248,28 +248,6 @@ def public_address(location: str, tags: Mapping[str, str]) -> Body:
     return {"location": location, "tags": dict(tags), "sku": {"name": "Standard"}, "properties": properties}
 
 
-def rule_prefix(port: int, user: str) -> str:
-    """Return how the names of a user's rules for a port begin."""
-    return f"{'ssh' if port == SSH_PORT else 'docker'}-{user}-"
-
-
-def rule(priority: int, source: str, port: int, user: str) -> Body:
-    """Return the rule of a user that opens a port to a source."""
-    return {
-        "name": f"{rule_prefix(port, user)}{re.sub('[^a-zA-Z0-9]', '-', source)}",
-        "properties": {
-            "protocol": "Tcp",
-            "access": "Allow",
-            "direction": "Inbound",
-            "priority": priority,
-            "sourceAddressPrefix": source,
-            "sourcePortRange": "*",
-            "destinationAddressPrefix": "*",
-            "destinationPortRange": str(port),
-        },
-    }
-
-
 def _identity(identity: str) -> Body:
     if identity == "system":
         return {"type": "SystemAssigned"}

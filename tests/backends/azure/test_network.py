@@ -1,15 +1,18 @@
 """The network around machines: who may reach them, how they reach others, and what an organization demands of both."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from azure.core.exceptions import HttpResponseError
 
 import swarmlib
-from swarmlib import Denied, Invalid
+from swarmlib import Denied, Invalid, Json, Verb
+from swarmlib_backends import Simulator
 from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.open_ports import Port, PublishedPorts
 from tests.support.azure.backend import azure, left, until_nothing_is_left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
@@ -41,6 +44,43 @@ async def test_what_other_users_allow_stays(led: FakeArm, tmp_path: Path, monkey
     async with azure(allow=["198.51.100.0/24"]) as two:
         await two.spawn({"Image": "ubuntu"}, name="two")
     assert opened(led) == {("192.0.2.1", "22"), ("198.51.100.0/24", "22")}
+
+
+async def test_open_ports_are_open_to_everybody_until_they_are_no_longer_asked_for(led: FakeArm) -> None:
+    await run("create", "box", "--open-port", "80")
+    assert opened(led) == {("192.0.2.1", "22"), ("*", "80")}
+    async with swarmlib.connect(Azure(group="prod", allow=["192.0.2.1"], max=1, open_port=["53/udp", "80"])):
+        assert opened(led) == {("192.0.2.1", "22"), ("*", "80"), ("*", "53")}
+    protocols = {each.properties["protocol"] for each in led.state.resources.values() if "53" in each.id.name}
+    assert protocols == {"Udp"}
+    await run("create", "box")
+    assert opened(led) == {("192.0.2.1", "22")}
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80/sctp", "-1", "80-90", ""])
+async def test_what_is_no_port_can_not_be_opened(port: str) -> None:
+    with pytest.raises(Invalid, match=f"invalid --open-port '{port}': expected PORT or PORT/udp"):
+        Azure(open_port=[port]).check_options()
+
+
+@pytest.mark.parametrize(
+    ("bindings", "warned"),
+    [
+        ({"80/tcp": [{"HostPort": "8080"}]}, ["8080"]),
+        ({"80/tcp": [{"HostPort": "80"}], "53/udp": [{"HostPort": "53"}, {"HostIp": "0.0.0.0"}]}, ["53/udp"]),
+        ({"80/tcp": [{"HostPort": "8080", "HostIp": "127.0.0.1"}], "90/tcp": None}, []),
+        ({}, []),
+    ],
+)
+async def test_a_container_whose_published_port_is_shut_is_warned_of(
+    bindings: dict[str, Any], warned: list[str]
+) -> None:
+    chain = swarmlib.Chain(PublishedPorts("box", [Port(80)]), Simulator())
+    body = {"Image": "busybox", "HostConfig": {"PortBindings": bindings}}
+    async with swarmlib.connect(chain) as engine:
+        made = await engine.call(Verb.SPAWN, ("containers",), body=Json.from_data(body))
+    text = "port {} of box is reached from its own network only: azure's --open-port {} opens it to everybody"
+    assert made.value["Warnings"] == [text.format(each, each) for each in warned]
 
 
 async def test_a_chain_that_opens_lets_its_address_reach_the_existing_machines(led: FakeArm) -> None:

@@ -127,7 +127,7 @@ async def test_azure_keeps_a_nat_gateway_and_its_address_while_they_are_used(led
 
 @pytest.mark.parametrize(("properties", "warned"), [({}, True), ({"defaultOutboundAccess": True}, False)])
 async def test_a_subnet_without_a_way_out_is_warned_of(
-    led: FakeArm, machines: Noted, caplog: pytest.LogCaptureFixture, properties: dict[str, bool], warned: bool
+    led: FakeArm, machines: Noted, caplog: pytest.LogCaptureFixture, properties: dict[str, Any], warned: bool
 ) -> None:
     async with opened(led) as sdk:
         await sdk.group()
