@@ -21,10 +21,13 @@ from swarmlib_backends.azure.billing import with_address
 from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import check_ours, default_spec, machines
 from swarmlib_backends.azure.objects import Machine
+from swarmlib_backends.azure.power import OFF
 from swarmlib_backends.azure.provisioning import Maker, provisioning
 from swarmlib_backends.azure.readiness import until_answers
 from swarmlib_backends.azure.removal import Remover, Say, named
 from swarmlib_backends.azure.resources import MACHINES
+from swarmlib_backends.azure.shutdown import start
+from swarmlib_backends.azure.spec import REACH
 from swarmlib_backends.azure.sweeping import orphans
 
 from . import show
@@ -50,13 +53,11 @@ async def create(
                 return True
 
             async def serves(body: dict[str, Any]) -> None:
-                machine = Machine.of(body)
-                if not spec.tls:
-                    say(machine.arm_id, "asking for the host key of")
-                    await access.host_keys.learn(machine)
-                if wait:
-                    say(machine.arm_id, "waiting for Docker on")
-                    await _until_answers(access, machine)
+                machine = Machine.of(await arm.get(str(body["id"]), expand="instanceView"))
+                if machine.power in OFF:  # it was there already
+                    say(machine.arm_id, "starting")
+                    await start(arm, azure.group, machine)
+                await _until_reached(access, say, machine, wait=wait)
 
             made = await maker.make(spec, serves)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
@@ -73,7 +74,13 @@ async def create(
             return True
 
 
-async def _until_answers(access: Access, machine: Machine) -> None:
+async def _until_reached(access: Access, say: Say, machine: Machine, *, wait: bool) -> None:
+    if machine.tags.get(REACH) != "tls":
+        say(machine.arm_id, "asking for the host key of")
+        await access.host_keys.learn(machine)
+    if not wait:
+        return
+    say(machine.arm_id, "waiting for Docker on")
     address, certificates = await access.engine(machine)
     options = dict[str, str]() if certificates else access.ssh_options(machine)
     async with swarmlib.connect(Docker(address, cert_path=certificates, ssh_options=options)) as engine:

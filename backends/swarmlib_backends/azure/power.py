@@ -12,7 +12,7 @@ from .client import Arm
 from .host_keys import HostKeys
 from .lease import Lease
 from .objects import Machine
-from .shutdown import note_start
+from .shutdown import start
 
 OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
 """The states of a machine whose engine can't answer until it is started."""
@@ -35,13 +35,11 @@ class Power:
             Unavailable: the machine no longer exists.
             SwarmError: Azure refuses, or fails.
         """
-        operations = self._arm.compute.virtual_machines
         try:
-            await self._arm.finished(partial(operations.begin_start, self._group, self._machine.name))
+            await start(self._arm, self._group, self._machine)
         except NotFound as exc:
             text = f"{self._machine.name} no longer exists: {exc.message}"
             raise Unavailable(text, details={UNSENT: True}) from exc
-        await note_start(self._arm, self._group, self._machine)
         await self._host_keys.learn(self._machine)
 
     async def off(self, ready: Callable[[], bool]) -> bool:

@@ -39,6 +39,16 @@ async def test_a_machine_is_made_listed_and_removed(led: FakeArm) -> None:
     assert left(led) == []
 
 
+async def test_a_machine_that_is_off_is_started_by_the_command_that_would_make_it(led: FakeArm) -> None:
+    await run("create", "box", "--max-hours", "3")
+    async with azure() as swarm:
+        await swarm.stop("box")
+    assert (await run("ls"))[0].startswith("box\tdeallocated")
+    _, said = await run("create", "box", "--max-hours", "3")
+    assert "starting virtualMachines box" in said
+    assert (await run("ls"))[0].startswith("box\trunning")
+
+
 async def test_machines_are_told_as_json_too(led: FakeArm) -> None:
     plan = json.loads((await run("create", "box", "--dry-run", "--json"))[0])
     assert [(each["id"].rpartition("/")[2], each["there"]) for each in plan][-1] == ("box", False)
