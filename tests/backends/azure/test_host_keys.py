@@ -1,6 +1,6 @@
 """The ssh host keys of machines are asked of the machines themselves, through Azure, before ssh first connects."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +27,7 @@ COMMANDS = "*/runCommand"
 
 
 @asynccontextmanager
-async def stranger(arm: FakeArm, file: Path) -> AsyncIterator[tuple[HostKeys, Machine, Arm]]:
+async def stranger(arm: FakeArm, file: Path) -> AsyncGenerator[tuple[HostKeys, Machine, Arm]]:
     """A machine whose keys are not known."""
     await run("create", "box")
     async with connected() as connection:

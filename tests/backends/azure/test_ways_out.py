@@ -101,7 +101,7 @@ async def test_azure_keeps_a_nat_gateway_and_its_address_while_they_are_used(led
         await sdk.group()
         address = await sdk.address("ip")
         gateways, network = sdk.network.nat_gateways, sdk.network.virtual_networks
-        body = {"location": LOCATION, "properties": {"publicIpAddresses": [{"id": address.id}]}}
+        body: dict[str, Any] = {"location": LOCATION, "properties": {"publicIpAddresses": [{"id": address.id}]}}
         with pytest.raises(HttpResponseError, match="Standard"):
             await gateways.begin_create_or_update("prod", "nat", body)
         body["sku"] = {"name": "Standard"}
