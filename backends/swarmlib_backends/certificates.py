@@ -77,15 +77,17 @@ def client(issuer: Issued, name: str = "client") -> Issued:
     return _issue(name, issuer, _LEAF, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]))
 
 
-def loopback_tls(name: str, host: str) -> tuple[ssl.SSLContext, ssl.SSLContext, bytes]:
+def loopback_tls(name: str, *hosts: str) -> tuple[ssl.SSLContext, ssl.SSLContext, bytes]:
     """Return what a server on this machine needs that nobody knows yet: its own TLS, that of clients who trust it, and
     the certificate of its authority, whose name is given.
 
+    hosts: what else the server is called.
+
     Raises:
-        Invalid: the host is neither a name nor an address.
+        Invalid: a host is neither a name nor an address.
     """
     issuer = authority(name)
-    issued = server(issuer, [*dict.fromkeys(["localhost", "127.0.0.1", host])])
+    issued = server(issuer, [*dict.fromkeys(["localhost", "127.0.0.1", *hosts])])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:  # the ssl module only reads files
         file = Path(folder) / "server.pem"

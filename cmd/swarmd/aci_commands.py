@@ -78,7 +78,7 @@ async def _sweep(chosen: Aci, older_than: float, dry_run: bool) -> tuple[Mapping
 
     removed, left = dict[str, str](), dict[str, str]()
     with ungrouped():
-        async with connected(chosen.subscription) as arm:
+        async with connected(chosen.subscription, chosen.cloud) as arm:
             groups = Groups(arm, chosen.group, chosen.location)
             for name, why in (await orphans(groups, older_than)).items():
                 try:

@@ -112,7 +112,7 @@ async def _is_there(arm: Arm, id: str) -> bool:
 async def ls(azure: Azure, *, as_json: bool) -> bool:
     """List the machines of the group."""
     with ungrouped():
-        async with connected(azure.subscription) as arm:
+        async with connected(azure.subscription, azure.cloud) as arm:
             found = await machines(arm, azure.group)
             addressed = await with_address(arm, azure.group)
     told = [_told(each, addressed) for each in found]
@@ -167,7 +167,7 @@ async def sweep(azure: Azure, older_than: float, *, everywhere: bool, dry_run: b
     """Remove what crashed runs have left, and return whether all of it could be removed."""
     left: list[str] = []
     with progress() as say, ungrouped():
-        async with connected(azure.subscription) as arm:
+        async with connected(azure.subscription, azure.cloud) as arm:
             found = await orphans(arm, "" if everywhere else azure.group, older_than)
             for group, ids in found.items():
                 if dry_run:
@@ -187,7 +187,7 @@ def _report(left: Sequence[str]) -> bool:
 @asynccontextmanager
 async def _opened(azure: Azure, say: Say, closing: trio.CancelScope) -> AsyncGenerator[tuple[Arm, Access, Maker]]:
     with ungrouped():
-        async with connected(azure.subscription) as arm:
+        async with connected(azure.subscription, azure.cloud) as arm:
             access = Access(azure, arm)
             async with provisioning(arm, azure.group, access, say, closing) as maker:
                 yield arm, access, maker

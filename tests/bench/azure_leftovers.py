@@ -111,7 +111,7 @@ class Bench:
 
     def _disturb(self) -> None:
         chance, region = self.random.random(), self.arm.state.regions["westeurope"]
-        region.withheld = {"Standard_B2s"} if chance < 0.1 else set()
+        region.short = {"Standard_B2s_v2"} if chance < 0.1 else set()
         region.cores = 4 if 0.1 < chance < 0.2 else 1000
         region.room = 2 if 0.2 < chance < 0.3 else float("inf")
         self.arm.state.list_lag = self.random.choice((0, 0.05))

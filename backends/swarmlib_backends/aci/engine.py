@@ -53,7 +53,7 @@ class Engine(EngineServer):
         """Hold the connection to Azure, and what waits for containers."""
         options, clock = self.options, Clock()
         async with (
-            connected(options.subscription) as arm,
+            connected(options.subscription, options.cloud) as arm,
             Registries.open() as registries,
             trio.open_nursery() as nursery,
         ):

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from swarmlib import Invalid, option
 from swarmlib.quantities import Duration, Size
 
+from ..azure.options import CLOUD, LOCATION, SUBSCRIPTION, CloudName, check_cloud
+
 
 @dataclass
 class AciOptions:
     """Where containers are made, and what they have unless they ask for something else."""
 
     group: str = option("resource group; created if it does not exist", default="swarmlib-aci")
-    location: str = option("region", default="westeurope")
-    subscription: str = option(
-        "subscription id (default AZURE_SUBSCRIPTION_ID, or the only one)", default="", metavar="ID"
-    )
+    location: str = option("region", default=LOCATION)
+    subscription: str = option(SUBSCRIPTION, default="", metavar="ID")
+    cloud: CloudName = option(CLOUD, default="AzureCloud")
     max: int = option("make at most N containers; 0: as many as Azure's quota allows", default=0)
     cpus: float = option("CPUs of a container without --cpus", default=1.0)
     memory: Size = option("memory of a container without --memory", default=3 * 2**29)
@@ -35,6 +36,7 @@ class AciOptions:
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""
+        check_cloud(self.cloud, self.location)
         if self.max < 0:
             raise Invalid(f"--max must be 0 or more, not {self.max}")
         if self.cpus <= 0:

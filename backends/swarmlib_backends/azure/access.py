@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import trio
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from swarmlib import Invalid, Unavailable
 
@@ -27,7 +30,8 @@ from .spec import REACH, TLS_PORT, Spec, part, parts
 
 _KEYS: Final = ("id_ed25519.pub", "id_rsa.pub")
 _KEY_TYPES: Final = ("ssh-ed25519", "ssh-rsa")
-"""The types that Azure takes: https://learn.microsoft.com/azure/virtual-machines/linux/create-ssh-keys-detailed"""
+_RSA_BITS: Final = 2048
+"""The types that Azure takes, and the length of an RSA key: https://learn.microsoft.com/azure/virtual-machines/linux/create-ssh-keys-detailed"""
 
 
 class Access:
@@ -43,7 +47,8 @@ class Access:
         """Return the public key that may log in.
 
         Raises:
-            Invalid: there is no key file, or it can't be read, or holds no public key, or one that Azure does not take.
+            Invalid: there is no key file, or it can't be read, or holds no public key, or one that Azure does not take:
+                it takes Ed25519, and RSA of 2048 bits or more.
         """
         file = self._key_file()
         try:
@@ -54,6 +59,12 @@ class Access:
             raise Invalid(f"{file} does not contain a public ssh key, such as ssh-ed25519 AAAA…")
         if text.split()[0] not in _KEY_TYPES:
             raise Invalid(f"{file} has a key of type {text.split()[0]}: Azure takes {' and '.join(_KEY_TYPES)} only")
+        try:
+            key = load_ssh_public_key(text.encode())
+        except (ValueError, UnsupportedAlgorithm) as exc:
+            raise Invalid(f"the key in {file} is malformed: {exc}") from exc
+        if isinstance(key, RSAPublicKey) and key.key_size < _RSA_BITS:
+            raise Invalid(f"the RSA key in {file} has {key.key_size} bits: the minimum is {_RSA_BITS}")
         return text
 
     def _key_file(self) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -15,7 +16,9 @@ from swarmlib import Conflict, Invalid, SwarmError
 from . import spec as specs
 from . import subnets
 from .access import Access
+from .choice import Choice
 from .client import Arm
+from .failures import finds_no_room
 from .removal import Say
 from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS, is_shared
 from .rollback import Rollback
@@ -38,20 +41,24 @@ from .spec import (
 )
 from .stamps import stamp
 
+_log = logging.getLogger(__name__)
+
 Step: TypeAlias = Callable[[], Awaitable[object]]
+Existing: TypeAlias = Callable[[], Awaitable[Body | None]]
 _WAS_THERE: Final = ("PreconditionFailed", "ConditionNotMet")
 
 
 class Attempt:
     """The steps, in the resource group `group`."""
 
-    def __init__(self, arm: Arm, group: str, access: Access, say: Say, spec: Spec) -> None:
+    def __init__(self, arm: Arm, group: str, access: Access, say: Say, spec: Spec, choices: Sequence[Choice]) -> None:
         self.rollback = Rollback(uuid4().hex)
         self._arm = arm
         self._group = group
         self._access = access
         self._say = say
         self._spec = spec
+        self._choices = choices
         made = {TAG: spec.role, MADE: stamp(), VM: spec.name, ATTEMPT: self.rollback.attempt}
         self._tags = made
         self._shared_tags = {**spec.shared_tags, TAG: "shared", MADE: made[MADE]}
@@ -59,7 +66,7 @@ class Attempt:
     def _id(self, kind: str, name: str) -> str:
         return self._arm.id(self._group, kind, name)
 
-    async def run(self, existing: Callable[[], Awaitable[Body | None]]) -> Body:
+    async def run(self, existing: Existing) -> Body:
         """Make the machine, and return its body, or that of the machine that another one was faster to make.
 
         existing: returns the machine of that name, or None.
@@ -85,7 +92,14 @@ class Attempt:
         await _together(steps)
         nic = self._id(INTERFACES, spec.nic_name)
         await self._put(nic, spec.interface(subnet, group, address, self._tags))
-        made = await self._put_machine(nic, existing)
+
+        async def again() -> None:
+            """Make anew what Azure has deleted with a machine."""
+            if address:
+                await self._put(address, spec.address(self._tags))
+            await self._put(nic, spec.interface(subnet, group, address, self._tags))
+
+        made = await self._put_first_possible(nic, existing, again)
         if spec.max_hours:
             body = schedule(made["id"], spec.location, spec.max_hours, {**spec.tags, **self._tags})
             await self._put(self._id(SCHEDULES, schedule_name(spec.name)), body)
@@ -151,7 +165,37 @@ class Attempt:
             _check_ours(id, found)
         return await self._put_told(id, body)
 
-    async def _put_machine(self, nic: str, existing: Callable[[], Awaitable[Body | None]]) -> Body:
+    async def _put_first_possible(self, nic: str, existing: Existing, again: Callable[[], Awaitable[None]]) -> Body:
+        """Create the first of the possible machines that Azure has room for.
+
+        again: makes what was deleted with a machine that failed for lack of room.
+        """
+        refused: list[str] = []
+        for choice in self._choices:
+            try:
+                return await self._put_machine(nic, choice, existing)
+            except SwarmError as exc:
+                if not finds_no_room(exc):
+                    raise
+                refused.append(f"{choice} ({exc.details['azure']})")
+                if choice is self._choices[-1]:
+                    raise _of_all(exc, refused) from exc.__cause__
+                _log.info("%s: %s", self._spec.name, exc.message)
+            if await self._discard_failed():
+                await again()
+        raise AssertionError("there is always a choice")
+
+    async def _discard_failed(self) -> bool:
+        """Delete the machine that Azure keeps as failed, if it does; return whether it did."""
+        id = self._id(MACHINES, self._spec.name)
+        found = await self._arm.find(id)
+        if found is None or tags_of(found).get(ATTEMPT) != self.rollback.attempt:
+            return False
+        self._say(id, "removing")
+        await self._arm.delete(id)
+        return True
+
+    async def _put_machine(self, nic: str, choice: Choice, existing: Existing) -> Body:
         spec = self._spec
         whole = await self._access.certified(spec, nic) if spec.tls else spec
         # The certificates are not part of the comparison: they differ each time.
@@ -159,14 +203,16 @@ class Attempt:
         told |= ({REACH: "tls"} if spec.tls else {}) | ({MAX_HOURS: str(spec.max_hours)} if spec.max_hours else {})
         new = {"etag": "*", "match_condition": MatchConditions.IfMissing}
         try:
-            return await self._put_told(self._id(MACHINES, spec.name), whole.machine(nic, self._tags | told), **new)
+            return await self._put_told(
+                self._id(MACHINES, spec.name), whole.machine(nic, choice, self._tags | told), **new
+            )
         except Conflict as exc:
             if exc.details.get("azure") not in _WAS_THERE or (found := await existing()) is None:
                 raise
             return found
 
     async def _put_told(self, id: str, body: Body, **options: Any) -> Body:
-        if not is_shared(id):
+        if not is_shared(id) and id not in self.rollback.made:
             self.rollback.made.append(id)
         self.rollback.unanswered.add(id)
         self._say(id, "making")
@@ -196,6 +242,13 @@ async def _together(steps: Iterable[Step]) -> None:
             nursery.start_soon(take, step)
     if failures:
         raise failures[0]
+
+
+def _of_all(exc: SwarmError, refused: Sequence[str]) -> SwarmError:
+    """Return the error for the last choice, which names all choices if there were several."""
+    if len(refused) == 1:
+        return exc
+    return type(exc)(f"{exc.message} All choices were refused: {'; '.join(refused)}.", details=exc.details)
 
 
 def _check_ours(id: str, found: Body) -> None:

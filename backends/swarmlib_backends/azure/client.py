@@ -13,23 +13,24 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import trio
-from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
 from azure.mgmt.compute.aio import ComputeManagementClient
 from azure.mgmt.core.policies import AsyncARMAutoResourceProviderRegistrationPolicy
 from azure.mgmt.network.aio import NetworkManagementClient
 from azure.mgmt.resource.resources.aio import ResourceManagementClient
 
-from swarmlib import Invalid, NotFound, Unavailable
+from swarmlib import NotFound, Unavailable
 
 from ..dockerapi.nullable import dict_of
+from .cloud import chosen
 from .credentials import Credential
 from .failures import mapped
+from .options import CloudName
+from .subscription import default_subscription
 from .transport import HttpxTransport
 
 Body: TypeAlias = dict[str, Any]
 
-PUBLIC_CLOUD: Final = "https://management.azure.com"
 _POLL_SECONDS: Final = 5.0
 """The pause between two polls of an operation, unless ARM names one."""
 _REGISTER_SECONDS: Final = 2.0
@@ -122,6 +123,11 @@ class Arm:
         """Return the result of an SDK call."""
         with mapped():
             return _plain(await call)
+
+    async def called_list(self, call: Awaitable[Any]) -> list[Body]:
+        """Return the result of an SDK call that gives a whole list."""
+        with mapped():
+            return [_plain(each) for each in await call]
 
     async def listed(self, pages: Any) -> list[Body]:
         """Return everything that a list operation of the SDK yields, page by page."""
@@ -221,58 +227,32 @@ def parts(id: str) -> tuple[str, str, str]:
 
 
 @asynccontextmanager
-async def connected(subscription: str = "") -> AsyncGenerator[Arm]:
-    """Open the clients for a subscription, by default that of the environment or of the Azure CLI.
+async def connected(subscription: str = "", cloud: CloudName = "AzureCloud") -> AsyncGenerator[Arm]:
+    """Open the clients for a subscription: by default that of the environment, or as `default_subscription`.
 
     Raises:
-        Invalid: no subscription is named, and there isn't exactly one to choose.
+        Invalid: no subscription is named, and there isn't one to choose; or the environment has a malformed value.
+        Unavailable, Denied, BadAnswer: which one is the default can't be found out.
     """
-    url = os.environ.get("AZURE_RESOURCE_MANAGER", PUBLIC_CLOUD).rstrip("/")
+    place = chosen(cloud)
     async with HttpxTransport() as transport:
-        credential = Credential(transport)
+        credential = Credential(transport, place)
         common: dict[str, Any] = {
-            "base_url": url,
-            "credential_scopes": [f"{url}/.default"],
+            "base_url": place.url,
+            "credential_scopes": [place.scope],
             "transport": transport,
             "polling_interval": _POLL_SECONDS,
             "retry_total": _RETRIES,
             "retry_status": _RETRIES,  # the default is 3, and throttling would end a call before all tries are used
         }
-        named = subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "") or await _sole(credential, common)
+        named = subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "")
+        named = credential.login.subscription = named or await default_subscription(place, credential, transport)
         kinds: tuple[Any, ...] = (ComputeManagementClient, NetworkManagementClient, ResourceManagementClient)
         # A policy belongs to one pipeline, so each client gets its own.
         compute, network, resources = (
             make(credential, named, per_retry_policies=[Registration()], **common) for make in kinds
         )
         yield Arm((compute, network, resources), transport, named)
-
-
-async def _sole(credential: Credential, common: dict[str, Any]) -> str:
-    """Return the id of the only subscription that the credential may use.
-
-    Raises:
-        Invalid: there is none, or more than one.
-    """
-    from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, AsyncRetryPolicy
-    from azure.mgmt.core import AsyncARMPipelineClient
-
-    policies: list[Any] = [
-        AsyncRetryPolicy(),
-        AsyncBearerTokenCredentialPolicy(credential, *common["credential_scopes"]),
-    ]
-    make: Any = AsyncARMPipelineClient
-    pipeline = make(common["base_url"], transport=common["transport"], policies=policies)
-    with mapped():
-        answer = await pipeline.send_request(
-            HttpRequest("GET", f"{common['base_url']}/subscriptions?api-version=2022-12-01")
-        )
-        if answer.status_code != 200:
-            raise HttpResponseError(response=answer)
-    found: list[Body] = json.loads(answer.text())["value"]
-    if len(found) != 1:
-        listed = ", ".join(f"{each['subscriptionId']} ({each.get('displayName', '')})" for each in found)
-        raise Invalid(f"give --subscription, or set AZURE_SUBSCRIPTION_ID; available: {listed or 'none'}")
-    return str(found[0]["subscriptionId"])
 
 
 def _plain(found: Any) -> Body:

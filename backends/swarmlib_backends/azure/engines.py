@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ from .open_ports import Port, PublishedPorts
 from .options import AzureOptions
 from .power import OFF, Power
 from .provisioning import provisioning
-from .sizes import LARGEST, sizes
+from .sizes import Size, size_in
 from .spec import MAKING, TAG, Body
 from .stamps import is_past
 
@@ -85,10 +85,10 @@ class Engines(Provisioner):
         options = self._options
         self._members = members
         self._growing = trio.Lock()
-        async with connected(options.subscription) as self._arm:
+        async with connected(options.subscription, options.cloud) as self._arm:
             self._access = Access(options, self._arm)
-            self._sizes = await sizes(self._arm, options.location)
             async with provisioning(self._arm, options.group, self._access) as self._maker:
+                self._sizes = await self._maker.sizes.of(options.location)
                 with ungrouped():
                     async with trio.open_nursery() as self._nursery:
                         await self._guarded(self._admit)
@@ -135,17 +135,22 @@ class Engines(Provisioner):
 
     def capacity(self) -> Body:
         """Return the capacity that there could be, with all machines that may be created."""
-        sizes = [self._options.size] * self._options.max
-        sizes += [engine.machine.size for engine in self._engines.values() if not engine.made]
-        found = [self._size(size) for size in sizes]
-        cpus, memory = sum(cpus for cpus, _ in found), sum(memory for _, memory in found)
+        largest = max((self._size(name) for name in self._new_sizes), key=lambda size: (size.memory, size.cpus))
+        found = [largest] * self._options.max
+        found += [self._size(engine.machine.size) for engine in self._engines.values() if not engine.made]
+        cpus, memory = sum(size.cpus for size in found), sum(size.memory for size in found)
         machines = [engine.machine for engine in self._engines.values()]
         billing = status(machines, self._addressed)
         return {"NCPU": cpus, "MemTotal": memory, "Labels": [LAST_RESORT], "DriverStatus": billing}
 
-    def _size(self, name: str) -> tuple[int, int]:
-        """Return the CPUs and the bytes of memory of a machine size; 0 if Azure doesn't know the size."""
-        return LARGEST if self._sizes is None else self._sizes.get(name.lower(), (0, 0))
+    @property
+    def _new_sizes(self) -> list[str]:
+        """The names of the sizes that new machines may have."""
+        return self._options.size.split(",")
+
+    def _size(self, name: str) -> Size:
+        """Return a machine size; one without any room if Azure doesn't know it."""
+        return size_in(self._sizes, name) or replace(Size.by_name(name), cpus=0, memory=0)
 
     def at_hand(self, node: Node, /) -> bool:
         """Return whether a machine is running."""
@@ -162,22 +167,32 @@ class Engines(Provisioner):
             await self._find()
             if (full := unfit()) is None:
                 return
-            self._check_growth(request, full)
-            await self._grow(unfit)
+            await self._grow(self._fitting_sizes(request, full), unfit)
 
-    def _check_growth(self, request: PlacementRequest, full: Unavailable) -> None:
-        """Raise Unavailable if no machine may be created, or the size of new ones is too small for the container."""
+    def _fitting_sizes(self, request: PlacementRequest, full: Unavailable) -> list[str]:
+        """Return the sizes of new machines that are large enough for the container.
+
+        Raises:
+            Unavailable: no machine may be created, or all sizes are too small.
+        """
         if sum(engine.made for engine in self._engines.values()) >= self._options.max:
             raise _refusal(f"all {len(self._engines)} machines (--max {self._options.max}) are full: {full.message}")
-        cpus, memory = self._size(self._options.size)
-        if request.claim.memory > memory or request.claim.cpus > cpus * 10**9:
-            size = self._options.size
+        claim = request.claim
+        sizes = {name: self._size(name) for name in self._new_sizes}
+        fitting = [name for name, size in sizes.items() if claim.memory <= size.memory]
+        fitting = [name for name in fitting if claim.cpus <= sizes[name].cpus * 10**9]
+        if not fitting:
+            size = " or ".join(sizes)
             raise _refusal(f"a machine of size {size} is too small for this container: choose another --size")
+        return fitting
 
     # The machines.
 
-    async def _grow(self, unfit: Callable[[], Unavailable | None]) -> None:
-        """Create a machine, and wait until a container fits on its engine; otherwise the machine is removed again."""
+    async def _grow(self, sizes: Sequence[str], unfit: Callable[[], Unavailable | None]) -> None:
+        """Create a machine of one of these sizes, and wait until a container fits on its engine.
+
+        Otherwise the machine is removed again.
+        """
         name = f"engine-{secrets.token_hex(3)}"
 
         async def serves(body: Body) -> None:
@@ -193,7 +208,8 @@ class Engines(Provisioner):
                     await self._leave(engine)
                 raise
 
-        await self._maker.make(default_spec(self._options, name, self._access, engine=True), serves)
+        spec = default_spec(self._options, name, self._access, engine=True)
+        await self._maker.make(replace(spec, size=",".join(sizes)), serves)
 
     async def _check_max(self, name: str) -> None:
         """Raise Unavailable if a new machine is one too many, because others were created at the same time."""
@@ -275,8 +291,8 @@ class Engines(Provisioner):
         await trio.to_thread.run_sync(memory.load)
         lease = Lease(self._arm, machine.arm_id, machine.tags, self._holder)
         power = Power(self._arm, self._options.group, machine, lease, self._access.host_keys)
-        cpus, memory_size = self._size(machine.size)
-        unknown: Body = {**self._could_be(), "NCPU": cpus, "MemTotal": memory_size, "Labels": None}
+        size = self._size(machine.size)
+        unknown: Body = {**self._could_be(), "NCPU": size.cpus, "MemTotal": size.memory, "Labels": None}
 
         stage = AutoSuspend(machine.name, memory, unknown, power, begins_asleep=asleep)
         address, certificates = await self._access.engine(machine)

@@ -17,23 +17,33 @@ from azure.core.exceptions import (
 
 from swarmlib import UNSENT, Conflict, Denied, Invalid, NotFound, SwarmError, Unavailable
 
+_TERMS: Final = (
+    "read and accept the terms of the image, once for the subscription: az vm image terms accept --publisher PUBLISHER"
+    " --offer PRODUCT --plan NAME"
+)
 _ADVICE: Final = {
     "AuthorizationFailed": "get a role such as Contributor for the resource group",
     "InvalidAuthenticationToken": "log in again",
     "ExpiredAuthenticationToken": "log in again",
+    "InvalidAuthenticationTokenTenant": "log in to the tenant of the subscription, which the message names: az login"
+    " --tenant TENANT, or set AZURE_TENANT_ID",
+    "InvalidAuthenticationTokenAudience": "the subscription is in another cloud: give --cloud",
     "RequestDisallowedByPolicy": "comply with POLICIES, or ask whoever assigned it for an exemption; --tag sets tags of"
     " all resources, and --private with --network leaves out public addresses",
-    "SkuNotAvailable": "choose another --size, --location or --zone",
+    "SkuNotAvailable": "choose another --size, --location or --zone, or give several sizes with commas between them",
     "AllocationFailed": "try again later, or choose another --size, --location or --zone",
     "ZonalAllocationFailed": "try again later, or choose another --zone",
     "OverconstrainedAllocationRequest": "ask for less: leave out --zone or --spot, or choose another --size",
     "QuotaExceeded": "ask for a higher quota, choose another --size or --location, or remove machines",
     "PublicIPCountLimitReached": "ask for a higher quota, use --private, or remove addresses",
     "MissingSubscriptionRegistration": "register it: az provider register --namespace NAMESPACE",
+    "VMMarketplaceInvalidInput": "give the plan of the image by --plan PUBLISHER:PRODUCT:NAME",
+    "ResourcePurchaseValidationFailed": _TERMS,
+    "MarketplacePurchaseEligibilityFailed": _TERMS,
     "PlatformImageNotFound": "`az vm image list` lists the images; --image takes a URN or an alias",
     "SubscriptionRequestsThrottled": "wait, and send fewer requests",
     "TooManyRequests": "wait, and send fewer requests",
-    "SubscriptionNotFound": "check --subscription and who is logged in",
+    "SubscriptionNotFound": "check --subscription, --cloud and who is logged in",
     "ReadOnlyDisabledSubscription": "the subscription is disabled: enable it in the portal",
 }
 _NO_ROOM: Final = frozenset(
@@ -64,6 +74,11 @@ def error_of(exc: AzureError) -> SwarmError:
     if isinstance(exc, HttpResponseError) and not (isinstance(exc, ClientAuthenticationError) and exc.response is None):
         return _of_answer(exc)
     return Denied(f"no token for Azure: {exc.message.strip()}")
+
+
+def finds_no_room(exc: SwarmError) -> bool:
+    """Return whether Azure can't make a machine of a size in a place, so that another choice may be possible."""
+    return "azure" in exc.details and bool(exc.details.get(UNSENT))
 
 
 def _of_answer(exc: HttpResponseError) -> SwarmError:

@@ -71,7 +71,7 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
     """Describe the machine that the options ask for.
 
     Raises:
-        Invalid: there is no ssh key, or the file for cloud-init can't be read.
+        Invalid: an option is not valid; there is no ssh key, or the file for cloud-init can't be read.
     """
     tls = engine and options.reach == "tls"
     tags = dict(cast("tuple[str, str]", tuple(each.split("=", 1))) for each in options.tag)
@@ -81,9 +81,11 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         location=options.location,
         size=options.size,
         image=options.image,
+        plan=options.plan,
         disk=options.disk,
         zone=options.zone,
         spot=options.spot,
+        spot_fallback=options.spot_fallback,
         network=options.network,
         private=options.private,
         nat=options.nat,
@@ -102,4 +104,5 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
 
 def _engine_labels(options: AzureOptions) -> list[str]:
     slots = [f"containerslots={options.slots}"] if options.slots else []
-    return [f"location={options.location}", f"size={options.size}", *slots]
+    size = [] if "," in options.size else [f"size={options.size}"]
+    return [f"location={options.location}", *size, *slots]

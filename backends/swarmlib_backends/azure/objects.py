@@ -16,7 +16,8 @@ from ..dockerapi.ages import human
 from ..dockerapi.values import NEVER
 from ..enginekit.filters import FILTERS, Filter, chosen, one_of
 from ..enginekit.views import counted
-from .spec import IMAGES, STARTED, TAG, Body, part, parts, tags_of
+from .images import short_name
+from .spec import STARTED, TAG, Body, part, parts, tags_of
 
 _STATES: Final[Mapping[str, str]] = {
     "starting": "restarting",
@@ -93,12 +94,13 @@ class Machine:
         """The machine's image: a URN, or an image's id."""
         reference = part(self.body, "properties", "storageProfile", "imageReference")
         words = [str(reference[key]) for key in ("publisher", "offer", "sku", "version") if key in reference]
-        return ":".join(words) or str(reference.get("id", ""))
+        ids = ("id", "communityGalleryImageId", "sharedGalleryImageId")
+        return ":".join(words) or str(next((reference[each] for each in ids if reference.get(each)), ""))
 
     @property
     def image_name(self) -> str:
         """The short name of the machine's image, if it has one; else as `image`."""
-        return next((name for name, urn in IMAGES.items() if urn == self.image), self.image)
+        return short_name(self.image)
 
     @property
     def started(self) -> float:

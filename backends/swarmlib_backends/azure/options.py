@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 from swarmlib import Invalid, option
 from swarmlib.quantities import Duration
 
 from .open_ports import Port
+from .spec import DEFAULT_SIZE
+
+CloudName: TypeAlias = Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"]
+LOCATION: Final = "westeurope"
+"""The default region, which is one of AzureCloud."""
+SUBSCRIPTION: Final = "subscription id (default: AZURE_SUBSCRIPTION_ID, or that of `az account show`, or the only one)"
+CLOUD: Final = "cloud, by its name in `az cloud list`"
+
+
+def check_cloud(cloud: CloudName, location: str) -> None:
+    """Raise Invalid if the region is not one of the cloud: the default region is only in one of them."""
+    if cloud != "AzureCloud" and location == LOCATION:
+        raise Invalid(f"--cloud {cloud} requires --location: {LOCATION} is not one of its regions")
 
 
 @dataclass
@@ -16,10 +29,9 @@ class AzureOptions:
     """The options of the machines of one resource group."""
 
     group: str = option("resource group; created if it does not exist", default="swarmlib")
-    location: str = option("region", default="westeurope", metavar="REGION")
-    subscription: str = option(
-        "subscription id (default AZURE_SUBSCRIPTION_ID, or the only one)", default="", metavar="ID"
-    )
+    location: str = option("region", default=LOCATION, metavar="REGION")
+    subscription: str = option(SUBSCRIPTION, default="", metavar="ID")
+    cloud: CloudName = option(CLOUD, default="AzureCloud")
     max: int = option("run containers, on at most N machines", default=0)
     idle: Duration = option("deallocate a machine that has run no container for this time", default=1800.0)
     vm: list[str] = option(
@@ -35,11 +47,22 @@ class AzureOptions:
         default=0,
     )
     slots: int = option("run at most N containers on a machine; 0: as many as fit into its memory", default=0)
-    size: str = option("size of new machines", default="Standard_B2s", metavar="NAME")
-    image: str = option("image of new machines: ubuntu, debian or PUBLISHER:OFFER:SKU:VERSION", default="ubuntu")
+    size: str = option("sizes of new machines: the first one that Azure has", default=DEFAULT_SIZE, metavar="NAME,...")
+    image: str = option(
+        "image of new machines: ubuntu, debian, PUBLISHER:OFFER:SKU:VERSION, or an id, also of a gallery's image",
+        default="ubuntu",
+    )
+    plan: str = option(
+        "plan of the image (default: that which the marketplace has for it)",
+        default="",
+        metavar="PUBLISHER:PRODUCT:NAME",
+    )
     disk: int = option("size of their disk in GB (default: the image's)", default=0, metavar="GB")
-    zone: str = option("availability zone of new machines", default="")
+    zone: str = option(
+        "availability zones of new machines: the first one that has room (default: any)", default="", metavar="N,..."
+    )
     spot: bool = option("make spot machines, which are cheap but may be evicted at any time", default=False)
+    spot_fallback: bool = option("with --spot, make regular machines where Azure has no spot ones", default=False)
     security: Literal["standard", "trusted", "confidential"] = option(
         "security type of new machines", default="standard"
     )
@@ -66,6 +89,7 @@ class AzureOptions:
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""
+        check_cloud(self.cloud, self.location)
         if self.max < 0:
             raise Invalid("--max must be 0 or more")
         if self.slots < 0:
@@ -74,6 +98,8 @@ class AzureOptions:
             raise Invalid("--disk must be 0 or more")
         if not 0 <= self.max_hours <= 23:
             raise Invalid("--max-hours must be from 0 to 23")
+        if self.spot_fallback and not self.spot:
+            raise Invalid("--spot-fallback requires --spot")
         if self.via and self.reach != "ssh":
             raise Invalid("--via requires --reach ssh")
         if self.nat and self.network:

@@ -19,11 +19,15 @@ from swarmlib.errors import ungrouped
 from . import patience
 from .access import Access
 from .attempt import Attempt
+from .choice import Choice
+from .choices import choices
 from .client import Arm
+from .images import variants
 from .removal import Left, Remover, Say
 from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
 from .rollback import Rollbacks
 from .shutdown import schedule_name
+from .sizes import Sizes
 from .spec import MAKING, MAX_HOURS, NETWORK, SPEC, TAG, Body, Spec, ip_name, nic_name, tags_of
 
 _ATTEMPTS: Final = 3
@@ -54,6 +58,7 @@ class Maker:
         self._access = access
         self._say = say
         self._patient = patient
+        self.sizes = Sizes(arm)
         self._remover = Remover(arm, group, say)
         self.rollbacks = Rollbacks(nursery, self._remover)
 
@@ -119,7 +124,8 @@ class Maker:
         return None
 
     async def _attempt(self, spec: Spec, serves: Check) -> Body:
-        attempt = Attempt(self.arm, self.group, self._access, self._say, spec)
+        possible = await self._possible(spec)
+        attempt = Attempt(self.arm, self.group, self._access, self._say, spec, possible)
         try:
             with ungrouped():
                 body = await attempt.run(partial(self._existing, spec))
@@ -131,6 +137,10 @@ class Maker:
                 await (attempt.rollback.ended if self._patient else attempt.rollback.tried).wait()
                 raise _with_left(exc, attempt.rollback.left) from exc.__cause__
             raise
+
+    async def _possible(self, spec: Spec) -> list[Choice]:
+        known = await self.sizes.of(spec.location)
+        return choices(spec, known, await variants(self.arm, spec.image, spec.location, spec.plan))
 
     async def admit(self, spec: Spec) -> None:
         """Let the addresses that are allowed now reach the existing machines of the group, and no earlier ones."""

@@ -14,7 +14,9 @@ import orjson
 from swarmlib import Invalid
 
 from ..dockerapi import isolation
+from .choice import Choice
 from .cloudinit import custom_data
+from .tag_rules import check_tags
 
 Body: TypeAlias = dict[str, Any]
 Security: TypeAlias = Literal["standard", "trusted", "confidential"]
@@ -41,14 +43,12 @@ NETWORK: Final = "swarmlib"
 SSH_PORT: Final = 22
 TLS_PORT: Final = 2376
 
-IMAGES: Final[Mapping[str, str]] = {
-    "ubuntu": "Canonical:ubuntu-24_04-lts:server:latest",
-    "ubuntu-confidential": "Canonical:ubuntu-24_04-lts:cvm:latest",
-    "debian": "Debian:debian-12:12-gen2:latest",
-}
-"""The images that have short names."""
 _NAME: Final = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9_.]{0,62}[a-zA-Z0-9_])?")
-_BAD_IN_TAGS: Final = frozenset("<>%&\\?/")
+_HOST: Final = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]{0,62}[a-zA-Z0-9])?")
+"""https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules, for Linux."""
+_ZONE: Final = re.compile(r"[1-9]")
+DEFAULT_SIZE: Final = "Standard_B2s_v2"
+"""The smallest size with enough memory for containers of a series that Microsoft isn't retiring."""
 _SECURITY: Final[Mapping[str, Body]] = {
     "trusted": {
         "securityType": "TrustedLaunch",
@@ -100,20 +100,26 @@ def is_reserved(label: str) -> bool:
 class Spec:
     """The description of a machine to create.
 
-    image: a URN (publisher:offer:sku:version) or a short name of `IMAGES`. disk: GB; 0 is the image's own size. zone:
-    1, 2 or 3; "" for any. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for swarmlib's own.
-    private: no public address. nat: whether swarmlib's own network must have a NAT gateway. identity: "system", or the
-    id of a user-assigned one; "" for none. key: the ssh public key of `admin`. tls: whether its engine is reached by
-    TLS. cloud_init: the parts of its cloud-init data. max_hours: after how many hours Azure deallocates it; or 0.
+    size, zone: the possible ones, separated by commas, in the order in which they are tried; zone "" is any. image: as
+    `images.check_image`. plan: PUBLISHER:PRODUCT:NAME, for an image that does not say it itself. disk: GB; 0 is the
+    image's own size. spot_fallback: whether a machine that can't be a spot one may be a regular one. host: the name of
+    its system; "" for one like `name`. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for
+    swarmlib's own. private: no public address. nat: whether swarmlib's own network must have a NAT gateway. identity:
+    "system", or the id of a user-assigned one; "" for none. key: the ssh public key of `admin`. tls: whether its
+    engine is reached by TLS. cloud_init: the parts of its cloud-init data. max_hours: after how many hours Azure
+    deallocates it; 0 for never.
     """
 
     name: str
     location: str
-    size: str = "Standard_B2s"
+    size: str = DEFAULT_SIZE
     image: str = "ubuntu"
+    plan: str = ""
     disk: int = 0
     zone: str = ""
     spot: bool = False
+    spot_fallback: bool = False
+    host: str = ""
     network: str = ""
     private: bool = False
     nat: bool = False
@@ -131,14 +137,26 @@ class Spec:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise Invalid(f"invalid name {self.name!r}: expected at most 64 letters, digits, '-', '_' and '.'")
-        if len(self._urn) != 4:
-            raise Invalid(
-                f"invalid image {self.image!r}: expected PUBLISHER:OFFER:SKU:VERSION or one of {', '.join(IMAGES)}"
-            )
-        for name, value in self.tags.items():
-            if _BAD_IN_TAGS & set(name) or len(name) > 512 or len(value) > 256:
-                raise Invalid(f"{name}={value[:20]} can't be a tag of Azure's: no {''.join(sorted(_BAD_IN_TAGS))} in "
-                              "its name, and at most 256 characters in its value")  # fmt: skip
+        if self.host and not _HOST.fullmatch(self.host):
+            raise Invalid(f"invalid host name {self.host!r}: expected at most 64 letters, digits, '-' and '.', and no"
+                          " '-' or '.' at an end")  # fmt: skip
+        if not all(self.sizes):
+            raise Invalid(f"invalid size {self.size!r}: expected NAME, or several with commas between them")
+        if not all(_ZONE.fullmatch(each) or not self.zone for each in self.zones):
+            raise Invalid(f"invalid zone {self.zone!r}: expected 1, 2 or 3, or several with commas between them")
+        if self.plan and (self.plan.count(":") != 2 or not all(self.plan.split(":"))):
+            raise Invalid(f"invalid plan {self.plan!r}: expected PUBLISHER:PRODUCT:NAME")
+        check_tags(self.tags)
+
+    @property
+    def sizes(self) -> list[str]:
+        """The possible sizes, in the order in which they are tried."""
+        return self.size.split(",")
+
+    @property
+    def zones(self) -> list[str]:
+        """The possible zones, in the order in which they are tried; [""] for any."""
+        return self.zone.split(",")
 
     def described_by(self, labels: Mapping[str, str]) -> Spec:
         """Return this spec, changed by labels such as azure.size=Standard_D2s_v5; others become tags, unless reserved.
@@ -165,11 +183,6 @@ class Spec:
         return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     @property
-    def _urn(self) -> list[str]:
-        found = IMAGES.get(self.image, self.image)
-        return found.split(":")
-
-    @property
     def region(self) -> str:
         """The canonical name of the location."""
         return self.location.replace(" ", "").lower()
@@ -189,24 +202,24 @@ class Spec:
         """The name of the machine's interface."""
         return nic_name(self.name)
 
-    def machine(self, nic: str, tags: Mapping[str, str]) -> Body:
-        """Return the body of the machine."""
-        publisher, offer, sku, version = self._urn
-        reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
+    def machine(self, nic: str, chosen: Choice, tags: Mapping[str, str]) -> Body:
+        """Return the body of the machine. chosen: which of the possible machines it is to be."""
         properties: Body = {
-            "hardwareProfile": {"vmSize": self.size},
-            "storageProfile": {"imageReference": reference, "osDisk": self._disk()},
+            "hardwareProfile": {"vmSize": chosen.size},
+            "storageProfile": {"imageReference": chosen.image, "osDisk": self._disk()},
             "osProfile": self._system(),
             "networkProfile": {"networkInterfaces": [{"id": nic, "properties": {"deleteOption": "Delete"}}]},
             "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
         }
-        if self.spot:
+        if chosen.spot:
             properties |= {"priority": "Spot", "evictionPolicy": "Deallocate", "billingProfile": {"maxPrice": -1}}
         if self.security != "standard":
             properties["securityProfile"] = dict(_SECURITY[self.security])
         body: Body = {"location": self.location, "tags": {**self.tags, **tags}, "properties": properties}
-        if self.zone:
-            body["zones"] = [self.zone]
+        if chosen.zone:
+            body["zones"] = [chosen.zone]
+        if chosen.plan:
+            body["plan"] = chosen.plan
         if self.identity:
             body["identity"] = _identity(self.identity)
         return body
@@ -223,7 +236,7 @@ class Spec:
         linux = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}}
         given = custom_data(self.cloud_init)
         data = {"customData": base64.b64encode(given).decode()} if given else {}
-        host = re.sub(r"[^-a-zA-Z0-9]", "-", self.name)
+        host = self.host or re.sub(r"[^-a-zA-Z0-9]", "-", self.name).strip("-")
         return {"computerName": host, "adminUsername": self.admin, "linuxConfiguration": linux, **data}
 
     def address(self, tags: Mapping[str, str]) -> Body:
@@ -257,9 +270,11 @@ def _identity(identity: str) -> Body:
 _SETTABLE: Final = (
     "size",
     "image",
+    "plan",
     "disk",
     "zone",
     "spot",
+    "spot_fallback",
     "network",
     "private",
     "nat",
@@ -271,6 +286,7 @@ _SETTABLE: Final = (
 
 def _typed(given: Mapping[str, str]) -> dict[str, Any]:
     hints = get_type_hints(Spec)
+    given = {name.replace("-", "_"): text for name, text in given.items()}
     return {name: _value(name, hints.get(name), text) for name, text in given.items()}
 
 

@@ -30,16 +30,19 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.core.rest._http_response_impl_async import AsyncHttpResponseImpl
 from wsproto.utilities import generate_accept_token, generate_nonce
 
-from swarmlib import BadAnswer, Unavailable
+from swarmlib import BadAnswer, Invalid, Unavailable
 
 from ..http.handshakes import closing_unfinished
 from ..http.one_piece import OnePiece
 from ..http.received import why
 from ..http.upgraded import NetworkStream
+from .trust import trusted
 
 CONNECT_SECONDS: Final = 20.0
 READ_SECONDS: Final = 75.0
 """ARM itself gives up on a request after 60 s."""
+_METADATA: Final = "169.254.169.254"
+"""The address of a machine's own metadata in Azure."""
 _BLOCK_SIZE: Final = 64 * 1024
 _SWITCHING: Final = 101
 
@@ -47,12 +50,18 @@ _SWITCHING: Final = 101
 class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """Sends the SDK's requests by httpx. The pipeline handles redirects, as with azure-core's own transports.
 
-    verify: the TLS context for servers whose authority the system doesn't know. Proxies and authorities are taken from
-    the environment, as httpx does it (HTTPS_PROXY, SSL_CERT_FILE).
+    verify: the TLS context, in place of the environment's (see `trust`). Proxies are taken from the environment, too
+    (HTTPS_PROXY, NO_PROXY); none of them reaches the endpoint of managed identities.
+
+    Raises:
+        Invalid: a variable of the environment names no certificates, or no proxy.
     """
 
     def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
-        self._client = httpx.AsyncClient(verify=verify or True)
+        try:
+            self._client = httpx.AsyncClient(verify=verify or trusted(), mounts={f"all://{_METADATA}": None})
+        except (ValueError, httpx.InvalidURL) as exc:  # the text may hold the proxy's password
+            raise Invalid("HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no proxy: expected http://HOST:PORT") from exc
 
     async def open(self) -> None:
         """Do nothing: connections are opened when they are needed."""

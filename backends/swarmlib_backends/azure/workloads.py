@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, cast
 
@@ -44,6 +44,7 @@ from .removal import named
 from .resources import MACHINES
 from .shutdown import note_start
 from .spec import LABEL, TAG, Body, Spec, is_reserved
+from .tag_rules import check_tags
 
 _CONTAINERS: Final = "containers"
 _VERSION: Final = {"Version": "azure", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"}
@@ -81,7 +82,7 @@ class Workloads(Server):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connection to Azure, and the rollbacks that are under way."""
         options = self.options
-        async with connected(options.subscription) as self._arm:
+        async with connected(options.subscription, options.cloud) as self._arm:
             self._access = Access(options, self._arm)
             async with provisioning(self._arm, options.group, self._access) as self._maker:
                 self._events = Events(self._machines, options.poll)
@@ -175,6 +176,7 @@ class Workloads(Server):
         """
         config = _ACCEPTED.check(body)
         spec = default_spec(self.options, name, self._access, engine=False)
+        spec = replace(spec, host=str(config.get("Hostname") or ""))
         labels = dict(cast("dict[str, str]", config.get("Labels") or {}))
         if image := str(config.get("Image") or ""):
             labels.setdefault(f"{LABEL}image", image.removesuffix(":latest") if image.count(":") == 1 else image)
@@ -295,6 +297,7 @@ def _changes(body: Any) -> tuple[dict[str, str], str]:
     if given or fixed:
         raise Unsupported(f"only tags and {LABEL}size of a virtual machine can be changed, by Labels; not supported: "
                           f"{', '.join([*given, *fixed])}")  # fmt: skip
+    check_tags(labels)
     if not labels and not size:
         raise Invalid(f"Labels is missing, with tags or {LABEL}size to change")
     return labels, size

@@ -31,11 +31,11 @@ async def test_docker_info_shows_what_runs_since_when_and_what_is_billed(led: Fa
         web = await swarm.spawn({"Image": "ubuntu"}, name="web")
         ((name, line),) = (await swarm.get())["DriverStatus"]
         assert name == "Machine web"
-        pattern = r"running since \S+Z, for 3 h at most; Standard_B2s; billed: machine, disk, address"
+        pattern = r"running since \S+Z, for 3 h at most; Standard_B2s_v2; billed: machine, disk, address"
         assert re.fullmatch(pattern, line)
         await web.stop()
         ((_, line),) = (await swarm.get())["DriverStatus"]
-        assert line == "deallocated, for 3 h at most; Standard_B2s; billed: disk, address"
+        assert line == "deallocated, for 3 h at most; Standard_B2s_v2; billed: disk, address"
 
 
 async def test_azure_itself_switches_a_machine_off_after_so_many_hours_from_its_last_start(led: FakeArm) -> None:

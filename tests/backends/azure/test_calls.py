@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from swarmlib_backends.azure.client import connected
-from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.host_keys import HostKeys
 from swarmlib_backends.azure.lease import Lease
 from swarmlib_backends.azure.objects import Machine
@@ -64,6 +64,24 @@ async def test_the_calls_of_machines_that_are_workloads(counts: Counts) -> None:
             await swarm.get()
         with counts.of("`docker rm`, of the last machine of a group"):
             await swarm.workload("db").rm(force=True)
+
+
+async def test_the_calls_of_further_choices(counts: Counts, arm: FakeArm) -> None:
+    first, label = counts.found, "`docker run`, of a further machine"
+    async with azure(size="Standard_D2s_v5,Standard_D2as_v5") as swarm:
+        await swarm.spawn({"Image": "ubuntu"}, name="one")
+        with counts.of(label):
+            await swarm.spawn({"Image": "ubuntu"}, name="two")
+        arm.faults.add(Fault("fail", "PUT", "*/virtualMachines/*", "AllocationFailed"))
+        with counts.of("each choice besides that Azure refuses at once"):
+            await swarm.spawn({"Image": "ubuntu"}, name="three")
+        arm.faults.add(Fault("fail-later", "PUT", "*/virtualMachines/*", "AllocationFailed"))
+        with counts.of("each choice besides that fails later"):
+            await swarm.spawn({"Image": "ubuntu"}, name="four")
+        with counts.of("an image by its URN, besides"):
+            await swarm.spawn({"Image": "ubuntu", "Labels": {"azure.image": "Debian:debian-12:12:latest"}}, name="urn")
+    usual = first.pop(label)
+    counts.found = {name: number - usual for name, number in first.items()}
 
 
 async def test_the_calls_of_the_command(counts: Counts) -> None:

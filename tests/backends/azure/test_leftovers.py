@@ -19,7 +19,7 @@ from tests.support.azure.sdk import LOCATION, Sdk
 
 def refuse_machines(arm: FakeArm) -> None:
     """Refuse every machine, so that its interface stays reserved for it."""
-    arm.state.regions[LOCATION].withheld = {"Standard_B2s"}
+    arm.state.regions[LOCATION].short = {"Standard_B2s_v2"}
 
 
 # Failures.

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from azure.core.exceptions import HttpResponseError
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
 from swarmlib_backends.azure.cloudinit import certificates, custom_data, docker, read
@@ -156,6 +158,63 @@ async def test_a_key_of_a_type_that_azure_does_not_take_is_neither_chosen_nor_se
     profile["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"] = "ecdsa-sha2-nistp256 AAAA me"
     with pytest.raises(HttpResponseError, match="keyData is invalid"):
         await sdk.machine("other", await sdk.network_for("other"), osProfile=profile)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("ssh-ed25519 AAAA me", "is malformed"), ("", "has 1024 bits: the minimum is 2048")]
+)
+async def test_a_key_that_azure_would_refuse_is_refused_first(
+    arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, said: str
+) -> None:
+    lead(arm, tmp_path, monkeypatch)
+    short = rsa.generate_private_key(65537, 1024).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    (tmp_path / ".ssh/id_ed25519.pub").write_text(key or short.decode())
+    async with azure() as swarm:
+        with pytest.raises(Invalid, match=said):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({f"t{number}": "" for number in range(36)}, "can't have 36 tags: the maximum is 35"),
+        ({"Microsoft.x": ""}, "must not begin with microsoft, azure, windows"),
+        ({"azuread": ""}, "must not begin with microsoft, azure, windows"),
+        ({"a/b": ""}, "can't be a tag"),
+        ({"": "x"}, "can't be a tag"),
+        ({"n" * 513: ""}, "at most 512 characters in its name"),
+        ({"a": "v" * 257}, "256 in its value"),
+        ({"Tier": "a", "tier": "b"}, "Tier and tier are one tag for Azure"),
+    ],
+)
+async def test_tags_that_azure_does_not_allow_are_refused_first(
+    led: FakeArm, sdk: Sdk, tags: dict[str, str], said: str
+) -> None:
+    async with azure() as swarm:
+        with pytest.raises(Invalid, match=said):
+            await swarm.spawn({"Image": "ubuntu", "Labels": tags}, name="web")
+        assert led.state.groups == {}
+        web = await swarm.spawn({"Image": "ubuntu"}, name="web")
+        with pytest.raises(Invalid, match=said):
+            await web.set("update", body={"Labels": tags})
+    (machine,) = led.state.of_type("Microsoft.Compute/virtualMachines")
+    many = {f"t{number}": "" for number in range(50)} if len(tags) > 2 else tags
+    change = {"operation": "Merge", "properties": {"tags": many}}
+    with pytest.raises(HttpResponseError, match="InvalidTag"):
+        await sdk.resources.tags.begin_update_at_scope(str(machine.id), change)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "host"), [("box_", "", "box"), ("my_web.1", "", "my-web-1"), ("box", "db.local", "db.local")]
+)
+async def test_the_host_name_is_one_that_azure_allows(led: FakeArm, name: str, asked: str, host: str) -> None:
+    async with azure() as swarm:
+        await swarm.spawn({"Image": "ubuntu", "Hostname": asked}, name=name)
+        (machine,) = led.state.of_type("Microsoft.Compute/virtualMachines")
+        assert machine.properties["osProfile"]["computerName"] == host
+        for wrong in ("box-", "a_b", "h" * 65):
+            with pytest.raises(Invalid, match="invalid host name"):
+                await swarm.spawn({"Image": "ubuntu", "Hostname": wrong}, name="other")
 
 
 async def test_without_an_ssh_key_it_is_said_how_to_get_one(

@@ -11,7 +11,7 @@ from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.machines import machines
-from swarmlib_backends.azure.sizes import sizes
+from swarmlib_backends.azure.sizes import Sizes
 from tests.support.azure.backend import azure, left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
@@ -69,13 +69,14 @@ async def test_many_machines_are_asked_for_their_states_one_by_one_if_the_list_o
 
 async def test_a_chain_that_may_not_read_the_sizes_runs_all_the_same(scoped: FakeArm) -> None:
     async with connected() as arm:
-        assert await sizes(arm, LOCATION) is None
+        assert await Sizes(arm).of(LOCATION) is None
         scoped.role.scope = ""
-        known = await sizes(arm, LOCATION)
+        known = await Sizes(arm).of(LOCATION)
         assert known is not None
-        assert known["standard_b2s"] == (2, 4 * 2**30)
+        size = known["standard_b2s_v2"]
+        assert (size.cpus, size.memory) == (2, 8 * 2**30)
     async with swarmlib.connect(Azure(group="prod", allow=["192.0.2.1"], max=1)) as swarm:
-        assert (await swarm.get())["MemTotal"] == 4 * 2**30
+        assert (await swarm.get())["MemTotal"] == 8 * 2**30
     scoped.role.scope = f"/subscriptions/{scoped.state.subscription}/resourceGroups/prod"
     async with swarmlib.connect(Azure(group="prod", allow=["192.0.2.1"], max=1)) as swarm:
         assert (await swarm.get())["MemTotal"] == 12 * 2**40

@@ -24,6 +24,8 @@ def lead(arm: FakeArm, folder: Path, patch: pytest.MonkeyPatch) -> None:
     if not key.exists():
         key.write_text(KEY)
     variables = {**arm.environment(), "SSL_CERT_FILE": str(ca), "HOME": str(folder), "XDG_STATE_HOME": str(folder)}
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        patch.delenv(name, raising=False)
     for name, value in variables.items():
         patch.setenv(name, value)
 

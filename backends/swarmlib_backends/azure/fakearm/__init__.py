@@ -34,6 +34,7 @@ from ...http.serving import Body
 from ...http.serving import serving as serving_https
 from ...simulator import Simulator
 from .arm import VERSIONS, FakeArm
+from .clouds import NAMES
 from .faults import Fault, Faults
 from .groups import PROVIDERS
 from .machines import Machine, Machines, NoMachines
@@ -95,7 +96,7 @@ async def serving(
         Unavailable: the address is in use, or is not one of this machine.
     """
     random = Random(seed)
-    server_tls, client_tls, ca = certificates.loopback_tls("fakearm", host)
+    server_tls, client_tls, ca = certificates.loopback_tls("fakearm", host, *NAMES)
     tokens = Tokens(TENANT, CLIENT, SECRET, random)
     with ungrouped():
         async with swarmlib.connect(engine or Simulator()) as client, trio.open_nursery() as nursery:

@@ -8,7 +8,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import orjson
@@ -16,6 +16,7 @@ import trio
 
 from ...http.serving import Answer, Body, Request
 from . import errors
+from .clouds import AUDIENCES
 from .compute import MACHINES
 from .containerinstance.service import OPERATIONS
 from .errors import ArmError
@@ -25,8 +26,9 @@ from .resource import Resource, ResourceId
 from .roles import Role
 from .routes import OPERATION, Routes
 from .state import ArmCall, Group, State
+from .subscriptions import Subscription, Subscriptions
 from .throttle import Throttle
-from .tokens import Tokens
+from .tokens import Token, Tokens
 
 if TYPE_CHECKING:
     from .spec import Described, Spec
@@ -58,9 +60,10 @@ class FakeArm:
 
     url: where it listens. ca: the certificate of its authority (PEM). tls: a context for clients that trusts it. state:
     what there is in the subscription; its regions' quotas and room can be changed at any time. faults: the script of
-    failures. role: what the caller may do; by default everything. versions: the API versions that are supported, by the
-    provider or the type that they are of, as in `VERSIONS`; by default every one since those. asked: the last requests,
-    as "METHOD /path". violations: answers of its own that Microsoft's documents don't allow: each is a bug of the fake.
+    failures. role: what the caller may do; by default everything. subscriptions: which ones there are; the fake has the
+    resources of one. versions: the API versions that are supported, by the provider or the type that they are of, as in
+    `VERSIONS`; by default every one since those. asked: the last requests, as "METHOD /path".
+    violations: answers of its own that Microsoft's documents don't allow: each is a bug of the fake.
     """
 
     state: State
@@ -78,6 +81,7 @@ class FakeArm:
 
     def __post_init__(self) -> None:
         self._routes = Routes(self.state)
+        self.subscriptions = Subscriptions({self.state.subscription: Subscription(self.tokens.tenant)})
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which the azure backend and azure-identity find the fake (certificate: see `ca`)."""
@@ -100,7 +104,8 @@ class FakeArm:
         return planted
 
     async def answer(self, request: Request) -> Answer | None:
-        """Answer a request; return None to break the connection."""
+        """Answer a request; return None to break the connection. The host may be one of `clouds.NAMES`."""
+        request = replace(request, base=f"https://{request.headers['host']}")
         self.asked.append(f"{request.method} {request.path}")
         faults = self.faults.striking(request.method, request.path)
         if (found := await _before(faults)) is not None or any(fault.do == "cut" for fault in faults):
@@ -137,17 +142,17 @@ class FakeArm:
 
     async def _guarded(self, call: ArmCall) -> Answer:
         request = call.request
-        self._check_token(request.headers.get("authorization", ""))
+        token = self._token(request)
         remaining = self.throttle.take(request.method)
         path = request.path.rstrip("/")
         if path.lower() == _OPERATIONS:
             return Answer(200, OPERATIONS)
         if path.lower() == "/subscriptions" and request.method == "GET":
-            return Answer(200, {"value": [self._subscription()]}, remaining)
+            return Answer(200, {"value": self.subscriptions.listed(token.tenant)}, remaining)
         match = _SUBSCRIPTION.fullmatch(path)
+        self.subscriptions.check(match[1] if match else path, token.tenant)
         if match is None or match[1].lower() != self.state.subscription.lower():
-            name = match[1] if match else path
-            raise ArmError(404, "SubscriptionNotFound", f"The subscription '{name}' could not be found.")
+            raise ArmError(404, "SubscriptionNotFound", f"The subscription '{path}' has nothing in this fake.")
         if not OPERATION.fullmatch(match[2]):
             _check_version(path, request.query.get("api-version"), self.versions)
             self.role.check(request.method, path, match[2])
@@ -165,20 +170,22 @@ class FakeArm:
         found.headers |= remaining
         return found
 
-    def _subscription(self) -> Body:
-        """Return the subscription as it is listed. Microsoft's document of that is not among those used here."""
-        id = self.state.subscription
-        shown = {"id": f"/subscriptions/{id}", "subscriptionId": id, "displayName": "fake"}
-        return {**shown, "tenantId": self.tokens.tenant, "state": "Enabled"}
-
-    def _check_token(self, header: str) -> None:
-        scheme, _, token = header.partition(" ")
+    def _token(self, request: Request) -> Token:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise ArmError(401, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         if (good := self.tokens.good(token)) is None:
             raise ArmError(401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now.")
         if not good:
             raise ArmError(401, "InvalidAuthenticationToken", "The access token is invalid.")
+        found = self.tokens.read(token)
+        expected = AUDIENCES.get(request.headers["host"], frozenset())
+        if expected and found.audience.rstrip("/") not in expected:
+            message = f"The access token has been obtained for wrong audience or resource '{found.audience}'. It should"
+            listed = ",".join(f"'{each}'" for each in sorted(expected))
+            message += f" exactly match with one of the allowed audiences {listed}."
+            raise ArmError(401, "InvalidAuthenticationTokenAudience", message)
+        return found
 
     def _check_registered(self, rest: str) -> None:
         match = _PROVIDER.search(rest)
@@ -201,8 +208,8 @@ class FakeArm:
             # `properties` are the operation's own result; the common definition lacks them.
             status = {name: value for name, value in answer.body.items() if name != "properties"}
             found = spec.definition_errors("v3/types.json", "OperationStatusResult", status)
-        elif "/providers/microsoft.devtestlab/" in request.path.lower():
-            found = []  # there are no documents of this provider
+        elif re.search("/providers/microsoft.devtestlab/|/artifacttypes/vmimage/", request.path, re.IGNORECASE):
+            found = []  # there are no documents of these
         elif answer.status >= 400 or re.search("/operationresults/", request.path, re.IGNORECASE):
             found = []
         else:

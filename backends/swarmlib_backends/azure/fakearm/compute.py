@@ -90,10 +90,10 @@ def _sku(size: Size, region: Region) -> Body:
     capabilities = {
         "vCPUs": str(size.cores),
         "MemoryGB": f"{size.memory_mb / 1024:g}",
-        "HyperVGenerations": "V1,V2" if size.trusted_launch else "V1",
-        "CpuArchitectureType": "Arm64" if "ps_" in size.name else "x64",
+        "HyperVGenerations": ",".join(sorted(size.generations)),
+        "CpuArchitectureType": size.architecture,
         "TrustedLaunchDisabled": str(not size.trusted_launch),
-        "LowPriorityCapable": str(not size.name.startswith("Standard_B")),
+        "LowPriorityCapable": str(size.spot),
     }
     if size.confidential:
         capabilities["ConfidentialComputingType"] = "SNP" if "as_" in size.name else "TDX"

@@ -16,6 +16,7 @@ from .kind import Action, Kind
 from .operations import Operation
 from .resource import Resource, ResourceId
 from .state import ArmCall, State
+from .taglimits import check_tags
 from .world import canonical
 
 PAGE: Final = 50
@@ -121,6 +122,7 @@ class Crud:
         resource = Resource(id, copy.deepcopy(body), dict(old.hidden) if old else {})
         resource.body.update(id=str(id), name=id.name, type=kind.type)
         resource.body.setdefault("properties", {})
+        check_tags(resource.body.get("tags") or {})
         if kind.located:
             self._state.policies.check(kind.type, id.name, body)
             self._locate(resource, old)

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ...http.serving import Answer
+from . import marketplace
 from .compute import Compute
 from .containerinstance.groups import ContainerGroups
 from .containerinstance.service import ContainerInstance
@@ -31,6 +32,11 @@ OPERATION: Final = re.compile(
     r"(?:/providers/[^/]+/locations/[^/]+/(operations|operationResults)|/operationresults)/([^/]+)", re.IGNORECASE
 )
 _IN_PLACE: Final = re.compile(r"/providers/(Microsoft\.Compute)/locations/([^/]+)/([^/]+)", re.IGNORECASE)
+_IMAGES: Final = re.compile(
+    r"/providers/Microsoft\.Compute/locations/[^/]+/publishers/([^/]+)/artifacttypes/vmimage/offers/([^/]+)/skus/([^/]+)"
+    r"/versions(?:/([^/]+))?",
+    re.IGNORECASE,
+)
 _OF_ALL: Final = re.compile(r"/providers/([^/]+)/([^/]+)", re.IGNORECASE)
 _OF_GROUP: Final = re.compile(r"/resourceGroups/([^/]+)/providers/([^/]+)/([^/]+)", re.IGNORECASE)
 
@@ -94,6 +100,8 @@ class Routes:
             return self._groups.resources(match[1] or "", call)
         if (match := _PROVIDERS.fullmatch(rest)) and not match[1]:
             return self._groups.providers(call)
+        if match := _IMAGES.fullmatch(rest):
+            return marketplace.shown(match[1], match[2], match[3], match[4])
         if match := _IN_PLACE.fullmatch(rest):
             return self._in_place(match[2], match[3].lower(), call)
         if match := _OF_ALL.fullmatch(rest):

@@ -90,6 +90,8 @@ class State:
     policies: Policies = field(default_factory=Policies)
     registered: dict[str, str] = field(default_factory=dict[str, str])
     """The registration state of each provider, by its name in lower case."""
+    terms: set[str] = field(default_factory=set[str])
+    """The plans whose terms were accepted, as PUBLISHER:PRODUCT:NAME in lower case."""
     engine: Client | None = None
     """Where the containers of container groups run."""
     simulated: bool = True

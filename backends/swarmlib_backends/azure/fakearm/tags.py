@@ -12,6 +12,7 @@ from . import errors
 from .errors import ArmError
 from .resource import Resource, ResourceId
 from .state import ArmCall, State
+from .taglimits import check_tags
 
 TAGS: Final = re.compile(r"(/subscriptions/.+)/providers/Microsoft\.Resources/tags/default", re.IGNORECASE)
 _GROUP: Final = re.compile(r"/subscriptions/[^/]+/resourceGroups/([^/]+)", re.IGNORECASE)
@@ -68,4 +69,6 @@ class Tags:
         if resource is not None and resource.busy:
             raise self._busy(resource)
         given: _Tags = dict_of(dict_of(call.json().get("properties")).get("tags"))
-        body["tags"] = change(body.get("tags") or {}, given)
+        changed = change(body.get("tags") or {}, given)
+        check_tags(changed)
+        body["tags"] = changed

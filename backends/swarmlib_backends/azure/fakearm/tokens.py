@@ -1,4 +1,4 @@
-"""The issuers of tokens: Entra's endpoint for client secrets, and the two forms of managed identity."""
+"""The issuers of tokens: Entra's endpoint for secrets and assertions, and the two forms of managed identity."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from ...http.serving import Answer, Body, Request
+from .assertions import TYPE, Assertions, Refused
 
 LIFETIME: Final = 3600
 """How long a token is valid, in seconds."""
@@ -17,11 +18,21 @@ _IMDS: Final = "/metadata/identity/oauth2/token"
 _APP_SERVICE: Final = "/msi/token"
 
 
+@dataclass(frozen=True)
+class Token:
+    """What a token says: until when it is valid, for which resource ("" for any), and whose tenant it is of."""
+
+    ends: float
+    audience: str
+    tenant: str
+
+
 @dataclass
 class Tokens:
     """The credentials of the tenant, and the tokens that were issued.
 
-    identity: whether there is a managed identity, as on a machine in Azure.
+    identity: whether there is a managed identity, as on a machine in Azure. assertions: what is accepted in place of
+    the secret.
     """
 
     tenant: str
@@ -29,18 +40,23 @@ class Tokens:
     secret: str
     random: Random
     identity: bool = True
-    _issued: dict[str, float] = field(default_factory=dict[str, float])
+    assertions: Assertions = field(default_factory=Assertions)
+    _issued: dict[str, Token] = field(default_factory=dict[str, Token])
 
-    def issue(self, seconds: float = LIFETIME) -> str:
-        """Issue a new token, valid for this long."""
+    def issue(self, seconds: float = LIFETIME, audience: str = "", tenant: str = "") -> str:
+        """Issue a new token, valid for this long; by default for any resource, and of this tenant."""
         token = f"fake.{self.random.getrandbits(128):032x}.token"
-        self._issued[token] = time() + seconds
+        self._issued[token] = Token(time() + seconds, audience, tenant or self.tenant)
         return token
 
     def good(self, token: str) -> bool | None:
         """Return whether a token is valid; None if it has expired."""
-        ends = self._issued.get(token)
-        return False if ends is None else True if ends > time() else None
+        found = self._issued.get(token)
+        return False if found is None else True if found.ends > time() else None
+
+    def read(self, token: str) -> Token:
+        """Return what a token says that was issued here."""
+        return self._issued[token]
 
     def answer(self, request: Request) -> Answer | None:
         """Answer a request for a token, or for the ways to get one; return None for any other request."""
@@ -83,11 +99,20 @@ class Tokens:
         if client != self.client_id:
             message = f"Application with identifier '{client}' was not found in the directory '{tenant}'."
             return _refused(400, "unauthorized_client", 700016, message)
-        if form.get("client_secret") != self.secret:
-            message = "Invalid client secret provided. Ensure the secret being sent is the secret's value, not its ID."
-            return _refused(401, "invalid_client", 7000215, message)
+        try:
+            self._check_proof(form, f"{request.base}{request.path}")
+        except Refused as exc:
+            return _refused(401, "invalid_client", exc.code, str(exc))
+        audience = form.get("scope", "").removesuffix("/.default")
         times = {"expires_in": LIFETIME, "ext_expires_in": LIFETIME}
-        return Answer(200, {"token_type": "Bearer", "access_token": self.issue(), **times})
+        return Answer(200, {"token_type": "Bearer", "access_token": self.issue(audience=audience), **times})
+
+    def _check_proof(self, form: Mapping[str, str], url: str) -> None:
+        if form.get("client_assertion_type") == TYPE:
+            self.assertions.check(form.get("client_assertion", ""), self.client_id, url)
+        elif form.get("client_secret") != self.secret:
+            message = "Invalid client secret provided. Ensure the secret being sent is the secret's value, not its ID."
+            raise Refused(7000215, message)
 
     def _configuration(self, request: Request) -> Answer:
         tenant = f"{request.base}/{request.path.split('/')[1]}"
@@ -120,7 +145,8 @@ class Tokens:
 
     def _managed(self, query: Mapping[str, str]) -> Answer:
         ends = int(time()) + LIFETIME
-        body: Body = {"access_token": self.issue(), "token_type": "Bearer", "resource": query.get("resource", "")}
+        resource = query.get("resource", "")
+        body: Body = {"access_token": self.issue(audience=resource), "token_type": "Bearer", "resource": resource}
         return Answer(200, body | {"client_id": self.client_id, "expires_in": str(LIFETIME), "expires_on": str(ends)})
 
 

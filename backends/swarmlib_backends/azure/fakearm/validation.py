@@ -16,6 +16,7 @@ _REFUSED_USERS: Final = frozenset(
     {"administrator", "admin", "root", "user", "test", "guest", "console", "sys", "a", "1"}
 )
 _KEY_TYPES: Final = ("ssh-rsa", "ssh-ed25519")
+_NOT_IN_HOSTS: Final = frozenset("`~!@#$%^&*()=+_[]{}\\|;:'\",<>/? ")
 _CUSTOM_DATA: Final = 65_535
 """The size limit of custom data in bytes."""
 
@@ -41,7 +42,7 @@ def check_size(state: State, machine: Resource, old: Resource | None) -> None:
     """Raise an ArmError if the subscription can't have this size in the region, or has used up its quota."""
     size, location = size_of(machine), machine.location
     region = state.region(location, machine.id.type)
-    if size.name in region.withheld:
+    if size.name in region.withheld | region.short:
         raise errors.sku_not_available(size.name, location)
     for zone in machine.body.get("zones", []):
         if zone not in region.zones:
@@ -50,6 +51,8 @@ def check_size(state: State, machine: Resource, old: Resource | None) -> None:
                              f"'{','.join(region.zones)}'")  # fmt: skip
     others = [each for each in machines_in(state, location) if each.id.key != machine.id.key]
     if is_spot(machine):
+        if not size.spot:
+            raise errors.conflict("OperationNotAllowed", f"The VM size '{size.name}' can't be a spot VM.")
         _check_quota("LowPriorityCores", region.spot_cores, [each for each in others if is_spot(each)], size, location)
         return
     regular = [each for each in others if not is_spot(each)]
@@ -103,6 +106,10 @@ def take_secrets(machine: Resource, *, new: bool) -> None:
         ArmError: the user's name isn't allowed, there is no way to log in, or the custom data are not base64.
     """
     properties = machine.properties
+    host = str(properties.get("osProfile", {}).get("computerName", ""))
+    if not is_windows(machine) and (len(host) > 64 or set(host) & _NOT_IN_HOSTS or host.endswith(("-", "."))):
+        message = "Linux host name cannot exceed 64 characters in length, end with a hyphen or a period, or contain the"
+        raise errors.parameter("osProfile.computerName", f"{message} following characters: {''.join(_NOT_IN_HOSTS)}.")
     if (user_data := properties.pop("userData", None)) is not None:
         machine.hidden["userData"] = user_data
     if (profile := properties.get("osProfile")) is None:

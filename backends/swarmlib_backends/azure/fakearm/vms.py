@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from ...http.serving import Body
-from . import errors, instance, validation
+from . import errors, instance, marketplace, validation
 from .actions import Actions
 from .errors import ArmError
 from .interfaces import Interfaces, PublicAddresses
@@ -60,6 +60,8 @@ class VirtualMachines(Kind):
             validation.check_size(self.state, resource, old)
         validation.check_image(resource)
         validation.check_security(resource)
+        if old is None:
+            marketplace.check(self.state, resource)
         validation.take_secrets(resource, new=old is None)
         prepare_disks(self.state, resource, old)
         validation.fill(resource, windows=validation.is_windows(resource))

@@ -19,14 +19,43 @@ class Size:
     trusted_launch: bool = True
     temp_disk_mb: int = 0
 
+    @property
+    def architecture(self) -> str:
+        """The architecture of its CPUs."""
+        return "Arm64" if "ps_" in self.name else "x64"
+
+    @property
+    def generations(self) -> frozenset[str]:
+        """The generations of machines that it can be (hypervGeneration)."""
+        if self.architecture == "Arm64" or self.confidential:
+            return frozenset({"V2"})
+        old = not self.trusted_launch and not self.name.startswith("Standard_NC")
+        return frozenset({"V1"}) if old else frozenset({"V1", "V2"})
+
+    @property
+    def spot(self) -> bool:
+        """Whether there are spot machines of it."""
+        return not self.name.startswith("Standard_B")
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image of the marketplace needs. plan: whether it has one, whose terms must be accepted."""
+
+    architecture: str
+    generation: str
+    confidential: bool
+    plan: bool
+
 
 @dataclass
 class Region:
     """A region, as one subscription sees it; tests set the limits that they want to hit.
 
     cores: the regional quota. families: quotas by family, where they differ from the regional one. spot_cores: the
-    quota of all spot machines. withheld: sizes that this subscription can't have (SkuNotAvailable). room: cores that
-    are free in its data centers (AllocationFailed once they are used up). container_cores, container_room: the same of
+    quota of all spot machines. withheld: sizes that this subscription can't have (SkuNotAvailable), as the list of
+    sizes says. short: sizes that are scarce now, which the list does not say (SkuNotAvailable). room: cores that are
+    free in its data centers (AllocationFailed once they are used up). container_cores, container_room: the same of
     container groups.
     """
 
@@ -35,6 +64,7 @@ class Region:
     families: dict[str, int] = field(default_factory=dict[str, int])
     spot_cores: int = 1000
     withheld: set[str] = field(default_factory=set[str])
+    short: set[str] = field(default_factory=set[str])
     room: float = float("inf")
     container_cores: int = 1000
     container_room: float = float("inf")
@@ -85,6 +115,7 @@ _IMAGES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("canonical", "0001-com-ubuntu-confidential-vm-jammy"): frozenset({"22_04-lts-cvm"}),
     ("canonical", "ubuntuserver"): frozenset({"16.04-lts", "18.04-lts"}),
     ("debian", "debian-12"): frozenset({"12", "12-gen2", "12-arm64"}),
+    ("kinvolk", "flatcar-container-linux"): frozenset({"stable", "stable-gen2"}),
     ("debian", "debian-11"): frozenset({"11", "11-gen2"}),
     ("microsoftwindowsserver", "windowsserver"): frozenset({"2016-datacenter", "2019-datacenter"}),
     ("microsoftwindowsserver", "2019-datacenter-cvm"): frozenset({"windows-cvm"}),
@@ -92,10 +123,24 @@ _IMAGES: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 }
 
 
+_SECOND: Final = frozenset({"server", "minimal", "windows10-tvm"})
+"""The images for machines of the second generation whose names don't tell."""
+
+
 def image_exists(publisher: str, offer: str, sku: str) -> bool:
     """Return whether the marketplace has an image; images of unknown publishers are not checked."""
     offers = {known for maker, known in _IMAGES if maker == publisher.lower()}
     return not offers or sku.lower() in _IMAGES.get((publisher.lower(), offer.lower()), frozenset())
+
+
+def image_facts(publisher: str, offer: str, sku: str) -> ImageFacts | None:
+    """Return what an image of the marketplace needs; None if it is not known."""
+    if sku.lower() not in _IMAGES.get((publisher.lower(), offer.lower()), frozenset()):
+        return None
+    arm, confidential = "arm64" in sku.lower(), "cvm" in sku.lower()
+    second = arm or confidential or sku.lower() in _SECOND or sku.lower().endswith("gen2")
+    architecture, plan = "Arm64" if arm else "x64", publisher.lower() == "kinvolk"
+    return ImageFacts(architecture, "V2" if second else "V1", confidential, plan)
 
 
 def regions() -> dict[str, Region]:
