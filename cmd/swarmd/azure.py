@@ -21,10 +21,13 @@ from swarmlib_backends.azure.billing import with_address
 from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import check_ours, default_spec, machines
 from swarmlib_backends.azure.objects import Machine
+from swarmlib_backends.azure.power import OFF
 from swarmlib_backends.azure.provisioning import Maker, provisioning
 from swarmlib_backends.azure.readiness import until_answers
 from swarmlib_backends.azure.removal import Remover, Say, named
 from swarmlib_backends.azure.resources import MACHINES
+from swarmlib_backends.azure.shutdown import start
+from swarmlib_backends.azure.spec import REACH
 from swarmlib_backends.azure.sweeping import orphans
 
 from . import show
@@ -50,12 +53,16 @@ async def create(
                 return True
 
             async def serves(body: dict[str, Any]) -> None:
-                say(str(body["id"]), "waiting for Docker on")
-                await _until_answers(access, Machine.of(body))
+                machine = Machine.of(await arm.get(str(body["id"]), expand="instanceView"))
+                if machine.power in OFF:  # it was there already
+                    say(machine.arm_id, "starting")
+                    await start(arm, azure.group, machine)
+                await _until_reached(access, say, machine, wait=wait)
 
-            made = await maker.make(spec, serves) if wait else await maker.make(spec)
+            made = await maker.make(spec, serves)
             machine = Machine.of(await arm.get(str(made["id"]), expand="instanceView"))
-            told = _told(machine, await with_address(arm, azure.group))
+            addressed = await with_address(arm, azure.group)
+            told = _told(machine, addressed)
             address, certificates = await access.engine(machine)
             if as_json:
                 click.echo(show.as_json(told | {"docker_host": address, "docker_cert_path": certificates}))
@@ -63,10 +70,17 @@ async def create(
             _print_way(access, machine, address, certificates)
             kept = [each for each in told["billed"] if each != "machine"]
             click.echo(f"billed: {_cell(told['billed'])}; while deallocated: {_cell(kept)}", err=True)
+            _print_besides(addressed)
             return True
 
 
-async def _until_answers(access: Access, machine: Machine) -> None:
+async def _until_reached(access: Access, say: Say, machine: Machine, *, wait: bool) -> None:
+    if machine.tags.get(REACH) != "tls":
+        say(machine.arm_id, "asking for the host key of")
+        await access.host_keys.learn(machine)
+    if not wait:
+        return
+    say(machine.arm_id, "waiting for Docker on")
     address, certificates = await access.engine(machine)
     options = dict[str, str]() if certificates else access.ssh_options(machine)
     async with swarmlib.connect(Docker(address, cert_path=certificates, ssh_options=options)) as engine:
@@ -107,7 +121,13 @@ async def ls(azure: Azure, *, as_json: bool) -> bool:
         return True
     titles = ("name", "power", "since", "billed", "size", "location")
     show.print_table(titles, [[_cell(each[title]) for title in titles] for each in told], terminal=sys.stdout.isatty())
+    _print_besides(addressed)
     return True
+
+
+def _print_besides(addressed: Collection[str]) -> None:
+    if billing.has_gateway(addressed):
+        click.echo("billed besides: a NAT gateway with its address, until the last machine is removed", err=True)
 
 
 def _cell(value: str | list[str]) -> str:

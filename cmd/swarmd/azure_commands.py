@@ -71,8 +71,9 @@ def _run_azure(words: Sequence[str], work: Callable[[ModuleType, Azure, trio.Can
 def create(name: str, dry_run: bool, no_wait: bool, as_json: bool, words: tuple[str, ...]) -> None:
     """Make a machine with Docker, wait until that answers, and print how to reach it.
 
-    Repeating the command gives the same machine. If it fails or is interrupted, what it has made is removed again, for
-    as long as Azure needs for that; a second signal ends it at once, and what is left is named.
+    Repeating the command gives the same machine, and starts it if it is off. If it fails or is interrupted, what it has
+    made is removed again, for as long as Azure needs for that; a second signal ends it at once, and what is left is
+    named.
     """
     how = {"dry_run": dry_run, "as_json": as_json, "wait": not no_wait}
     _run_azure(words, lambda command, chosen, closing: command.create(chosen, closing, name, **how))

@@ -34,7 +34,7 @@ from tests.support.azure.sdk import opened
 ROUND = 5
 """How many creations run at the same time."""
 STEPS = ("*/networkSecurityGroups/*", "*/virtualNetworks/*", "*/publicIPAddresses/*", "*/networkInterfaces/*",
-         "*/virtualMachines/*", "*/tags/default", "*resourcegroups/prod")  # fmt: skip
+         "*/virtualMachines/*", "*/tags/default", "*resourcegroups/prod", "*/natGateways/*")  # fmt: skip
 CODES = ("SkuNotAvailable", "AllocationFailed", "InternalServerError", "ServiceUnavailable", "TooManyRequests")
 DOS = ("fail", "fail-later", "hang", "hang-halfway", "cut", "cut-halfway", "slow")
 METHODS = ("PUT", "PUT", "PUT", "DELETE", "GET", "PATCH")
@@ -144,8 +144,9 @@ class Bench:
         self.counts["killed" if dies and outcome == "cancelled" else outcome] += 1
 
     async def _outcome(self, swarm: Client, name: str) -> str:
+        private = {"azure.private": "true", "azure.nat": "true"} if self.random.random() < 0.3 else {}
         try:
-            await swarm.spawn({"Image": "ubuntu"}, name=name)
+            await swarm.spawn({"Image": "ubuntu", "Labels": private}, name=name)
         except SwarmError:
             return "failed"
         return "made"

@@ -21,7 +21,10 @@ from swarmlib import Invalid, Unavailable
 from ..stream_wrappers import StreamWrapper
 from . import authority
 from .client import Arm
+from .firewall import Firewall
+from .host_keys import HostKeys
 from .objects import Machine
+from .open_ports import Port
 from .options import AzureOptions
 from .spec import REACH, TLS_PORT, Spec, part, parts
 
@@ -38,6 +41,7 @@ class Access:
         self._options = options
         self._arm = arm
         self._own: list[str] = []
+        self.host_keys = HostKeys(arm, state_folder() / "azure_known_hosts")
 
     def public_key(self) -> str:
         """Return the public key that may log in.
@@ -86,6 +90,10 @@ class Access:
             return file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as exc:
             raise Invalid(f"can't keep a name for this user in {file}: {exc}") from exc
+
+    def firewall(self, group: str) -> Firewall:
+        """Return this user's rules in a resource group. Raises as `user_id`."""
+        return Firewall(self._arm, group, self.user_id(), [*map(Port.read, self._options.open_port)])
 
     async def allowed(self, *, private: bool = False) -> list[str] | None:
         """Return the addresses that may reach machines: those of `--allow`, or else only this machine's public address.
@@ -164,15 +172,9 @@ class Access:
         return str(profile.get("adminUsername") or self._options.admin)
 
     def ssh_options(self, machine: Machine) -> Mapping[str, str]:
-        """Return the options for ssh. A machine's host key is trusted on first use, and must not change afterwards."""
-        state = state_folder()
-        state.mkdir(parents=True, exist_ok=True)
+        """Return the options for ssh, which trusts the keys that `host_keys` has learnt from the machine."""
         options = {"ProxyJump": self._options.via} if self._options.via else {}
-        options |= {
-            "HostKeyAlias": machine.id[:32],
-            "StrictHostKeyChecking": "accept-new",
-            "UserKnownHostsFile": f'"{state / "azure_known_hosts"}"',
-        }
+        options |= self.host_keys.ssh_options(machine)
         private = self._key_file().with_suffix("")
         return options | ({"IdentityFile": f'"{private}"'} if private.exists() else {})
 
@@ -182,7 +184,12 @@ class Access:
         return "\n".join([f"Host {host}", *lines])
 
     async def command(self, machine: Machine) -> list[str]:
-        """Return the ssh command that opens a shell on a machine, with a terminal."""
+        """Return the ssh command that opens a shell on a machine that runs, with a terminal.
+
+        Raises:
+            SwarmError: the machine's host key can't be learnt.
+        """
+        await self.host_keys.learn(machine)
         options = {"BatchMode": "yes", "LogLevel": "ERROR", **self.ssh_options(machine)}
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return ["ssh", "-tt", *words, "-l", self.user(machine), "--", await self.host(machine)]

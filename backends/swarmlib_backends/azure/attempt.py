@@ -14,13 +14,13 @@ from azure.core import MatchConditions
 from swarmlib import Conflict, Invalid, SwarmError
 
 from . import spec as specs
+from . import subnets
 from .access import Access
 from .choice import Choice
 from .client import Arm
 from .failures import finds_no_room
-from .firewall import Firewall
 from .removal import Say
-from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS, SHARED, kind_of
+from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS, is_shared
 from .rollback import Rollback
 from .shutdown import schedule, schedule_name
 from .spec import (
@@ -33,7 +33,6 @@ from .spec import (
     REACH,
     SPEC,
     STARTED,
-    SUBNET,
     TAG,
     VM,
     Body,
@@ -73,20 +72,24 @@ class Attempt:
         existing: returns the machine of that name, or None.
         """
         spec = self._spec
-        if spec.private and not spec.network:
-            why = "machines without a public address can't leave swarmlib's own network"
-            raise Invalid(f"--private requires --network: {why}")
+        if spec.private and not (spec.network or spec.nat):
+            why = "machines without a public address can't leave swarmlib's own network by themselves"
+            raise Invalid(f"--private requires --nat or --network: {why}")
         allowed = await self._access.allowed(private=spec.private)  # may fail, so it comes before anything is made
+        subnet = f"{self._id(NETWORKS, NETWORK)}/subnets/{subnets.NAME}"
+        if spec.network:
+            subnet = subnets.named(self._arm, self._group, spec.network)
+            await subnets.check(self._arm, subnet, spec)
         await self._ensure_group()
-        group, network = self._id(SECURITY_GROUPS, NETWORK), self._id(NETWORKS, NETWORK)
-        steps: list[Step] = [partial(self._ensure_security_group, group, allowed)]
-        if not spec.network:
-            steps.append(partial(self._ensure_shared, network, specs.network(spec.location, self._shared_tags)))
+        group = self._id(SECURITY_GROUPS, NETWORK)
+        existing_group = await self._find_shared(group)  # of another region? Then nothing is made
         address = "" if spec.private else self._id(ADDRESSES, spec.ip_name)
+        steps: list[Step] = [partial(self._ensure_security_group, group, existing_group, allowed)]
+        if not spec.network:
+            steps.append(self._ensure_network)
         if address:
             steps.append(partial(self._put, address, spec.address(self._tags)))
         await _together(steps)
-        subnet = self._subnet(spec.network) if spec.network else f"{network}/subnets/{SUBNET}"
         nic = self._id(INTERFACES, spec.nic_name)
         await self._put(nic, spec.interface(subnet, group, address, self._tags))
 
@@ -102,12 +105,6 @@ class Attempt:
             await self._put(self._id(SCHEDULES, schedule_name(spec.name)), body)
         return made
 
-    def _subnet(self, named: str) -> str:
-        if named.startswith("/"):
-            return named
-        network, _, subnet = named.partition("/")
-        return f"{self._id(NETWORKS, network)}/subnets/{subnet or 'default'}"
-
     # What the machines of the group share.
 
     async def _ensure_group(self) -> None:
@@ -116,19 +113,42 @@ class Attempt:
             await self._arm.put_group(self._group, {"location": self._spec.location, "tags": self._shared_tags})
             self.rollback.unanswered.discard(self._group)
 
-    async def _ensure_shared(self, id: str, body: Body) -> Body:
-        found = await self._arm.find(id)
-        if found is not None:
-            _check_ours(id, found)
-            _check_region(found, self._spec.location)
-            if found["properties"].get("provisioningState") == "Succeeded":
-                return found
-        return await self._put_told(id, body)
+    async def _find_shared(self, id: str) -> Body | None:
+        """Return a shared resource; None if it doesn't exist, or isn't complete.
 
-    async def _ensure_security_group(self, id: str, allowed: list[str] | None) -> None:
-        firewall, spec = Firewall(self._arm, self._group, self._access.user_id()), self._spec
-        body = firewall.new(spec.location, allowed or [], spec.port, self._shared_tags)
-        found = await self._ensure_shared(id, body)
+        Raises:
+            Conflict: it is not swarmlib's. Invalid: it is in another region than the machine.
+        """
+        found = await self._arm.find(id)
+        if found is None:
+            return None
+        _check_ours(id, found)
+        _check_region(found, self._spec)
+        return found if found["properties"].get("provisioningState") == "Succeeded" else None
+
+    async def _ensure_shared(self, id: str, body: Body) -> Body:
+        return await self._find_shared(id) or await self._put_told(id, body)
+
+    async def _ensure_network(self) -> None:
+        gateway, location = await self._ensure_gateway() if self._spec.nat else "", self._spec.location
+        body = subnets.network(location, self._shared_tags, gateway)
+        found = await self._ensure_shared(self._id(NETWORKS, NETWORK), body)
+        if gateway and not subnets.uses(found, gateway):
+            begin = self._arm.network.subnets.begin_create_or_update
+            await self._arm.finished(partial(begin, self._group, NETWORK, subnets.NAME, subnets.subnet(gateway)))
+
+    async def _ensure_gateway(self) -> str:
+        address, gateway = self._id(ADDRESSES, NETWORK), self._id(GATEWAYS, NETWORK)
+        location, tags = self._spec.location, self._shared_tags
+        await self._ensure_shared(address, specs.public_address(location, tags))
+        await self._ensure_shared(gateway, subnets.gateway(location, tags, address))
+        return gateway
+
+    async def _ensure_security_group(self, id: str, found: Body | None, allowed: list[str] | None) -> None:
+        firewall, spec = self._access.firewall(self._group), self._spec
+        if found is None:
+            body = firewall.new(spec.location, allowed or [], spec.port, self._shared_tags)
+            found = await self._put_told(id, body)
         if allowed is not None:
             await firewall.admit(found, allowed, spec.port)
 
@@ -192,7 +212,7 @@ class Attempt:
             return found
 
     async def _put_told(self, id: str, body: Body, **options: Any) -> Body:
-        if kind_of(id) not in SHARED and id not in self.rollback.made:
+        if not is_shared(id) and id not in self.rollback.made:
             self.rollback.made.append(id)
         self.rollback.unanswered.add(id)
         self._say(id, "making")
@@ -237,9 +257,9 @@ def _check_ours(id: str, found: Body) -> None:
         raise Conflict(f"{id} exists and was not made by swarmlib: choose another name for the machine, or --network")
 
 
-def _check_region(shared: Body, location: str) -> None:
+def _check_region(shared: Body, spec: Spec) -> None:
     """Raise Invalid if what the machines of the group share is in another region than a new one."""
     there = str(shared.get("location", ""))
-    if there != location.replace(" ", "").lower():
-        text = f"{shared['id']} is in {there}, not in {location}: all machines of a group are in one region"
+    if there != spec.region:
+        text = f"{shared['id']} is in {there}, not in {spec.location}: all machines of a group are in one region"
         raise Invalid(f"{text}; use --location {there}, or another --group")

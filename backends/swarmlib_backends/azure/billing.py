@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable
 
 from .client import Arm
 from .objects import Machine
-from .spec import MAX_HOURS, STARTED, part
+from .resources import GATEWAYS
+from .spec import MAX_HOURS, NETWORK, STARTED, part
 
 
 def since(machine: Machine) -> str:
@@ -26,15 +27,23 @@ def billed(machine: Machine, addressed: Collection[str]) -> list[str]:
 
 
 async def with_address(arm: Arm, group: str) -> set[str]:
-    """Return the ids, in lower case, of the interfaces of a group that have a public address."""
+    """Return the ids, in lower case, of what has a public address in a group: interfaces, and a NAT gateway."""
     found = await arm.listed_in(arm.network.public_ip_addresses, group)
-    users = [str(part(each, "properties", "ipConfiguration").get("id", "")) for each in found]
+    kinds = ("ipConfiguration", "natGateway")
+    users = [str(part(each, "properties", kind).get("id", "")) for each in found for kind in kinds]
     return {user.lower().partition("/ipconfigurations/")[0] for user in users if user}
+
+
+def has_gateway(addressed: Collection[str]) -> bool:
+    """Return whether swarmlib's own network has a NAT gateway, which is billed until the last machine is removed."""
+    return any(each.endswith(f"{GATEWAYS.lower()}/{NETWORK}") for each in addressed)
 
 
 def status(machines: Iterable[Machine], addressed: Collection[str]) -> list[list[str]]:
     """Return the lines about machines for the `DriverStatus` of an info, which `docker info` prints."""
-    return [[f"Machine {each.name}", _line(each, addressed)] for each in machines]
+    lines = [[f"Machine {each.name}", _line(each, addressed)] for each in machines]
+    text = "billed, with its address, until the last machine is removed"
+    return [*lines, ["NAT gateway", text]] if has_gateway(addressed) else lines
 
 
 def _line(machine: Machine, addressed: Collection[str]) -> str:

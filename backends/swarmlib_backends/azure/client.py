@@ -74,6 +74,7 @@ class Arm:
             "Microsoft.Network/networkInterfaces": self.network.network_interfaces,
             "Microsoft.Network/publicIPAddresses": self.network.public_ip_addresses,
             "Microsoft.Network/networkSecurityGroups": self.network.network_security_groups,
+            "Microsoft.Network/natGateways": self.network.nat_gateways,
             "Microsoft.Network/virtualNetworks": self.network.virtual_networks,
             "Microsoft.DevTestLab/schedules": _ById(self, "Microsoft.DevTestLab/schedules", "2018-09-15"),
         }

@@ -37,6 +37,7 @@ from .lease import Lease
 from .machines import default_spec, machines
 from .memory import Memory
 from .objects import Machine
+from .open_ports import Port, PublishedPorts
 from .options import AzureOptions
 from .power import OFF, Power
 from .provisioning import provisioning
@@ -224,26 +225,30 @@ class Engines(Provisioner):
         # A change of state while Azure is asked doesn't come from others.
         settled = {engine: engine.stage.asleep for engine in known.values() if not engine.stage.changing}
         self._addressed = await with_address(self._arm, self._options.group)
-        for machine in await machines(self._arm, self._options.group):
+        found = await machines(self._arm, self._options.group)
+        await self._access.host_keys.learn_all(each for each in found if self._is_new(each) and each.running)
+        for machine in found:
             engine = known.pop(machine.arm_id.lower(), None)
             if engine is not None:
                 self._take_over(engine, machine, settled.get(engine))
-            elif self._is_engine(machine) and machine.power:
+            elif self._is_new(machine):
                 await self._guarded(partial(self._adopt, machine))
         for engine in known.values():
             _log.warning("%s no longer exists: somebody has removed it", engine.machine.name)
             await self._leave(engine)
 
     async def _adopt(self, machine: Machine) -> None:
-        """Join a machine that others have made; one that they have not completed yet, only when its time is past."""
+        """Join a machine that others have made, and that counts as complete from now on."""
         if MAKING in machine.tags:
-            if not is_past(machine.tags[MAKING]):
-                return
             await self._maker.complete(machine.body)
         await self._join(machine, asleep=machine.power in OFF)
 
-    def _is_engine(self, machine: Machine) -> bool:
-        return machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self._options.vm)
+    def _is_new(self, machine: Machine) -> bool:
+        """Return whether a machine is an engine that could be joined: complete, or its making has taken too long."""
+        is_engine = machine.tags.get(TAG) == "engine" or any(_is_named(machine, text) for text in self._options.vm)
+        is_known = any(each.machine.arm_id.lower() == machine.arm_id.lower() for each in self._engines.values())
+        complete = MAKING not in machine.tags or is_past(machine.tags[MAKING])
+        return is_engine and complete and bool(machine.power) and not is_known
 
     async def _admit(self) -> None:
         """Let this machine's address reach the existing machines, if new ones may be made: it may have changed."""
@@ -280,10 +285,12 @@ class Engines(Provisioner):
         await self._members.leave(engine.member)
 
     async def _join(self, machine: Machine, *, asleep: bool) -> _Engine:
+        if not asleep:
+            await self._access.host_keys.learn(machine)
         memory = Memory(state_folder() / f"azure-{machine.id[:32]}.json")
         await trio.to_thread.run_sync(memory.load)
         lease = Lease(self._arm, machine.arm_id, machine.tags, self._holder)
-        power = Power(self._arm, self._options.group, machine, lease)
+        power = Power(self._arm, self._options.group, machine, lease, self._access.host_keys)
         size = self._size(machine.size)
         unknown: Body = {**self._could_be(), "NCPU": size.cpus, "MemTotal": size.memory, "Labels": None}
 
@@ -291,7 +298,8 @@ class Engines(Provisioner):
         address, certificates = await self._access.engine(machine)
         ssh_options = dict[str, str]() if certificates else self._access.ssh_options(machine)
         docker = Docker(address, cert_path=certificates, ssh_options=ssh_options)
-        member = await self._members.join(Chain(stage, docker, label=machine.name))
+        ports = PublishedPorts(machine.name, [*map(Port.read, self._options.open_port)])
+        member = await self._members.join(Chain(stage, ports, docker, label=machine.name))
         engine = self._engines[member] = _Engine(machine, stage, member)
         return engine
 

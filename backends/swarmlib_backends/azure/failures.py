@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -27,8 +28,8 @@ _ADVICE: Final = {
     "InvalidAuthenticationTokenTenant": "log in to the tenant of the subscription, which the message names: az login"
     " --tenant TENANT, or set AZURE_TENANT_ID",
     "InvalidAuthenticationTokenAudience": "the subscription is in another cloud: give --cloud",
-    "RequestDisallowedByPolicy": "the message names the policy; --tag sets tags of all resources, and --private with"
-    " --network leaves out public addresses",
+    "RequestDisallowedByPolicy": "comply with POLICIES, or ask whoever assigned it for an exemption; --tag sets tags of"
+    " all resources, and --private with --network leaves out public addresses",
     "SkuNotAvailable": "choose another --size, --location or --zone, or give several sizes with commas between them",
     "AllocationFailed": "try again later, or choose another --size, --location or --zone",
     "ZonalAllocationFailed": "try again later, or choose another --zone",
@@ -51,6 +52,8 @@ _NO_ROOM: Final = frozenset(
 )  # fmt: skip
 """Codes that say that nothing was created, and that another size, place or time may work."""
 _DENIED: Final = (401, 403)
+_POLICY: Final = re.compile(r'"policyAssignment":\s*\{\s*"name":\s*"([^"]+)"')
+"""A policy in the message of RequestDisallowedByPolicy, which lists those that deny a request as JSON."""
 
 
 @contextmanager
@@ -82,7 +85,8 @@ def _of_answer(exc: HttpResponseError) -> SwarmError:
     code, status = str(getattr(exc.error, "code", None) or ""), exc.status_code or 0
     said = str(getattr(exc.error, "message", None) or exc.message).strip()
     quota = code == "OperationNotAllowed" and "quota" in said
-    advice = _ADVICE.get("QuotaExceeded" if quota else code)
+    policies = " and ".join(f"the policy '{each}'" for each in _POLICY.findall(said))
+    advice = _ADVICE.get("QuotaExceeded" if quota else code, "").replace("POLICIES", policies or "the policy")
     text = f"Azure says {code or status}: {said}" + (f" What to do: {advice}." if advice else "")
     details: dict[str, Any] = {"azure": code}
     if quota or code in _NO_ROOM:

@@ -88,6 +88,7 @@ def default_spec(options: AzureOptions, name: str, access: Access, *, engine: bo
         spot_fallback=options.spot_fallback,
         network=options.network,
         private=options.private,
+        nat=options.nat,
         identity=options.identity,
         security=options.security,
         admin=options.admin,

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 from swarmlib import Invalid, option
 from swarmlib.quantities import Duration
 
+from .open_ports import Port
 from .spec import DEFAULT_SIZE
 
 CloudName: TypeAlias = Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"]
@@ -67,6 +68,7 @@ class AzureOptions:
     )
     network: str = option("existing subnet, as VNET/SUBNET in the group or by its id", default="", metavar="SUBNET")
     private: bool = option("give new machines no public address", default=False)
+    nat: bool = option("let --private machines reach the Internet by a NAT gateway, which is billed", default=False)
     identity: str = option("managed identity of new machines: system, or an id", default="", metavar="ID")
     tag: list[str] = option("tag for all new machines", default=[], metavar="NAME=VALUE")
     reach: Literal["ssh", "tls"] = option("how to reach engines: by ssh, or by mutual TLS on port 2376", default="ssh")
@@ -77,6 +79,7 @@ class AzureOptions:
     allow: list[str] = option(
         "address or network that may connect (default: only this machine)", default=[], metavar="ADDRESS"
     )
+    open_port: list[str] = option("port of all machines that everybody may reach", default=[], metavar="PORT[/udp]")
     whoami: str = option(
         "web service that returns this machine's public address", default="https://api.ipify.org", metavar="URL"
     )
@@ -99,6 +102,10 @@ class AzureOptions:
             raise Invalid("--spot-fallback requires --spot")
         if self.via and self.reach != "ssh":
             raise Invalid("--via requires --reach ssh")
+        if self.nat and self.network:
+            raise Invalid("--nat and --network can't be used together: the NAT gateway is for swarmlib's own network")
+        for each in self.open_port:
+            Port.read(each)
         if self.poll <= 0:
             raise Invalid("--poll must be above 0")
         if wrong := [each for each in self.tag if "=" not in each]:

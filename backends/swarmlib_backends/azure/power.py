@@ -9,9 +9,10 @@ from typing import Final
 from swarmlib import UNSENT, NotFound, Unavailable
 
 from .client import Arm
+from .host_keys import HostKeys
 from .lease import Lease
 from .objects import Machine
-from .shutdown import note_start
+from .shutdown import start
 
 OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
 """The states of a machine whose engine can't answer until it is started."""
@@ -20,26 +21,26 @@ OFF: Final = frozenset({"deallocated", "deallocating", "stopped", "stopping"})
 class Power:
     """The switch of one machine."""
 
-    def __init__(self, arm: Arm, group: str, machine: Machine, lease: Lease) -> None:
+    def __init__(self, arm: Arm, group: str, machine: Machine, lease: Lease, host_keys: HostKeys) -> None:
         self._arm = arm
         self._group = group
         self._machine = machine
         self.lease = lease
+        self._host_keys = host_keys
 
     async def on(self) -> None:
-        """Start the machine; return once Azure has done so.
+        """Start the machine; return once Azure has done so, and the machine's host key is known.
 
         Raises:
             Unavailable: the machine no longer exists.
             SwarmError: Azure refuses, or fails.
         """
-        operations = self._arm.compute.virtual_machines
         try:
-            await self._arm.finished(partial(operations.begin_start, self._group, self._machine.name))
+            await start(self._arm, self._group, self._machine)
         except NotFound as exc:
             text = f"{self._machine.name} no longer exists: {exc.message}"
             raise Unavailable(text, details={UNSENT: True}) from exc
-        await note_start(self._arm, self._group, self._machine)
+        await self._host_keys.learn(self._machine)
 
     async def off(self, ready: Callable[[], bool]) -> bool:
         """Deallocate the machine, unless another swarmd uses it; return whether that was done.

@@ -22,10 +22,9 @@ from .attempt import Attempt
 from .choice import Choice
 from .choices import choices
 from .client import Arm
-from .firewall import Firewall
 from .images import variants
 from .removal import Left, Remover, Say
-from .resources import ADDRESSES, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
+from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
 from .rollback import Rollbacks
 from .shutdown import schedule_name
 from .sizes import Sizes
@@ -69,7 +68,8 @@ class Maker:
 
     def plan(self, spec: Spec) -> list[str]:
         """Return the ids of all that a machine needs, in the order of creation; existing ones are not recreated."""
-        shared = [] if spec.network else [self.id(NETWORKS, NETWORK)]
+        gateway = [self.id(ADDRESSES, NETWORK), self.id(GATEWAYS, NETWORK)] if spec.nat else []
+        shared = [] if spec.network else [*gateway, self.id(NETWORKS, NETWORK)]
         address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
         group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{self.group}"
         own = [self.id(INTERFACES, spec.nic_name), self.id(MACHINES, spec.name)]
@@ -145,8 +145,7 @@ class Maker:
     async def admit(self, spec: Spec) -> None:
         """Let the addresses that are allowed now reach the existing machines of the group, and no earlier ones."""
         if (allowed := await self._access.allowed(private=spec.private)) is not None:
-            firewall = Firewall(self.arm, self.group, self._access.user_id())
-            await firewall.admit_to_existing(allowed, spec.port)
+            await self._access.firewall(self.group).admit_to_existing(allowed, spec.port)
 
     # Removal.
 

@@ -15,7 +15,7 @@ from swarmlib import Conflict, Denied, NotFound, SwarmError, Unavailable
 
 from . import patience
 from .client import Arm
-from .resources import MACHINES, SHARED, is_in_use, kind_of, removal_rank
+from .resources import MACHINES, SHARED, is_in_use, is_shared, kind_of, removal_rank
 from .spec import ATTEMPT, MAKING, NETWORK, TAG, Body, tags_of
 
 Say: TypeAlias = Callable[[str, str], None]
@@ -80,7 +80,7 @@ class Remover:
                 await self._remove_one(id, attempt)
             except SwarmError as exc:
                 failed[id] = exc
-        if all(kind_of(id) in SHARED and is_in_use(exc) for id, exc in failed.items()):
+        if all(is_shared(id) and is_in_use(exc) for id, exc in failed.items()):
             used_by_others, failed = bool(failed), {}
         else:
             used_by_others = True
@@ -92,7 +92,7 @@ class Remover:
 
     async def _remove_one(self, id: str, attempt: str) -> None:
         found = await self._arm.find(id)
-        if found is None or (attempt and kind_of(id) not in SHARED and not _is_of(attempt, found)):
+        if found is None or (attempt and not is_shared(id) and not _is_of(attempt, found)):
             return
         if TAG not in tags_of(found):
             raise Denied(f"{id} was not made by swarmlib, so it is not removed")
@@ -135,7 +135,7 @@ def _is_of(attempt: str, resource: Body) -> bool:
 
 def _passes(id: str, exc: SwarmError) -> bool:
     """Return whether the reason why something could not be removed is going to pass."""
-    return isinstance(exc, Unavailable) or (is_in_use(exc) and "/" in id and kind_of(id) not in SHARED)
+    return isinstance(exc, Unavailable) or (is_in_use(exc) and "/" in id and not is_shared(id))
 
 
 def named(left: Left) -> list[str]:

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from .client import Arm
 from .objects import Machine
 from .resources import SCHEDULES
 from .spec import MAX_HOURS, STARTED, Body, tags_of
 from .stamps import stamp
+
+
+async def start(arm: Arm, group: str, machine: Machine) -> None:
+    """Start a machine; return once Azure has done so."""
+    await arm.finished(partial(arm.compute.virtual_machines.begin_start, group, machine.name))
+    await note_start(arm, group, machine)
 
 
 async def note_start(arm: Arm, group: str, machine: Machine) -> None:

@@ -39,8 +39,7 @@ VM: Final = f"{TAG}.vm"
 REACH: Final = f"{TAG}.reach"
 """The tag of a machine whose engine is not reached by ssh; its value is tls."""
 NETWORK: Final = "swarmlib"
-"""The name of the network and of the security group that the machines of a group share."""
-SUBNET: Final = "machines"
+"""The name of all that the machines of a group share: the network, the security group, the NAT gateway."""
 SSH_PORT: Final = 22
 TLS_PORT: Final = 2376
 
@@ -105,9 +104,10 @@ class Spec:
     `images.check_image`. plan: PUBLISHER:PRODUCT:NAME, for an image that does not say it itself. disk: GB; 0 is the
     image's own size. spot_fallback: whether a machine that can't be a spot one may be a regular one. host: the name of
     its system; "" for one like `name`. network: an existing VNET/SUBNET of the group, or a subnet's id; "" for
-    swarmlib's own. private: no public address. identity: "system", or the id of a user-assigned one; "" for none. key:
-    the ssh public key of `admin`. tls: whether its engine is reached by TLS. cloud_init: the parts of its cloud-init
-    data. max_hours: after how many hours Azure deallocates it; 0 for never.
+    swarmlib's own. private: no public address. nat: whether swarmlib's own network must have a NAT gateway. identity:
+    "system", or the id of a user-assigned one; "" for none. key: the ssh public key of `admin`. tls: whether its
+    engine is reached by TLS. cloud_init: the parts of its cloud-init data. max_hours: after how many hours Azure
+    deallocates it; 0 for never.
     """
 
     name: str
@@ -122,6 +122,7 @@ class Spec:
     host: str = ""
     network: str = ""
     private: bool = False
+    nat: bool = False
     identity: str = ""
     security: Security = "standard"
     admin: str = "swarm"
@@ -178,8 +179,13 @@ class Spec:
         told = {each.name: getattr(self, each.name) for each in fields(self)}
         data = custom_data(self.cloud_init)
         told |= {"cloud_init": hashlib.sha256(data).hexdigest(), "tags": dict(sorted(self.tags.items()))}
-        del told["shared_tags"]  # the options' tags, which `tags` has too
+        del told["shared_tags"], told["nat"]  # of what machines share
         return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+    @property
+    def region(self) -> str:
+        """The canonical name of the location."""
+        return self.location.replace(" ", "").lower()
 
     @property
     def port(self) -> int:
@@ -234,10 +240,8 @@ class Spec:
         return {"computerName": host, "adminUsername": self.admin, "linuxConfiguration": linux, **data}
 
     def address(self, tags: Mapping[str, str]) -> Body:
-        """Return the body of the public address. Azure no longer creates Basic ones."""
-        properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
-        tags = {**self.tags, **tags}
-        return {"location": self.location, "tags": tags, "sku": {"name": "Standard"}, "properties": properties}
+        """Return the body of the public address."""
+        return public_address(self.location, {**self.tags, **tags})
 
     def interface(self, subnet: str, security_group: str, address: str, tags: Mapping[str, str]) -> Body:
         """Return the body of the interface; address: the id of its public address, or "" for none."""
@@ -251,34 +255,10 @@ class Spec:
         return {"location": self.location, "tags": {**self.tags, **tags}, "properties": properties}
 
 
-def network(location: str, tags: Mapping[str, str]) -> Body:
-    """Return the body of the shared network."""
-    # Machines reach the Internet by their public addresses alone: what Azure does by default depends on API versions.
-    subnets = [{"name": SUBNET, "properties": {"addressPrefix": "10.86.0.0/20", "defaultOutboundAccess": False}}]
-    properties = {"addressSpace": {"addressPrefixes": ["10.86.0.0/16"]}, "subnets": subnets}
-    return {"location": location, "tags": dict(tags), "properties": properties}
-
-
-def rule_prefix(port: int, user: str) -> str:
-    """Return how the names of a user's rules for a port begin."""
-    return f"{'ssh' if port == SSH_PORT else 'docker'}-{user}-"
-
-
-def rule(priority: int, source: str, port: int, user: str) -> Body:
-    """Return the rule of a user that opens a port to a source."""
-    return {
-        "name": f"{rule_prefix(port, user)}{re.sub('[^a-zA-Z0-9]', '-', source)}",
-        "properties": {
-            "protocol": "Tcp",
-            "access": "Allow",
-            "direction": "Inbound",
-            "priority": priority,
-            "sourceAddressPrefix": source,
-            "sourcePortRange": "*",
-            "destinationAddressPrefix": "*",
-            "destinationPortRange": str(port),
-        },
-    }
+def public_address(location: str, tags: Mapping[str, str]) -> Body:
+    """Return the body of a public address. Azure no longer creates Basic ones."""
+    properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
+    return {"location": location, "tags": dict(tags), "sku": {"name": "Standard"}, "properties": properties}
 
 
 def _identity(identity: str) -> Body:
@@ -297,6 +277,7 @@ _SETTABLE: Final = (
     "spot_fallback",
     "network",
     "private",
+    "nat",
     "identity",
     "security",
     "location",

@@ -8,11 +8,10 @@ from typing import Final
 
 from . import stamps
 from .client import Arm
-from .resources import ADDRESSES, INTERFACES, NETWORKS, SCHEDULES, SECURITY_GROUPS
+from .resources import ADDRESSES, INTERFACES, SCHEDULES, is_shared
 from .spec import MADE, MAKING, TAG, VM, Body, tags_of
 
 _OWN: Final = frozenset({INTERFACES.lower(), ADDRESSES.lower(), SCHEDULES.lower()})
-_SHARED: Final = frozenset({NETWORKS.lower(), SECURITY_GROUPS.lower()})
 
 
 async def orphans(arm: Arm, group: str, older_than: float) -> Mapping[str, list[str]]:
@@ -32,11 +31,11 @@ async def _orphans_in(arm: Arm, group: str, before: float) -> list[str]:
     unfinished = [each for each in machines if {TAG, MAKING} <= tags_of(each).keys() and _is_older(each, before)]
     there = {str(each["name"]).lower() for each in machines if each not in unfinished}
     old = [each for each in tagged if _is_older(each, before)]
-    own = [each for each in old if _type(each) in _OWN and tags_of(each).get(VM, "").lower() not in there]
-    users = [each for each in tagged if _type(each) in _OWN and each not in own]
+    own = [each for each in old if _is_own(each) and tags_of(each).get(VM, "").lower() not in there]
+    users = [each for each in tagged if _is_own(each) and each not in own]
     ids = [str(each["id"]) for each in (*unfinished, *own)]
     if not there and not users:
-        ids += [str(each["id"]) for each in old if _type(each) in _SHARED]
+        ids += [str(each["id"]) for each in old if is_shared(str(each["id"]))]
         itself = await arm.group(group)
         if itself is not None and TAG in tags_of(itself) and _is_older(itself, before):
             ids.append(group)
@@ -48,5 +47,5 @@ def _is_older(resource: Body, before: float) -> bool:
     return made is not None and made < before
 
 
-def _type(resource: Body) -> str:
-    return str(resource["type"]).lower()
+def _is_own(resource: Body) -> bool:
+    return str(resource["type"]).lower() in _OWN and not is_shared(str(resource["id"]))

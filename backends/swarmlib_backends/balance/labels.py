@@ -52,7 +52,7 @@ def unreserved(request: Request) -> Request:
     if not dropped:
         return request
     said = [f"the label {name} is reserved, and was left out" for name in sorted(dropped - {LABEL})]
-    reply = Tap(request.reply, _saying(said, in_body=request.path == ("containers",))) if said else request.reply
+    reply = Tap(request.reply, saying(said, in_body=request.path == ("containers",))) if said else request.reply
     kept = request.body if body is request.json else Json.from_data(body)
     return request.replace(params=params, body=kept, reply=reply)
 
@@ -81,7 +81,7 @@ def _changed(body: Any, place: tuple[str, ...], change: Callable[[Any], Any]) ->
     return body if made is known[place[0]] else {**known, place[0]: made}
 
 
-def _saying(texts: list[str], *, in_body: bool) -> Callable[[Reply], Reply]:
+def saying(texts: list[str], *, in_body: bool) -> Callable[[Reply], Reply]:
     """Return a hook that adds warnings to an answer: in its body if the Engine API allows it there, else beside it."""
 
     def see(reply: Reply) -> Reply:

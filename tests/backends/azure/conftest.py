@@ -31,9 +31,15 @@ def spec() -> Spec:
 
 
 @pytest.fixture
-async def arm(spec: Spec) -> AsyncIterator[fakearm.FakeArm]:
+def machines() -> fakearm.Machines:
+    """What is behind virtual machines."""
+    return fakearm.NoMachines()
+
+
+@pytest.fixture
+async def arm(spec: Spec, machines: fakearm.Machines) -> AsyncIterator[fakearm.FakeArm]:
     """A fake whose every answer must be as the documents have it."""
-    async with fakearm.serving(spec=spec, reserve_seconds=0.1) as running:
+    async with fakearm.serving(spec=spec, machines=machines, reserve_seconds=0.1) as running:
         yield running
     assert running.violations == []
 

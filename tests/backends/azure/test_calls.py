@@ -3,11 +3,13 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
+from swarmlib_backends.azure.host_keys import HostKeys
 from swarmlib_backends.azure.lease import Lease
 from swarmlib_backends.azure.objects import Machine
 from swarmlib_backends.azure.power import Power
@@ -95,17 +97,20 @@ async def test_the_calls_of_the_command(counts: Counts) -> None:
         await run("rm", "box")
 
 
-async def test_the_calls_of_machines_that_are_engines(counts: Counts, arm: FakeArm) -> None:
+async def test_the_calls_of_machines_that_are_engines(counts: Counts, arm: FakeArm, tmp_path: Path) -> None:
     await run("create", "box")
     async with connected() as connection:
         (found,) = arm.state.of_type("Microsoft.Compute/virtualMachines")
         machine = Machine.of(await connection.get(str(found.id), expand="instanceView"))
-        power = Power(connection, "prod", machine, Lease(connection, machine.arm_id, machine.tags, "one"))
+        lease = Lease(connection, machine.arm_id, machine.tags, "one")
+        power = Power(connection, "prod", machine, lease, HostKeys(connection, tmp_path / "known"))
         with counts.of("the first use of an engine, and again after each 150 s of use"):
             await power.claim()
         with counts.of("each further use"):
             await power.claim()
         with counts.of("the deallocation of an engine that is idle"):
             assert await power.off(lambda: True)
+        with counts.of("the first start of an engine that this user did not make"):
+            await power.on()
         with counts.of("the start of an engine"):
             await power.on()

@@ -10,9 +10,11 @@ import trio
 import swarmlib
 from swarmlib import Chain, Denied, Request, Server, Unavailable, Verb
 from swarmlib_backends.azure import lease as leases
+from swarmlib_backends.azure.access import state_folder
 from swarmlib_backends.azure.auto_suspend import AutoSuspend
 from swarmlib_backends.azure.client import Arm, connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
+from swarmlib_backends.azure.host_keys import HostKeys
 from swarmlib_backends.azure.lease import Lease
 from swarmlib_backends.azure.memory import Memory
 from swarmlib_backends.azure.objects import Machine
@@ -38,7 +40,8 @@ async def machine_of(arm: Arm) -> Machine:
 
 async def power(arm: Arm, holder: str) -> Power:
     machine = await machine_of(arm)
-    return Power(arm, "prod", machine, Lease(arm, machine.arm_id, machine.tags, holder))
+    host_keys = HostKeys(arm, state_folder() / "known")
+    return Power(arm, "prod", machine, Lease(arm, machine.arm_id, machine.tags, holder), host_keys)
 
 
 async def test_a_machine_that_another_swarmd_uses_is_not_switched_off(azure: Arm) -> None:

@@ -1,18 +1,18 @@
 """The network around machines: who may reach them, how they reach others, and what an organization demands of both."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from azure.core.exceptions import HttpResponseError
 
 import swarmlib
-from swarmlib import ChainSyntaxError, Denied, Invalid
+from swarmlib import Denied, Invalid, Json, Verb
+from swarmlib_backends import Simulator
 from swarmlib_backends.azure import Azure
-from swarmlib_backends.azure.access import Access
-from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm
-from swarmlib_backends.azure.objects import Machine
+from swarmlib_backends.azure.open_ports import Port, PublishedPorts
 from tests.support.azure.backend import azure, left, until_nothing_is_left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
@@ -46,6 +46,43 @@ async def test_what_other_users_allow_stays(led: FakeArm, tmp_path: Path, monkey
     assert opened(led) == {("192.0.2.1", "22"), ("198.51.100.0/24", "22")}
 
 
+async def test_open_ports_are_open_to_everybody_until_they_are_no_longer_asked_for(led: FakeArm) -> None:
+    await run("create", "box", "--open-port", "80")
+    assert opened(led) == {("192.0.2.1", "22"), ("*", "80")}
+    async with swarmlib.connect(Azure(group="prod", allow=["192.0.2.1"], max=1, open_port=["53/udp", "80"])):
+        assert opened(led) == {("192.0.2.1", "22"), ("*", "80"), ("*", "53")}
+    protocols = {each.properties["protocol"] for each in led.state.resources.values() if "53" in each.id.name}
+    assert protocols == {"Udp"}
+    await run("create", "box")
+    assert opened(led) == {("192.0.2.1", "22")}
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80/sctp", "-1", "80-90", ""])
+async def test_what_is_no_port_can_not_be_opened(port: str) -> None:
+    with pytest.raises(Invalid, match=f"invalid --open-port '{port}': expected PORT or PORT/udp"):
+        Azure(open_port=[port]).check_options()
+
+
+@pytest.mark.parametrize(
+    ("bindings", "warned"),
+    [
+        ({"80/tcp": [{"HostPort": "8080"}]}, ["8080"]),
+        ({"80/tcp": [{"HostPort": "80"}], "53/udp": [{"HostPort": "53"}, {"HostIp": "0.0.0.0"}]}, ["53/udp"]),
+        ({"80/tcp": [{"HostPort": "8080", "HostIp": "127.0.0.1"}], "90/tcp": None}, []),
+        ({}, []),
+    ],
+)
+async def test_a_container_whose_published_port_is_shut_is_warned_of(
+    bindings: dict[str, Any], warned: list[str]
+) -> None:
+    chain = swarmlib.Chain(PublishedPorts("box", [Port(80)]), Simulator())
+    body = {"Image": "busybox", "HostConfig": {"PortBindings": bindings}}
+    async with swarmlib.connect(chain) as engine:
+        made = await engine.call(Verb.SPAWN, ("containers",), body=Json.from_data(body))
+    text = "port {} of box is reached from its own network only: azure's --open-port {} opens it to everybody"
+    assert made.value["Warnings"] == [text.format(each, each) for each in warned]
+
+
 async def test_a_chain_that_opens_lets_its_address_reach_the_existing_machines(led: FakeArm) -> None:
     await run("create", "box")
     async with swarmlib.connect(Azure(group="prod", allow=["203.0.113.9"], max=1)):
@@ -59,18 +96,6 @@ async def test_for_private_machines_nobody_is_asked_for_the_public_address(led: 
     words = ("--group", "prod", "--private", "--network", "net/default", "--whoami", "https://127.0.0.1:1")
     await trio.to_thread.run_sync(lambda: invoke("azure", "create", "box", "--no-wait", *words))
     assert opened(led) == set()
-
-
-async def test_a_jump_host_reaches_the_private_address(led: FakeArm, sdk: Sdk) -> None:
-    await run("create", "box")
-    options = Azure(group="prod", via="me@bastion")
-    async with connected() as arm:
-        machine = Machine.of(await arm.get(arm.id("prod", "Microsoft.Compute/virtualMachines", "box")))
-        access = Access(options, arm)
-        assert (await access.host(machine)).startswith("10.86.0.")
-        assert "ProxyJump=me@bastion" in await access.command(machine)
-    with pytest.raises(ChainSyntaxError, match="--via requires --reach ssh"):
-        swarmlib.Chain.read("azure --via me@bastion --reach tls")
 
 
 # How machines reach others.
@@ -93,7 +118,7 @@ async def test_the_own_network_means_the_same_by_every_api_version(led: FakeArm)
     (subnet,) = led.state.of_type("Microsoft.Network/virtualNetworks/subnets")
     assert subnet.properties["defaultOutboundAccess"] is False
     _, said = await run("create", "lost", "--private", code=1)
-    assert "--private requires --network: machines without a public address can't leave swarmlib's own network" in said
+    assert "--private requires --nat or --network: machines without a public address can't leave swarmlib's own" in said
 
 
 async def test_an_interface_in_another_region_than_its_network_is_refused_by_azure(led: FakeArm, sdk: Sdk) -> None:
@@ -109,8 +134,10 @@ async def test_a_second_region_in_one_group_is_refused_before_anything_is_made(l
     await run("create", "box")
     before = left(led)
     async with azure(location="North Europe") as swarm:
+        led.asked.clear()
         with pytest.raises(Invalid, match="all machines of a group are in one region; use --location westeurope"):
             await swarm.spawn({"Image": "ubuntu"}, name="web")
+    assert not [each for each in led.asked if each.startswith("PUT")]
     assert left(led) == before
 
 
@@ -119,8 +146,9 @@ async def test_a_second_region_in_one_group_is_refused_before_anything_is_made(l
 
 async def test_all_resources_have_the_tags_that_a_policy_demands(led: FakeArm) -> None:
     led.state.policies.required = {"owner"}
+    advice = "What to do: comply with the policy 'Require tag owner', or ask .* --tag sets tags of all resources"
     async with azure() as swarm:
-        with pytest.raises(Denied, match=r"RequestDisallowedByPolicy.*require-tag-owner.*What to do: .*--tag sets"):
+        with pytest.raises(Denied, match=f"RequestDisallowedByPolicy.*{advice}"):
             await swarm.spawn({"Image": "ubuntu"}, name="web")
     async with azure(tag=["owner=me"], max_hours=2) as swarm:
         web = await swarm.spawn({"Image": "ubuntu", "Labels": {"tier": "web"}}, name="web")
@@ -135,7 +163,14 @@ async def test_all_resources_have_the_tags_that_a_policy_demands(led: FakeArm) -
 
 async def test_a_policy_against_public_addresses_is_named(led: FakeArm) -> None:
     led.state.policies.denied = {"microsoft.network/publicipaddresses"}
+    named = "comply with the policy 'Deny publicIPAddresses', or ask .* --private with --network leaves out public"
     async with azure() as swarm:
-        with pytest.raises(Denied, match=r"no-publicIPAddresses.*--private with --network leaves out public addresses"):
+        with pytest.raises(Denied, match=named):
             await swarm.spawn({"Image": "ubuntu"}, name="web")
         await until_nothing_is_left(led)
+    led.state.policies.required = {"owner", "cost"}
+    async with azure(group="other") as swarm:
+        with pytest.raises(
+            Denied, match="comply with the policy 'Require tag cost' and the policy 'Require tag owner'"
+        ):
+            await swarm.spawn({"Image": "ubuntu"}, name="web")

@@ -12,7 +12,7 @@ import trio
 
 from swarmd import azure as command
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
-from tests.support.azure.backend import left
+from tests.support.azure.backend import azure, left
 from tests.support.azure.command import CREATE, run
 
 
@@ -35,6 +35,16 @@ async def test_a_machine_is_made_listed_and_removed(led: FakeArm) -> None:
     assert (name, power, rest) == ("box", "running", ["machine+disk+address", "Standard_D2s_v5", "westeurope"])
     await run("rm", "box")
     assert left(led) == []
+
+
+async def test_a_machine_that_is_off_is_started_by_the_command_that_would_make_it(led: FakeArm) -> None:
+    await run("create", "box", "--max-hours", "3")
+    async with azure() as swarm:
+        await swarm.stop("box")
+    assert (await run("ls"))[0].startswith("box\tdeallocated")
+    _, said = await run("create", "box", "--max-hours", "3")
+    assert "starting virtualMachines box" in said
+    assert (await run("ls"))[0].startswith("box\trunning")
 
 
 async def test_machines_are_told_as_json_too(led: FakeArm) -> None:

@@ -1,5 +1,7 @@
 """Real machines for the fake's virtual machines: each an sshd and a dockerd of its own, on the machine's own address.
 
+A private address becomes this machine's own while the machine runs, so tests should choose networks of their own.
+
 A machine has mount and process namespaces of its own: its /etc is this one's with its own changes on top, its /run is
 empty at first, and all its processes end with it. Its disk (Docker's data) stays from one start to the next. Of
 cloud-init it knows `write_files` below /etc; Docker listens on /run/docker.sock, or where /etc/docker/daemon.json says
@@ -54,6 +56,15 @@ class RealMachines(Machines):
         if (process := self._running.pop(machine.id, None)) is not None:
             _kill(process)
             await trio.to_thread.run_sync(process.wait)
+            if not machine.public:
+                await trio.run_process(["ip", "address", "delete", f"{machine.private}/32", "dev", "lo"])
+
+    async def run(self, machine: Machine, script: str) -> str:
+        (first,) = _children(self._running[machine.id])
+        done = await trio.run_process(
+            ["nsenter", "-t", str(first), "-m", "-p", "sh", "-c", script], capture_stdout=True
+        )
+        return done.stdout.decode()
 
     def close(self) -> None:
         assert self._running == {}
@@ -62,12 +73,14 @@ class RealMachines(Machines):
     def _boot(self, machine: Machine) -> None:
         folder = self._folder / machine.name
         self._prepare(folder, machine)
+        if not machine.public:
+            subprocess.run(["ip", "address", "add", f"{machine.private}/32", "dev", "lo"], check=True)
         command = ["unshare", "-mp", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _BOOT, "sh", str(folder)]
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._running[machine.id] = process
         wait_until(lambda: _has_docker(process), f"{machine.name}'s dockerd", process)
-        wait_until(lambda: _accepts(socket.AF_INET, (machine.public, 22)), f"{machine.name}'s sshd", process)
+        wait_until(lambda: _accepts(socket.AF_INET, (_address(machine), 22)), f"{machine.name}'s sshd", process)
 
     def _prepare(self, folder: Path, machine: Machine) -> None:
         for name in ("data", "etc", "files"):
@@ -78,7 +91,7 @@ class RealMachines(Machines):
         (folder / "authorized").write_text("".join(f"{each}\n" for each in machine.keys))
         (folder / "passwd").write_text(f"{machine.admin}:x:0:0::/root:/bin/sh\n")
         settings = {
-            "ListenAddress": machine.public,
+            "ListenAddress": _address(machine),
             "Port": 22,
             "HostKey": folder / "host_key",
             "AuthorizedKeysFile": folder / "authorized",
@@ -92,7 +105,13 @@ class RealMachines(Machines):
             file = folder / "files" / path.relative_to("/etc")
             file.parent.mkdir(parents=True, exist_ok=True)
             # All of them have one network here, so each listens at its own address alone.
-            file.write_bytes(content.replace(b"0.0.0.0", machine.public.encode()))
+            file.write_bytes(content.replace(b"0.0.0.0", _address(machine).encode()))
+        (folder / "files/ssh").mkdir(exist_ok=True)
+        shutil.copy(folder / "host_key.pub", folder / "files/ssh/ssh_host_ed25519_key.pub")
+
+
+def _address(machine: Machine) -> str:
+    return machine.public or machine.private
 
 
 def _kill(unshare: subprocess.Popen[bytes]) -> None:

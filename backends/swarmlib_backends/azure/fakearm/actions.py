@@ -10,13 +10,17 @@ from ...http.serving import Body
 from . import errors, instance
 from .kind import Action
 from .machines import Machine
-from .resource import Resource
+from .nat import has_way_out
+from .resource import Resource, dig
 from .state import ArmCall, State
 from .storage import all_disks, attach_listed, data_disks, detach_listed
 from .validation import machines_in, size_of, ssh_keys
 from .world import SIZES
 
 _HOLDING_ROOM: Final = ("starting", "running", "stopping", "stopped", "deallocating")
+
+_OUTPUT: Final = 4096
+"""How many of the last characters of its output a run command answers."""
 
 
 class Actions:
@@ -44,6 +48,7 @@ class Actions:
             "simulateeviction": Action(self._simulate_eviction, later=False),
             "retrievebootdiagnosticsdata": Action(self._diagnostics, later=False),
             "instanceview": Action(self._instance_view, later=False, method="GET"),
+            "runcommand": Action(self._run_command, check=_check_running),
             "vmsizes": Action(self._sizes, later=False, method="GET"),
         }
 
@@ -79,28 +84,31 @@ class Actions:
 
     def _machine(self, machine: Resource) -> Machine:
         profile: Body = machine.properties.get("osProfile", {})
-        public, private = self._addresses(machine)
+        public, private, subnet = self._addresses(machine)
         return Machine(
             id=str(machine.id),
             name=machine.id.name,
             size=size_of(machine).name,
             public=public,
             private=private,
+            outbound=bool(public) or subnet is None or has_way_out(subnet),
             admin=profile.get("adminUsername", ""),
             keys=ssh_keys(machine),
             custom_data=machine.hidden.get("custom_data", b""),
             tags=dict(machine.body.get("tags") or {}),
         )
 
-    def _addresses(self, machine: Resource) -> tuple[str, str]:
+    def _addresses(self, machine: Resource) -> tuple[str, str, Resource | None]:
+        """Return a machine's public address, its private one, and its subnet."""
         resources = self._state.resources
         for reference in machine.properties["networkProfile"]["networkInterfaces"]:
             interface = resources[reference["id"].lower()]
             for each in interface.properties["ipConfigurations"]:
                 public = resources.get(each["properties"].get("publicIPAddress", {}).get("id", "").lower())
                 address = public.properties["ipAddress"] if public else ""
-                return address, each["properties"].get("privateIPAddress", "")
-        return "", ""
+                subnet = resources.get((dig(each, "properties", "subnet", "id") or "").lower())
+                return address, each["properties"].get("privateIPAddress", ""), subnet
+        return "", "", None
 
     async def _start(self, machine: Resource, call: ArmCall) -> None:
         if instance.power_of(machine) != "running":
@@ -119,6 +127,13 @@ class Actions:
         if instance.power_of(machine) == "running":
             await self.switch_off(machine, "stopped")
             await self.switch_on(machine)
+
+    async def _run_command(self, machine: Resource, call: ArmCall) -> Body:
+        script = "\n".join(call.json().get("script", []))
+        output = await self._state.machines.run(machine.hidden["machine"], script)
+        shown = f"Enable succeeded: \n[stdout]\n{output[-_OUTPUT:]}\n[stderr]\n"
+        done = instance.status("ProvisioningState/succeeded", "Provisioning succeeded")
+        return {"value": [{name: value for name, value in done.items() if name != "time"} | {"message": shown}]}
 
     async def _nothing(self, machine: Resource, call: ArmCall) -> None:
         pass
@@ -172,6 +187,11 @@ class Actions:
 
     async def _sizes(self, machine: Resource, call: ArmCall) -> Body:
         return sizes()
+
+
+def _check_running(machine: Resource) -> None:
+    if instance.power_of(machine) != "running":
+        raise errors.conflict("OperationNotAllowed", "Cannot modify extensions in the VM when the VM is not running.")
 
 
 def sizes() -> Body:

@@ -7,9 +7,9 @@ import logging
 import re
 import ssl
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import orjson
 import trio
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 VERSIONS: Final = {
     "Microsoft.Compute": "2024-07-01",
     "Microsoft.Compute/disks": "2024-03-02",
@@ -44,7 +46,7 @@ VERSIONS: Final = {
     "Microsoft.Resources": "2024-11-01",
     "Microsoft.DevTestLab": "2018-09-15",
 }
-"""The API versions that are supported; newer ones are answered as these."""
+"""The API versions that are supported; newer ones are answered as these, unless `FakeArm.versions` leaves them out."""
 
 _SUBSCRIPTION: Final = re.compile(r"/subscriptions/([^/]+)(/.*)", re.IGNORECASE)
 _PROVIDER: Final = re.compile(r"/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
@@ -59,7 +61,8 @@ class FakeArm:
     url: where it listens. ca: the certificate of its authority (PEM). tls: a context for clients that trusts it. state:
     what there is in the subscription; its regions' quotas and room can be changed at any time. faults: the script of
     failures. role: what the caller may do; by default everything. subscriptions: which ones there are; the fake has the
-    resources of one. asked: the last requests, as "METHOD /path".
+    resources of one. versions: the API versions that are supported, by the provider or the type that they are of, as in
+    `VERSIONS`; by default every one since those. asked: the last requests, as "METHOD /path".
     violations: answers of its own that Microsoft's documents don't allow: each is a bug of the fake.
     """
 
@@ -72,6 +75,7 @@ class FakeArm:
     tls: ssl.SSLContext
     url: str = ""
     role: Role = field(default_factory=Role)
+    versions: Mapping[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
     asked: deque[str] = field(default_factory=lambda: deque[str](maxlen=100_000))
     violations: list[str] = field(default_factory=list[str])
 
@@ -150,7 +154,7 @@ class FakeArm:
         if match is None or match[1].lower() != self.state.subscription.lower():
             raise ArmError(404, "SubscriptionNotFound", f"The subscription '{path}' has nothing in this fake.")
         if not OPERATION.fullmatch(match[2]):
-            _check_version(path, request.query.get("api-version"))
+            _check_version(path, request.query.get("api-version"), self.versions)
             self.role.check(request.method, path, match[2])
         described = self.spec.find(request.method, path) if self.spec is not None else None
         if self.spec is not None and described is not None:
@@ -222,20 +226,27 @@ async def _before(faults: Iterable[Fault]) -> Answer | None:
     return None
 
 
-def _check_version(path: str, version: str | None) -> None:
+def _check_version(path: str, version: str | None, exact: Mapping[str, Collection[str]]) -> None:
     match = [*_PROVIDER.finditer(path)][-1:]
     provider, kind = (match[0][1], match[0][2]) if match else ("Microsoft.Resources", None)
-    known: Mapping[str, str] = {name.lower(): each for name, each in VERSIONS.items()}
-    oldest = known.get(f"{provider}/{kind}".lower()) or known.get(provider.lower(), VERSIONS["Microsoft.Resources"])
     if kind is None or kind.lower() in ("register", "unregister"):
-        oldest = VERSIONS["Microsoft.Resources"]
+        provider, kind = "Microsoft.Resources", None
     if version is None:
         message = "The api-version query parameter (?api-version=) is required for all requests."
         raise ArmError(400, "MissingApiVersionParameter", message)
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version) or version[:10] < oldest:
+    oldest = _of_type(VERSIONS, provider, kind) or VERSIONS["Microsoft.Resources"]
+    supported = _of_type(exact, provider, kind)
+    old = not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version) or version[:10] < oldest
+    if old or (supported is not None and version not in supported):
         message = f"No registered resource provider found for API version '{version}' for type '{kind or provider}'."
-        message += f" The supported api-versions are '{oldest}' and newer."
-        raise errors.bad("NoRegisteredProviderFound", message)
+        known = f"'{oldest}' and newer" if supported is None else f"'{', '.join(sorted(supported))}'"
+        raise errors.bad("NoRegisteredProviderFound", f"{message} The supported api-versions are {known}.")
+
+
+def _of_type(table: Mapping[str, T], provider: str, kind: str | None) -> T | None:
+    """Return what a table says of a type, or of its provider, whatever the case of their names."""
+    known = {name.lower(): each for name, each in table.items()}
+    return known.get(f"{provider}/{kind}".lower(), known.get(provider.lower()))
 
 
 def _check_request(spec: Spec, described: Described, request: Request) -> None:

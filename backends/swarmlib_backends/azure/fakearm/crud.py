@@ -96,6 +96,7 @@ class Crud:
 
     def _act_later(self, kind: Kind, action: Action, resource: Resource, call: ArmCall) -> Answer:
         self._refuse_busy(kind, resource)
+        action.check(resource)
 
         async def work() -> Any:
             await self._state.work(call, kind.weight)

@@ -45,10 +45,11 @@ class PublicAddresses(NetworkKind):
         """Show the address with its user."""
         if (user := address_user(self, resource.id)) is None:
             return resource.body
-        return resource.body | {"properties": resource.properties | {"ipConfiguration": {"id": user}}}
+        name = "natGateway" if "/natgateways/" in user.lower() else "ipConfiguration"
+        return resource.body | {"properties": resource.properties | {name: {"id": user}}}
 
     def check_delete(self, resource: Resource) -> None:
-        """Refuse an address that an interface uses."""
+        """Refuse an address that an interface or a NAT gateway uses."""
         if user := address_user(self, resource.id):
             message = (
                 f"Public IP address {resource.id} can not be deleted since it is still allocated to resource {user}."
@@ -57,9 +58,11 @@ class PublicAddresses(NetworkKind):
 
 
 def address_user(kind: NetworkKind, address: ResourceId) -> str | None:
-    """Return the id of the IP configuration that uses a public address; None if there is none."""
-    for interface in kind.state.users_of(address):
-        for each in interface.properties.get("ipConfigurations", []):
+    """Return the id of the IP configuration or the NAT gateway that uses a public address; None if there is none."""
+    for user in kind.state.users_of(address):
+        if user.id.types[-1].lower() == "natgateways":
+            return str(user.id)
+        for each in user.properties.get("ipConfigurations", []):
             if each["properties"].get("publicIPAddress", {}).get("id", "").lower() == address.key:
                 return str(each["id"])
     return None

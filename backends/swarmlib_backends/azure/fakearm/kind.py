@@ -18,13 +18,14 @@ class Action:
     """A further action on a resource: METHOD …/NAME/ACTION.
 
     `run` returns the answer's body (None: no body, and the status is `empty`). If the action is `later`, the request is
-    answered with 202, and `run` is the operation's work.
+    answered with 202, and `run` is the operation's work; what `check` raises is the answer instead.
     """
 
     run: Callable[[Resource, ArmCall], Awaitable[Any]]
     later: bool = True
     method: str = "POST"
     empty: int = 204
+    check: Callable[[Resource], None] = lambda _resource: None
 
 
 class Kind:

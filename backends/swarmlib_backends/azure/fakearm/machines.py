@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Final
+
+HOST_KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFakeArmFakeArmFakeArmFakeArmFakeArmFakeArm0"
+"""The ssh host key of machines with nothing behind them."""
 
 
 @dataclass(frozen=True)
@@ -12,7 +16,7 @@ class Machine:
 
     public, private: its addresses; "" for none. Public ones belong to this machine's loopback network (127.64.0.0/10),
     a different one for each virtual machine: on Linux a server can listen on one, on its usual port, without any setup.
-    custom_data: the cloud-init data. keys: the ssh public keys of `admin`.
+    outbound: whether it reaches the Internet. custom_data: the cloud-init data. keys: the ssh public keys of `admin`.
     """
 
     id: str
@@ -20,6 +24,7 @@ class Machine:
     size: str
     public: str = ""
     private: str = ""
+    outbound: bool = True
     admin: str = ""
     keys: tuple[str, ...] = ()
     custom_data: bytes = b""
@@ -36,6 +41,10 @@ class Machines(ABC):
     @abstractmethod
     async def stop(self, machine: Machine) -> None:
         """Stop a machine that was switched off or deleted; called for every one that was started, even in vain."""
+
+    async def run(self, machine: Machine, script: str) -> str:
+        """Run a shell script as root, for a run command, and return its output; of itself, a machine has a host key."""
+        return f"{HOST_KEY} root@{machine.name}\n" if "ssh_host_" in script else ""
 
     def console(self, machine: Machine) -> bytes:
         """Return the output of the machine's serial console, for boot diagnostics."""

@@ -178,6 +178,16 @@ def prepare_subnet(kind: NetworkKind, subnet: Resource, call: ArmCall) -> None:
     properties.setdefault("privateLinkServiceNetworkPolicies", "Enabled")
     if group := properties.get("networkSecurityGroup"):
         kind.state.referenced(subnet.id, errors.required(group, "id", "networkSecurityGroup"))
+    if gateway := properties.get("natGateway"):
+        _check_gateway(kind, subnet, errors.required(gateway, "id", "natGateway"))
+
+
+def _check_gateway(kind: NetworkKind, subnet: Resource, id: str) -> None:
+    assert subnet.id.parent is not None
+    gateway = kind.state.referenced(subnet.id, id)
+    network = kind.state.resources.get(subnet.id.parent.key)
+    if network is not None and gateway.location != network.location:
+        raise errors.missing_reference(str(subnet.id), id)
 
 
 def subnet_view(kind: NetworkKind, subnet: Resource) -> Body:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import orjson
+
 from ...http.serving import Body
 from .errors import ArmError
 
@@ -23,15 +25,20 @@ class Policies:
         """Check a resource that is to be created or changed.
 
         Raises:
-            ArmError: a policy denies it (RequestDisallowedByPolicy).
+            ArmError: policies deny it (RequestDisallowedByPolicy); the message names all of them.
         """
-        if type.lower() in self.denied:
-            raise _denied(name, f"no-{type.rpartition('/')[2]}")
-        for tag in sorted(self.required - (body.get("tags") or {}).keys()):
-            raise _denied(name, f"require-tag-{tag}")
+        violated = [f"Deny {type.rpartition('/')[2]}"] if type.lower() in self.denied else []
+        violated += [f"Require tag {tag}" for tag in sorted(self.required - (body.get("tags") or {}).keys())]
+        if violated:
+            listed = orjson.dumps([_identifiers(each) for each in violated]).decode()
+            message = f"Resource '{name}' was disallowed by policy. Policy identifiers: '{listed}'."
+            raise ArmError(403, "RequestDisallowedByPolicy", message, target=name)
 
 
-def _denied(name: str, policy: str) -> ArmError:
-    listed = f'[{{"policyAssignment":{{"name":"{policy}"}},"policyDefinition":{{"name":"{policy}"}}}}]'
-    message = f"Resource '{name}' was disallowed by policy. Policy identifiers: '{listed}'."
-    return ArmError(403, "RequestDisallowedByPolicy", message, target=name)
+def _identifiers(policy: str) -> Body:
+    id = "/providers/Microsoft.Management/managementGroups/all/providers/Microsoft.Authorization"
+    name = policy.lower().replace(" ", "-")
+    return {
+        "policyAssignment": {"name": policy, "id": f"{id}/policyAssignments/{name}"},
+        "policyDefinition": {"name": policy, "id": f"{id}/policyDefinitions/{name}"},
+    }

@@ -16,6 +16,7 @@ from .disks import Disks
 from .errors import ArmError
 from .groups import Groups
 from .interfaces import Interfaces, PublicAddresses
+from .nat import NatGateways
 from .network import Subnets, VirtualNetworks
 from .resource import ResourceId
 from .schedules import Schedules
@@ -47,8 +48,16 @@ class Routes:
         self._state = state
         interfaces, addresses = Interfaces(state), PublicAddresses(state)
         machines = VirtualMachines(state, interfaces, addresses)
-        networks = [VirtualNetworks(state), Subnets(state), SecurityGroups(state), SecurityRules(state)]
-        others = [Extensions(state), Disks(state), Schedules(state), ContainerGroups(state), interfaces, addresses]
+        networks = [VirtualNetworks(state), Subnets(state), NatGateways(state), SecurityGroups(state)]
+        others = [
+            SecurityRules(state),
+            Extensions(state),
+            Disks(state),
+            Schedules(state),
+            ContainerGroups(state),
+            interfaces,
+            addresses,
+        ]
         self._crud = Crud(state, [machines, *others, *networks])
         self._groups = Groups(state, self._crud)
         self._tags = Tags(state, lambda resource: self._crud.kind(resource.id.type).busy_error(resource))
