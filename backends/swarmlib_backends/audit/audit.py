@@ -27,8 +27,8 @@ from swarmlib import (
     discard,
     option,
 )
+from swarmlib.refusing import as_error
 from swarmlib.reply import FINAL
-from swarmlib.service import as_error
 from swarmlib.verbs import CONVERSATIONS
 
 from ..dockerapi import table

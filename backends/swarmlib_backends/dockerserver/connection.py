@@ -10,6 +10,7 @@ import trio
 from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
 from swarmlib.net import callers
 from swarmlib.net.limiter import ClientConnection
+from swarmlib.reply_channel import SendersTask
 from swarmlib.trace_context import PARENT, STATE, TraceContext
 
 from ..dockerapi import table
@@ -84,12 +85,20 @@ class Connection:
         try:
             async with trio.open_nursery() as self._nursery:
                 with self._reading:
-                    await self._requests()
+                    await self._serve_calls()
                 await self._end()
                 self._nursery.cancel_scope.cancel()
         finally:
             if self._current is not None:
                 self._current.leave()
+
+    async def _serve_calls(self) -> None:
+        """Serve requests, in a scope that each call which is cancelled takes with it."""
+        while True:
+            with trio.CancelScope() as scope:
+                self._sender = SendersTask(trio.lowlevel.current_task(), scope) if self._client.is_watched else None
+                await self._requests()
+                return
 
     async def _requests(self) -> None:
         while True:
@@ -104,6 +113,8 @@ class Connection:
                 await self._stream.send_all(_last_response(exc))
                 return
             if exchange.waited_for and not await self._goes_on(exchange):
+                return
+            if exchange.done.is_set() and not exchange.keep_alive:
                 return
 
     async def _next_head(self) -> Head | None:
@@ -138,7 +149,8 @@ class Connection:
             return True
         if previous.ends_with_client and not previous.done.is_set():
             await self._done_or_left(previous)
-        await previous.done.wait()
+        if not previous.done.is_set():
+            await previous.done.wait()
         previous.leave()
         self._current = None
         return previous.keep_alive
@@ -201,7 +213,14 @@ class Connection:
             exchange.under_way = trio.CancelScope()
             self._nursery.start_soon(self._heed_end, exchange, exchange.upload, exchange.under_way)
         request.reply = exchange
-        await dispatch(self._next, request)
+        if exchange.row.kind is not Kind.VALUE or exchange.waited_for:
+            await dispatch(self._next, request)
+            return
+        exchange.in_task = self._sender  # what still arrives does not concern the call: it is not read meanwhile
+        try:
+            await dispatch(self._next, request)
+        finally:
+            exchange.in_task = None
 
     def _heed_what_follows(self, exchange: HttpReply) -> None:
         """Set up the reading of what follows a request's head: a body and requests, or a conversation."""
