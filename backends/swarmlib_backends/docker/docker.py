@@ -44,6 +44,7 @@ from .exchange import EngineExchange
 from .locate import locate
 from .response import NoAnswer
 
+_CONTAINERS: Final[Path] = ("containers",)
 _READS: Final = frozenset({Verb.LS, Verb.GET})
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """The methods that change nothing (RFC 9110, 9.2.1)."""
@@ -104,13 +105,15 @@ class Docker(Server):
         return {row.verb: self._forward for row in ROWS} | {Verb.ATTACH: self._attach}
 
     async def _forward(self, request: Request) -> None:
-        request = await self._isolated(canonical(request))
+        request = canonical(request)
+        if request.verb is Verb.SPAWN and request.path == _CONTAINERS:
+            request = await self._isolated(request)
         row = table.row_of(request.verb, request.path, upload=request.upload is not None)
         if request.verb not in _READS:
             await self._exchange(row, request)
             return
         limit = patience.seconds(request.verb, request.path, request.params, self.timeout)
-        with trio.move_on_after(limit) as waiting:
+        with trio.CancelScope(deadline=trio.current_time() + limit) as waiting:
             await self._exchange(row, request)
         if waiting.cancelled_caught:
             raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s")
@@ -194,9 +197,7 @@ class _Told:
 
 
 def _container(request: Request) -> dict[str, Any]:
-    """Return the body of a container's creation; {} for other requests and malformed ones, which the engine refuses."""
-    if request.verb is not Verb.SPAWN or request.path != ("containers",):
-        return {}
+    """Return the body of a container's creation; {} for a malformed one, which the engine refuses."""
     try:
         body = request.json
     except Invalid:
