@@ -37,6 +37,7 @@ _NAMES: Final = ("name", "fromImage", "repo", "t", "remote")
 """The parameters with the name that a client gives to what it creates, or of what it has fetched."""
 _ENCODE_ANY: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Encodes also what is no Unicode, which orjson refuses; it takes several times as long."""
+_DELETE: Final = b"\x7f"
 _UNKNOWN_STATUS: Final = 502
 
 
@@ -262,10 +263,12 @@ def _command(words: Sequence[Any]) -> str:
 
 def _json(fields: Mapping[str, Any]) -> bytes:
     try:
-        text = orjson.dumps(fields).decode()
+        entry = orjson.dumps(fields)
     except TypeError:
-        text = _ENCODE_ANY(fields)
-    return escaped(text).encode()
+        return escaped(_ENCODE_ANY(fields)).encode()
+    if entry.isascii() and _DELETE not in entry:
+        return entry  # JSON escapes the other control characters itself
+    return escaped(entry.decode()).encode()
 
 
 def _changes(before: Request, after: Request) -> dict[str, Any]:

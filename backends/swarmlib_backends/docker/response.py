@@ -115,7 +115,7 @@ class Responses:
     async def _receive(self) -> bytes:
         try:
             return bytes(await self._stream.receive_some())
-        except trio.BrokenResourceError as exc:
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             kind = Unavailable if self._head_bytes else NoAnswer
             raise kind(f"{self.whose}: the connection broke") from exc
 
