@@ -78,16 +78,14 @@ def counts(python: str, stages: str, path: str, folder: Path) -> dict[str, float
     return found
 
 
-def _counted_rows(
-    chains: Mapping[str, str], pythons: Mapping[str, str], folder: Path
-) -> tuple[list[str], list[Sequence[object]]]:
-    columns, rows = [""], list[Sequence[object]]()
-    for call, stages in chains.items():
-        for name, python in pythons.items():
-            each = counts(python, stages.replace("LOG", f"counted-{name}"), _PATHS[call], folder)
-            columns = ["", *each]
-            rows.append([f"{call}: {name}", *(f"{count:g}" for count in each.values())])
-    return columns, rows
+def _counted_rows(chains: Mapping[str, str], turns: Sequence[tuple[str, str]], folder: Path) -> list[Sequence[object]]:
+    """A row for each count, a column for each call."""
+    found = {
+        call: [counts(each, stages.replace("LOG", f"counted-{name}"), _PATHS[call], folder) for name, each in turns]
+        for call, stages in chains.items()
+    }
+    names = next(iter(found.values()))[0]
+    return [[name, *(" → ".join(f"{each[name]:g}" for each in told) for told in found.values())] for name in names]
 
 
 def _measured_rows(
@@ -131,8 +129,8 @@ def main() -> None:
             "list, forwarded": engine,
             "list, from the index": f"balance {members}",
         }
-        columns, counted = _counted_rows(chains, pythons, folder)
-        show("What is done for one request, on average", columns, counted)
+        counted = _counted_rows(chains, list(reversed(pythons.items())), folder)
+        show("What is done for one request, on average (of the other checkout → of this one)", ["", *chains], counted)
         rows = _measured_rows(chains, pythons, given, folder)
     share = ["this of beside"] if given.beside else []
     show("Processor time of swarmd for one request", ["by connections", *(f"{n}: µs" for n in pythons), *share], rows)
