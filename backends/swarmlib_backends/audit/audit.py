@@ -28,6 +28,7 @@ from swarmlib import (
     option,
 )
 from swarmlib.refusing import as_error
+from swarmlib.reply import FINAL
 from swarmlib.verbs import CONVERSATIONS
 
 from ..dockerapi import table
@@ -70,7 +71,7 @@ class Audit(Filter):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the file open."""
         run = secrets.token_hex(_RUN_BYTES)
-        self._ids = (f"{run}-{number}" for number in count(1))
+        self._ids = map(f"{run}-{{}}".format, count(1))
         journal = await trio.to_thread.run_sync(partial(Journal, self.file, durable=self.sync))
         self._writer = Writer(journal, self.file, sync=self.sync)
         async with self._writer.running(), counted(self.name, self._writer.unwritten):
@@ -129,9 +130,11 @@ class _Call:
 
     def see(self, reply: Reply) -> Reply:
         """Take a reply into account, and have the line written if it is the end; return the reply."""
-        reply = self._noted(reply)
-        if self._is_end(reply):
-            self.broke()
+        self.line.add(reply)
+        if type(reply) in FINAL:
+            reply = self._noted(reply)
+            if not self._ended and self._is_end(reply):
+                self._stage.put(self._entry())
         return reply
 
     def delivered(self) -> None:
@@ -139,10 +142,12 @@ class _Call:
 
     def closed(self) -> None:
         """Have the line written at the end of the replies, unless a stream goes on."""
-        self.gone()
+        if not self._ended:
+            self.gone()
 
     async def replied(self, reply: Reply) -> Reply:
         """Take a reply into account, and write the line if it is the end; return the reply that the client gets."""
+        self.line.add(reply)
         reply = self._noted(reply)
         if self._is_end(reply):
             try:
@@ -153,7 +158,6 @@ class _Call:
         return reply
 
     def _noted(self, reply: Reply) -> Reply:
-        self.line.add(reply)
         if isinstance(reply, Ack) and reply.stream is not None:
             self._streams = True
             return reply.replace(stream=_Conversation(reply.stream, self).alike)

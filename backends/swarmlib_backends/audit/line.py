@@ -55,6 +55,7 @@ class _Answer(msgspec.Struct):
     Config: _Config | None = None
 
 
+_NOTHING: Final = _Answer()
 _decoded: Final = msgspec.json.Decoder(_Answer).decode
 
 
@@ -87,7 +88,7 @@ class Line:
         self._request = request
         self._row = row
         self._plan = _PLANS[row.name] if row else None
-        self._answer = _Answer()
+        self._answer = _NOTHING
         self._digest = ""
         self._status: int | None = None
         self._error: SwarmError | None = None
