@@ -110,9 +110,9 @@ class _Stage(Backend):
 class Filter(_Stage):
     """A stage that forwards requests, in the sender's own task: no queue, no hop.
 
-    Override `send`; forward with `await self.next.send(request)`. What `send` raises becomes the `error` reply. A
-    request that it neither answers nor forwards is answered `unavailable` when it returns, unless it declares that it
-    keeps the request (`request.keep()`).
+    Override `send`; forward with `await self.next.send(request)`, which may return before the answer or after it. What
+    `send` raises becomes the `error` reply. A request that it neither answers nor forwards is answered `unavailable`
+    when it returns, unless it declares that it keeps the request (`request.keep()`).
     To see or change replies, put a `Tap` around `request.reply`.
     """
 

@@ -126,7 +126,7 @@ class Call:
 
     def closed(self) -> None:
         """Note the end of the replies: without a final one, since the client has disconnected."""
-        if self._lasts or not self.streams:
+        if not self.over and (self._lasts or not self.streams):
             self.outcome = self.outcome or GONE
             self.end()
 
