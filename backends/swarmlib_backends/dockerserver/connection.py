@@ -187,7 +187,7 @@ class Connection:
         self._heed_what_follows(exchange)
         if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
             exchange.upload = self._upload(exchange)
-        body = b"" if self._incoming.skip_empty() or not exchange.has_json_body else await self._body(head)
+        body = b"" if not exchange.has_json_body or self._incoming.skip_empty() else await self._body(head)
         self._current = exchange
         try:
             if body:
