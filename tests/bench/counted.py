@@ -44,12 +44,12 @@ class Profile(trio.abc.Instrument):
         self.steps = self.tasks = self.python = self.native = self.scopes = 0
         self.natives = Counter[str]()
 
-    def before_task_step(self, _: trio.lowlevel.Task) -> None:
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
         """Begin or end to count, as the client wants it."""
         sys.setprofile(self._seen if self.on else None)
         self.steps += self.on
 
-    def task_spawned(self, _: trio.lowlevel.Task) -> None:
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
         """Count a task."""
         self.tasks += self.on
 
