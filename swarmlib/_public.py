@@ -39,11 +39,12 @@ from .grammar import ChainSyntaxError
 from .names import Path
 from .operation import Meta, Operation
 from .options import argument, option
+from .refusing import refuse
 from .reply import Ack, Error, Log, Reply, Set
 from .reply_channel import CLEANUP_SECONDS, ContractError, ReplySender, Tap
 from .reply_pair import ReplyReceiver, discard, open_reply
-from .request import Request, Sender
-from .service import Backend, Filter, Handler, Server, Source, Unhandled, refuse
+from .request import Handler, Request, Sender
+from .service import Backend, Filter, Server, Source, Unhandled
 from .trace_context import TraceContext
 from .values import Json
 from .verbs import Verb

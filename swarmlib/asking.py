@@ -8,10 +8,10 @@ from typing import Any, Final
 import trio
 
 from .errors import BadAnswer
+from .refusing import as_error, end_dropped, refuse
 from .reply import Ack, Error, Log, Reply, Set
 from .reply_pair import ReplyReceiver, open_reply
 from .request import Request, Sender
-from .service import as_error, end_dropped, refuse
 
 MAX_ANSWER: Final = 512 * 1024 * 1024
 """The most bytes that the replies of one answer may take: more than the largest value that a backend returns."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -63,6 +64,18 @@ class Watcher(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SendersTask:
+    """The task of a sender that does nothing else while its call is under way, and learns without reading from its
+    client that this has gone. A `Server` runs the request's handler in it, instead of in a task of its own.
+
+    scope: what the sender waits in. Cancelling it cancels the call, and nothing else.
+    """
+
+    task: trio.lowlevel.Task
+    scope: trio.CancelScope
+
+
 class ReplySender(trio.abc.SendChannel[Reply]):
     """The end of a reply pair that the answering side holds.
 
@@ -88,6 +101,11 @@ class ReplySender(trio.abc.SendChannel[Reply]):
     def is_with(self, owner: object) -> bool:
         """Tell whether `owner` still owns the call: it has not been forwarded."""
         return self._owner is owner
+
+    @property
+    def sender(self) -> SendersTask | None:
+        """The sender's task while it only waits for the end of the call; None if it has other work to do."""
+        return None
 
     @property
     def answered(self) -> bool:
@@ -227,6 +245,11 @@ class Tap(ReplySender):
     def is_with(self, owner: object) -> bool:
         """See `ReplySender.is_with`."""
         return self._inner.is_with(owner)
+
+    @property
+    def sender(self) -> SendersTask | None:
+        """See `ReplySender.sender`."""
+        return self._inner.sender
 
     @property
     def gone(self) -> bool:

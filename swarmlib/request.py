@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeAlias
@@ -80,3 +80,5 @@ class Request(Operation):
 
 
 Sender: TypeAlias = trio.abc.SendChannel[Request]
+Handler: TypeAlias = Callable[[Request], Awaitable[Any]]
+"""Handles a request: one of a `Server`'s methods."""

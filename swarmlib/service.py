@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import trio
 
-from .errors import Internal, SwarmError, TimedOut, Unavailable, Unsupported, sole
+from .errors import Unsupported
 from .options import read_all
-from .reply_channel import CLEANUP_SECONDS, ReplySender
-from .request import Request, Sender
-from .verbs import CONVERSATIONS, Verb
-
-_log = logging.getLogger(__name__)
+from .refusing import as_error, closed, end_dropped, refuse
+from .request import Handler, Request, Sender
+from .server_inlet import FORWARDED, ServerInlet
+from .verbs import Verb
 
 Position: TypeAlias = Literal["first", "between", "last", "anywhere"]
 
@@ -112,9 +110,9 @@ class _Stage(Backend):
 class Filter(_Stage):
     """A stage that forwards requests, in the sender's own task: no queue, no hop.
 
-    Override `send`; forward with `await self.next.send(request)`. What `send` raises becomes the `error` reply. A
-    request that it neither answers nor forwards is answered `unavailable` when it returns, unless it declares that it
-    keeps the request (`request.keep()`).
+    Override `send`; forward with `await self.next.send(request)`, which may return before the answer or after it. What
+    `send` raises becomes the `error` reply. A request that it neither answers nor forwards is answered `unavailable`
+    when it returns, unless it declares that it keeps the request (`request.keep()`).
     To see or change replies, put a `Tap` around `request.reply`.
     """
 
@@ -146,7 +144,7 @@ class _FilterInlet(trio.abc.SendChannel[Request]):
 
     async def send(self, value: Request) -> None:
         if self._closed:
-            await refuse(value, _closed(self._stage))
+            await refuse(value, closed(self._stage.name))
             return
         reply = value.reply
         reply.pass_to(self)
@@ -162,14 +160,9 @@ class _FilterInlet(trio.abc.SendChannel[Request]):
         self._closed = True
 
 
-_FORWARDED: Final[Any] = object()
-
-Handler: TypeAlias = Callable[[Request], Awaitable[Any]]
-"""Handles a request: one of a `Server`'s methods."""
-
-
 class Server(_Stage):
-    """A stage that answers: one async method per verb, each request in a task of its own.
+    """A stage that answers: one async method per verb. Each request is handled in a task of its own, or in its sender's
+    if that waits for the call anyway.
 
     The value that a method returns is the answer (of `spawn` in the `ack`, of the others in a `set` before it). If it
     returns None, the request is acknowledged, unless the method has replied itself. Verbs without a method go to
@@ -193,7 +186,7 @@ class Server(_Stage):
         stage = self._bound_to(next)
         stage._by_verb = stage.handlers()
         async with stage.lifespan(), trio.open_nursery() as nursery:
-            inlet = stage.inlet = _ServerInlet(stage, nursery)
+            inlet = stage.inlet = ServerInlet(lambda: stage.name, stage.choose, stage.next, stage.max_calls, nursery)
             stage.take_up = inlet.take_up
             try:
                 yield inlet
@@ -205,7 +198,7 @@ class Server(_Stage):
     async def forward(request: Request, to: Sender) -> Any:
         """Forward a request to another channel, which answers it: `return await self.forward(request, to)`."""
         await to.send(request)
-        return _FORWARDED
+        return FORWARDED
 
     def handlers(self) -> Mapping[Verb, Handler]:
         """Return the methods by the verb that they are named for."""
@@ -218,80 +211,6 @@ class Server(_Stage):
         neither a task nor a hop.
         """
         return self._by_verb.get(request.verb)
-
-
-class _ServerInlet(trio.abc.SendChannel[Request]):
-    def __init__(self, stage: Server, nursery: trio.Nursery) -> None:
-        self._stage = stage
-        self._nursery = nursery
-        self._choose = stage.choose
-        self._active = 0
-        self._waiting = trio.lowlevel.ParkingLot()
-        self._closed = False
-
-    async def send(self, value: Request) -> None:
-        handler = self._choose(value)
-        if handler is None:
-            await (refuse(value, _closed(self._stage)) if self._closed else self._stage.next.send(value))
-            return
-        while self._active >= self._stage.max_calls and not self._closed:
-            await self._waiting.park()
-        await self.take_up(handler, value)
-
-    async def take_up(self, handler: Handler, value: Request) -> None:
-        if self._closed:
-            await refuse(value, _closed(self._stage))
-            return
-        turn = object()  # not this channel itself: a call that was returned may pass here a second time
-        value.reply.pass_to(turn)
-        self._active += 1
-        self._nursery.start_soon(self._run, handler, value, turn)
-
-    async def aclose(self) -> None:
-        self._closed = True
-        self._waiting.unpark_all()
-
-    async def _run(self, handler: Handler, request: Request, turn: object) -> None:
-        try:
-            await self._run_call(handler, request, turn)
-        except Exception as exc:  # noqa: BLE001 - the call was cancelled, and failed while it ended: only it ends
-            await refuse(request, as_error(exc, self._stage.name, request))
-        finally:
-            self._active -= 1
-            self._waiting.unpark()
-
-    async def _run_call(self, handler: Handler, request: Request, turn: object) -> None:
-        reply = request.reply
-        with trio.CancelScope(deadline=request.deadline) as scope:
-            reply.on_gone(scope.cancel)
-            try:
-                if await _answer(handler, request) is _FORWARDED:
-                    if reply.is_with(turn):
-                        await end_dropped(request, self._stage.name)
-                    return
-            except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-                await refuse(request, as_error(exc, self._stage.name, request))
-            except BaseException:  # cancelled: with the stage, unless its caller or its deadline did it
-                if not scope.cancel_called:
-                    await refuse(request, _closed(self._stage))
-                raise
-        if scope.cancelled_caught and not reply.gone:
-            late = TimedOut(f"timed out: no answer to {request.verb} before its deadline", backend=self._stage.name)
-            await refuse(request, late)
-        await reply.aclose()
-
-
-async def _answer(handler: Handler, request: Request) -> Any:
-    result = await handler(request)
-    reply = request.reply
-    if result is _FORWARDED or reply.answered:
-        return result
-    if result is None or request.verb is Verb.SPAWN:
-        await reply.ack(result)
-    else:
-        await reply.set(result)
-        await reply.ack()
-    return result
 
 
 class Source(_Stage):
@@ -342,53 +261,3 @@ class Unhandled(trio.abc.SendChannel[Request]):
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""
-
-
-async def refuse(request: Request, error: SwarmError) -> None:
-    """Send `error` as the final reply, if a caller still waits for one, and end the replies. In a conversation that
-    has begun, it says that the conversation broke off.
-
-    The reply must get through even when the sender is cancelled, so it is shielded, for `CLEANUP_SECONDS` at most.
-    """
-    if not request.reply.gone:
-        await break_off(request.reply, error, begun=request.verb in CONVERSATIONS)
-
-
-async def end_dropped(request: Request, by: str) -> None:
-    """End the call of a request that the stage named `by` neither answered, nor forwarded, nor keeps."""
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-        await request.reply.abandon(by)
-
-
-async def break_off(reply: ReplySender, error: SwarmError, *, begun: bool) -> None:
-    """End the replies of a call, with `error` unless it had its final reply. It is shielded as `refuse` is.
-
-    begun: the call is a conversation, which `error` ends after its `ack` too.
-    """
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
-        try:
-            if not reply.answered or (begun and not reply.over):
-                await reply.error(error)
-            await reply.aclose()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the caller disconnected meanwhile
-
-
-def as_error(exc: Exception, backend: str, request: Request) -> SwarmError:
-    """Convert `exc` to the error for the caller: an expected failure stays as it is; a bug is logged as `internal`."""
-    found = sole(exc)
-    if isinstance(found, trio.BrokenResourceError) and isinstance(found.__cause__, SwarmError):
-        found = found.__cause__  # the reason why a stream that the stage was given broke, such as an upload
-    if isinstance(found, SwarmError):
-        found.backend = found.backend or backend
-        found.path = found.path or request.path
-        return found
-    if request.reply.gone and isinstance(found, trio.BrokenResourceError | trio.ClosedResourceError):
-        return Unavailable("the caller disconnected", backend=backend)
-    where = backend or "a stage of this chain"
-    _log.error("%s failed at %s %s", where, request.verb, "/".join(request.path), exc_info=exc)
-    return Internal(f"a bug in {where}: {type(found).__name__}: {found}", backend=backend, path=request.path)
-
-
-def _closed(stage: _Stage) -> SwarmError:
-    return Unavailable(f"{stage.name} is closed", backend=stage.name)

@@ -51,21 +51,22 @@ class Hangups:
     @contextmanager
     def watching(
         self, sock: trio.socket.SocketType, *, ended: Callable[[], object], gone: Callable[[], object]
-    ) -> Generator[None]:
-        """Watch a socket, which must stay open inside the context. The callbacks must neither block nor raise.
+    ) -> Generator[bool]:
+        """Watch a socket, which must stay open inside the context, and yield whether that is possible. Callbacks must
+        neither block nor raise.
 
         ended: the peer has closed its sending half and may still read (a TCP peer that closed its socket looks the
             same). Called once at most.
         gone: the peer can neither send nor read any more. Called once at most.
         """
         if self._epoll is None:
-            yield
+            yield False
             return
         number = sock.fileno()
         self._epoll.register(number, _ENDED)  # hangups and errors are always reported
         self._watched[number] = _Watched(ended, gone)
         try:
-            yield
+            yield True
         finally:
             self._forget(number)
 

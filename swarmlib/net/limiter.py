@@ -42,6 +42,8 @@ class ClientConnection:
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
         """Set when the client has closed its sending half while nobody may be reading (`hangups`)."""
+        self.is_watched = False
+        """Whether `ended` is set, and the connection cut when the client disconnects, even if nobody reads from it."""
 
     def idle(self) -> None:
         """Nothing is under way on it, and it may be cut to make room for another."""

@@ -34,6 +34,7 @@ class Socket(trio.abc.HalfCloseableStream):
         number may be another connection's by then.
         """
         self._read_size = READ_SIZE
+        self._poll: select.poll | None = None
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
@@ -98,9 +99,10 @@ class Socket(trio.abc.HalfCloseableStream):
 
     def readable(self) -> bool:
         """Whether something came while nothing was asked for: bytes out of turn, or the other side's end."""
-        poll = select.poll()
-        poll.register(self._descriptor(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._descriptor(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
 
 def find_dead_peers(sock: trio.socket.SocketType) -> None:

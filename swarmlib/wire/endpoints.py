@@ -11,11 +11,11 @@ import trio
 from ..asking import dispatch
 from ..errors import UNSENT, BadAnswer, SwarmError, TimedOut, Unavailable
 from ..operation import Operation
+from ..refusing import as_error, break_off, refuse
 from ..reply import Ack, Error, Reply
 from ..reply_channel import ReplySender
 from ..reply_pair import discard
 from ..request import Request, Sender
-from ..service import as_error, break_off, refuse
 from ..supervision import supervised
 from .codec import Message
 from .driver import Driver

@@ -27,8 +27,8 @@ from swarmlib import (
     discard,
     option,
 )
+from swarmlib.refusing import as_error
 from swarmlib.reply import FINAL
-from swarmlib.service import as_error
 from swarmlib.verbs import CONVERSATIONS
 
 from ..dockerapi import table
@@ -71,7 +71,7 @@ class Audit(Filter):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the file open."""
         run = secrets.token_hex(_RUN_BYTES)
-        self._ids = (f"{run}-{number}" for number in count(1))
+        self._ids = map(f"{run}-{{}}".format, count(1))
         journal = await trio.to_thread.run_sync(partial(Journal, self.file, durable=self.sync))
         self._writer = Writer(journal, self.file, sync=self.sync)
         async with self._writer.running(), counted(self.name, self._writer.unwritten):
@@ -85,11 +85,18 @@ class Audit(Filter):
             self._writer.check()
         call = _Call(self, request)
         request.reply.on_gone(call.gone)
-        upload = None if request.upload is None else _Upload(request.upload, call).alike
+        if request.upload is not None:
+            request = request.replace(upload=_Upload(request.upload, call).alike)
         try:
             with taking(call.line.notes):
-                await self.next.send(request.replace(upload=upload, reply=_Told(request.reply, call)))
+                if not self.sync:
+                    request.reply.watch(call)
+                    await self.next.send(request)
+                    return
+                await self.next.send(request.replace(reply=_Told(request.reply, call)))
         except Exception as exc:
+            if not self.sync:
+                raise
             error = as_error(exc, "", request)
             told = await call.replied(Error(error))
             assert isinstance(told, Error)
@@ -112,7 +119,7 @@ class Audit(Filter):
 
 
 class _Call:
-    """One call in progress."""
+    """One call in progress. Without `--sync` it watches the replies where they are sent; see `Watcher`."""
 
     def __init__(self, stage: Audit, request: Request) -> None:
         self._stage = stage
@@ -121,19 +128,45 @@ class _Call:
         self._ended = self._streams = False
         self.line = Line(stage.next_id(), request, _row(request))
 
+    def see(self, reply: Reply) -> Reply:
+        """Take a reply into account, and have the line written if it is the end; return the reply."""
+        self.line.add(reply)
+        if type(reply) in FINAL:
+            reply = self._noted(reply)
+            if not self._ended and self._is_end(reply):
+                self._stage.put(self._entry())
+        return reply
+
+    def delivered(self) -> None:
+        """Do nothing."""
+
+    def closed(self) -> None:
+        """Have the line written at the end of the replies, unless a stream goes on."""
+        if not self._ended:
+            self.gone()
+
     async def replied(self, reply: Reply) -> Reply:
         """Take a reply into account, and write the line if it is the end; return the reply that the client gets."""
         self.line.add(reply)
-        if isinstance(reply, Ack) and reply.stream is not None:
-            self._streams = True
-            return reply.replace(stream=_Conversation(reply.stream, self).alike)
-        if isinstance(reply, FINAL) and not (self._lasts and isinstance(reply, Ack)):
+        reply = self._noted(reply)
+        if self._is_end(reply):
             try:
                 await self.end()
             except Unavailable as exc:
                 await discard(reply)
                 return Error(exc)
         return reply
+
+    def _noted(self, reply: Reply) -> Reply:
+        if isinstance(reply, Ack) and reply.stream is not None:
+            self._streams = True
+            return reply.replace(stream=_Conversation(reply.stream, self).alike)
+        return reply
+
+    def _is_end(self, reply: Reply) -> bool:
+        if isinstance(reply, Ack):
+            return not self._lasts and reply.stream is None
+        return isinstance(reply, Error)
 
     async def end(self) -> None:
         """Write the line, if that was not done yet.
@@ -144,7 +177,7 @@ class _Call:
         if not self._ended:
             await self._stage.write(self._entry())
 
-    async def closed(self) -> None:
+    async def finished(self) -> None:
         """Write the line at the end of the replies, unless a stream goes on. Raise as `end`."""
         if not self._streams:
             await self.end()
@@ -172,7 +205,7 @@ def _row(request: Request) -> Row | None:
 
 
 class _Told(Tap):
-    """A reply channel whose end has a line."""
+    """A reply channel whose end waits until the line is written."""
 
     def __init__(self, inner: ReplySender, call: _Call) -> None:
         super().__init__(inner, lambda reply: reply)
@@ -183,7 +216,7 @@ class _Told(Tap):
 
     async def _finish(self) -> None:
         try:
-            await self._call.closed()
+            await self._call.finished()
         except Unavailable as exc:
             await super()._deliver(Error(exc))
         await super()._finish()

@@ -37,6 +37,7 @@ _NAMES: Final = ("name", "fromImage", "repo", "t", "remote")
 """The parameters with the name that a client gives to what it creates, or of what it has fetched."""
 _ENCODE_ANY: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Encodes also what is no Unicode, which orjson refuses; it takes several times as long."""
+_DELETE: Final = b"\x7f"
 _UNKNOWN_STATUS: Final = 502
 
 
@@ -54,6 +55,7 @@ class _Answer(msgspec.Struct):
     Config: _Config | None = None
 
 
+_NOTHING: Final = _Answer()
 _decoded: Final = msgspec.json.Decoder(_Answer).decode
 
 
@@ -86,7 +88,7 @@ class Line:
         self._request = request
         self._row = row
         self._plan = _PLANS[row.name] if row else None
-        self._answer = _Answer()
+        self._answer = _NOTHING
         self._digest = ""
         self._status: int | None = None
         self._error: SwarmError | None = None
@@ -262,10 +264,12 @@ def _command(words: Sequence[Any]) -> str:
 
 def _json(fields: Mapping[str, Any]) -> bytes:
     try:
-        text = orjson.dumps(fields).decode()
+        entry = orjson.dumps(fields)
     except TypeError:
-        text = _ENCODE_ANY(fields)
-    return escaped(text).encode()
+        return escaped(_ENCODE_ANY(fields)).encode()
+    if entry.isascii() and _DELETE not in entry:
+        return entry  # JSON escapes the other control characters itself
+    return escaped(entry.decode()).encode()
 
 
 def _changes(before: Request, after: Request) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .journal import Journal, event
 
 MAX_UNWRITTEN: Final = 16 * 1024 * 1024
 """Bytes of entries that may wait to be written; further ones are lost, and counted."""
-GATHER_SECONDS: Final = 0.01
+GATHER_SECONDS: Final = 0.05
 """How long entries are gathered after a write: a thread for each would cost more than the calls themselves."""
 RETRY_SECONDS: Final = 1.0
 """Seconds between two attempts to write a file that can't be written."""

@@ -30,7 +30,7 @@ from swarmlib import (
     ask,
     next_reply,
 )
-from swarmlib.service import Handler
+from swarmlib.request import Handler
 
 from ..calls import LOOKS, forward, relay
 from ..enginekit.views import pong

@@ -22,7 +22,7 @@ from swarmlib import (
     Unsupported,
     Verb,
 )
-from swarmlib.service import Handler
+from swarmlib.request import Handler
 
 from ..dockerapi.canonical import reading_canonical
 from ..dockerapi.nullable import dict_of

@@ -26,7 +26,7 @@ from swarmlib import (
     next_reply,
 )
 from swarmlib.asking import Answer
-from swarmlib.service import as_error
+from swarmlib.refusing import as_error
 from swarmlib.values import as_json
 
 from .member import Member

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import trio
 
 from swarmlib import BadAnswer, Error, NotFound, Reply, ReplySender, Request, Sender, SwarmError, Tap
+from swarmlib.refusing import break_off
 from swarmlib.reply import FINAL
-from swarmlib.service import break_off
 
 See: TypeAlias = Callable[[Reply], Reply | None]
 """Is shown a reply, and may return another one to replace it; raises BadAnswer for a malformed one."""

@@ -32,7 +32,7 @@ from swarmlib import (
 )
 from swarmlib.asking import Answer, call
 from swarmlib.errors import ungrouped
-from swarmlib.service import as_error
+from swarmlib.refusing import as_error
 from swarmlib.supervision import supervised
 
 from ..dockerapi import patience

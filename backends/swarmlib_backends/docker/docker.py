@@ -7,6 +7,7 @@ the engine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,7 @@ from .exchange import EngineExchange
 from .locate import locate
 from .response import NoAnswer
 
+_CONTAINERS: Final[Path] = ("containers",)
 _READS: Final = frozenset({Verb.LS, Verb.GET})
 _SAFE: Final = frozenset({"GET", "HEAD"})
 """The methods that change nothing (RFC 9110, 9.2.1)."""
@@ -104,16 +106,21 @@ class Docker(Server):
         return {row.verb: self._forward for row in ROWS} | {Verb.ATTACH: self._attach}
 
     async def _forward(self, request: Request) -> None:
-        request = await self._isolated(canonical(request))
+        request = canonical(request)
+        if request.verb is Verb.SPAWN and request.path == _CONTAINERS:
+            request = await self._isolated(request)
         row = table.row_of(request.verb, request.path, upload=request.upload is not None)
         if request.verb not in _READS:
-            await self._exchange(row, request)
+            await self._exchange(row, request, math.inf)
             return
         limit = patience.seconds(request.verb, request.path, request.params, self.timeout)
-        with trio.move_on_after(limit) as waiting:
-            await self._exchange(row, request)
-        if waiting.cancelled_caught:
-            raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s")
+        due = trio.current_time() + limit
+        try:
+            await self._exchange(row, request, due)
+        except Unavailable as exc:
+            if trio.current_time() < due:
+                raise
+            raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s") from exc
 
     async def _isolated(self, request: Request) -> Request:
         """Translate what a new container's label demands into the engine's own fields."""
@@ -125,8 +132,9 @@ class Docker(Server):
             about.check("Runtimes", dict)
         return request.replace(body=Json.from_data(isolation.translated(body, about.fields)))
 
-    async def _exchange(self, row: Row, request: Request) -> None:
-        connection = await self._engine.connection()
+    async def _exchange(self, row: Row, request: Request, due: float) -> None:
+        """Have a request answered, until `due` on trio's clock. Raise Unavailable if that has passed."""
+        connection = await self._engine.connection(due)
         try:
             await EngineExchange(self._engine, connection, self.name, row, request).run()
         except NoAnswer:
@@ -134,7 +142,7 @@ class Docker(Server):
             # nobody knows whether the engine has carried out any other.
             if not connection.reused or row.method not in _SAFE:
                 raise
-            fresh = await self._engine.connection(fresh=True)
+            fresh = await self._engine.connection(due, fresh=True)
             await EngineExchange(self._engine, fresh, self.name, row, request).run()
 
     async def _attach(self, request: Request) -> None:
@@ -194,9 +202,7 @@ class _Told:
 
 
 def _container(request: Request) -> dict[str, Any]:
-    """Return the body of a container's creation; {} for other requests and malformed ones, which the engine refuses."""
-    if request.verb is not Verb.SPAWN or request.path != ("containers",):
-        return {}
+    """Return the body of a container's creation; {} for a malformed one, which the engine refuses."""
     try:
         body = request.json
     except Invalid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import trio
 
-from swarmlib import Invalid
+from swarmlib import Invalid, Unavailable
 from swarmlib.net.dialling import open_tcp, open_unix, reaching
 from swarmlib.net.sockets import Socket
 from swarmlib.net.tls import TlsStream
@@ -84,6 +85,8 @@ class Connection:
     def stale(self) -> bool:
         """Return whether something arrived while no request was open: the end of the stream, or unexpected bytes."""
         transport = self.stream
+        if type(transport) is Socket:  # by far the most frequent, and its test is the cheapest
+            return transport.readable()
         if isinstance(transport, TlsStream):
             if transport.unread:
                 return True
@@ -91,23 +94,66 @@ class Connection:
         return isinstance(transport, Socket) and transport.readable()
 
 
+class Deadlines:
+    """Ends the waits for answers that are overdue, by closing their connections, from one task. A cancel scope for each
+    request would cost it a tenth of all.
+    """
+
+    def __init__(self) -> None:
+        self._due: dict[Connection, float] = {}
+        self._next = math.inf
+        self._sooner = trio.Event()
+
+    def begin(self, connection: Connection, due: float) -> None:
+        """Close a connection at this time, on trio's clock, unless `end` comes before."""
+        self._due[connection] = due
+        if due < self._next:
+            self._next = due
+            self._sooner.set()
+
+    def end(self, connection: Connection) -> None:
+        """Note that what was waited for has come, if a wait had begun."""
+        self._due.pop(connection, None)
+
+    async def run(self) -> None:
+        """Keep the deadlines, until cancelled."""
+        while True:
+            with trio.CancelScope(deadline=self._next):
+                await self._sooner.wait()
+            self._sooner = trio.Event()
+            now = trio.current_time()
+            for connection in [each for each, due in self._due.items() if due <= now]:
+                self.end(connection)
+                connection.sent = False  # it is not used again, even if its answer has just come
+                await trio.aclose_forcefully(connection.stream)
+            self._next = min(self._due.values(), default=math.inf)
+
+
 class Engine:
-    """The connections to one engine."""
+    """The connections to one engine. Run `deadlines` meanwhile."""
 
     def __init__(self, endpoint: Endpoint, nursery: trio.Nursery) -> None:
         self.endpoint = endpoint
         self.name = f"engine {endpoint.address}"
         self._ssh = SshTunnel(endpoint.parts, nursery, endpoint.ssh_options) if endpoint.parts.scheme == "ssh" else None
+        self.deadlines = Deadlines()
         self._idle: list[Connection] = []
 
-    async def connection(self, *, fresh: bool = False) -> Connection:
+    async def connection(self, due: float = math.inf, *, fresh: bool = False) -> Connection:
         """Return a connection that nobody else uses; `give_back` ends its use.
 
+        due: when it is closed unless its use has ended, on trio's clock.
         fresh: return a new connection, not one that served an exchange before.
 
         Raises:
-            Unavailable: the engine can't be reached.
+            Unavailable: the engine can't be reached, or not until `due`.
         """
+        found = await self._kept_or_new(due, fresh=fresh)
+        if due != math.inf:
+            self.deadlines.begin(found, due)
+        return found
+
+    async def _kept_or_new(self, due: float, *, fresh: bool) -> Connection:
         while self._idle and not fresh:
             kept = self._idle.pop()
             if not kept.stale():
@@ -115,10 +161,13 @@ class Engine:
                 kept.reused = True
                 return kept
             await trio.aclose_forcefully(kept.stream)
-        return Connection(await self._dial(), self.name)
+        with trio.CancelScope(deadline=due):
+            return Connection(await self._dial(), self.name)
+        raise Unavailable(f"can't connect to {self.name} in time")
 
     async def give_back(self, connection: Connection) -> None:
         """Keep a connection for another exchange if it is at rest and there are not too many; else close it."""
+        self.deadlines.end(connection)
         if connection.at_rest and len(self._idle) < MAX_IDLE:
             self._idle.append(connection)
         else:
@@ -147,6 +196,7 @@ async def open_engine(endpoint: Endpoint) -> AsyncGenerator[Engine]:
     endpoint.check()
     async with trio.open_nursery() as nursery:
         engine = Engine(endpoint, nursery)
+        nursery.start_soon(engine.deadlines.run)
         try:
             yield engine
         finally:

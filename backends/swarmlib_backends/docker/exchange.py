@@ -198,6 +198,7 @@ class EngineExchange:
 
     async def _forward(self, stream: trio.abc.ReceiveStream, details: dict[str, Any]) -> None:
         self._forwarded = True
+        self._engine.deadlines.end(self._connection)  # from here on, its owner decides how long it lasts
         await forward(Ack(None, details, stream), self._reply)
 
     # Requests that have no row.

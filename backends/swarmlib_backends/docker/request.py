@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
-from swarmlib import Invalid, Meta, Request
+from swarmlib import Invalid, Meta, Path, Request
 
 from ..dockerapi import table
 from ..dockerapi.rows import METHODS, ROWS, TRACE_HEADERS, Kind, Row
@@ -28,6 +29,7 @@ _OPTIONS: Final = "OPTIONS"
 """The method of a question about a path, which is no operation on any path; also about the server as a whole, `*`."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue")]
+_BY_NAME: Final = {row.name: row for row in ROWS}
 _HEADER_NAMES: Final = {
     row.name: {name.decode(): name.title() for name in row.kept_headers - {_TYPE.encode()} - TRACE_HEADERS}
     for row in ROWS
@@ -43,6 +45,19 @@ def head_of(row: Row, request: Request, length: int | None, host: bytes) -> byte
     Raises:
         Invalid: a header is not one of the row's, or a part of the request can't be written.
     """
+    if length == 0 and not (request.meta.headers or request.params or request.meta.trace):
+        return _usual_head(row.name, request.path, request.meta.version, host)
+    return _head_of(row, request, length, host)
+
+
+@lru_cache(maxsize=256)
+def _usual_head(name: str, path: Path, version: str, host: bytes) -> bytes:
+    """Return the head of a request without parameters, headers and a body: pollers repeat the same ones."""
+    row = _BY_NAME[name]
+    return _head_of(row, Request(row.verb, path, meta=Meta(version=version)), 0, host)
+
+
+def _head_of(row: Row, request: Request, length: int | None, host: bytes) -> bytes:
     headers: Headers = [(b"Host", host), *_kept(row, request.meta), *_trace(request.meta)]
     if length is None:
         headers += [(b"Content-Type", b"application/x-tar"), *_UPLOAD]

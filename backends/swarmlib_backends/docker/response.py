@@ -86,7 +86,7 @@ class Responses:
         self._begin()
         data, tail, found = self._rest, b"", -1
         while found < 0:
-            data = data or await self._read_head()
+            data = data or await self._receive() or self._cut_short()
             found = (tail + data).find(_HEAD_END)
             cut = len(data) if found < 0 else found + len(_HEAD_END) - len(tail)
             self._feed_head(data[:cut])
@@ -107,10 +107,7 @@ class Responses:
         self._pieces: list[bytes] = []
         self._unparsed = 0
 
-    async def _read_head(self) -> bytes:
-        data = await self._receive()
-        if data:
-            return data
+    def _cut_short(self) -> bytes:
         if not self._head_bytes:
             raise NoAnswer(f"{self.whose}: the connection was closed before an answer came")
         raise Unavailable(f"{self.whose}: the connection ended in the middle of a head")
@@ -118,7 +115,7 @@ class Responses:
     async def _receive(self) -> bytes:
         try:
             return bytes(await self._stream.receive_some())
-        except trio.BrokenResourceError as exc:
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             kind = Unavailable if self._head_bytes else NoAnswer
             raise kind(f"{self.whose}: the connection broke") from exc
 
@@ -206,6 +203,9 @@ class Responses:
         Raises:
             BadAnswer: it is over `limit` bytes; and as in `next_chunk`.
         """
+        if self._left and len(self._rest) == self._left <= limit:  # it came with the head, as small ones do
+            body, self._rest, self._left, self._ended = self._rest, b"", 0, True
+            return body
         parts: list[bytes] = []
         size = 0
         while size + self._left <= limit:

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 
 from swarmlib import Invalid, Json, Meta, Path, Request, Unsupported, Verb
 from swarmlib.names import check_path
-from swarmlib.service import Handler
+from swarmlib.request import Handler
 
 from ..http.headers import JSON, is_form, media_type, not_json
 from . import required, schema, strictjson, table

@@ -98,11 +98,10 @@ def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
     Raises:
         Unsupported: no row matches.
     """
-    named = (path[0], None, *path[2:]) if len(path) > 1 else path
-    for shape in (named, path):
-        row = _BY_SHAPE.get((verb, shape, upload))
-        if row is not None:
-            return row
+    row = _BY_SHAPE.get((verb, (path[0], None, *path[2:]), upload)) if len(path) > 1 else None
+    row = row or _BY_SHAPE.get((verb, path, upload))
+    if row is not None:
+        return row
     raise Unsupported(f"the Docker Engine API does not support {verb} on {'/'.join(path) or 'the service'}", path=path)
 
 

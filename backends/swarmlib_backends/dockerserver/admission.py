@@ -11,12 +11,13 @@ from ..http.headers import JSON, is_form, media_type, not_json
 
 
 def check_type(head: Head) -> None:
-    """Refuse a form: an engine would take its fields for query parameters, and prefer them to those of the query.
+    """Refuse a body that is a form: an engine would take its fields for query parameters, and prefer them to those of
+    the query.
 
     Raises:
-        Invalid: the request has a body, whose type is that of a form.
+        Invalid: its type is that of a form.
     """
-    if head.has_body and any(map(is_form, _types(head))):
+    if any(map(is_form, _types(head))):
         raise Invalid("a form as body is not supported: send parameters in the query")
 
 

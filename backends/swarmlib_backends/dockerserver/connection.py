@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from functools import lru_cache
 from typing import Final
 
 import trio
@@ -10,6 +11,7 @@ import trio
 from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
 from swarmlib.net import callers
 from swarmlib.net.limiter import ClientConnection
+from swarmlib.reply_channel import SendersTask
 from swarmlib.trace_context import PARENT, STATE, TraceContext
 
 from ..dockerapi import table
@@ -84,12 +86,20 @@ class Connection:
         try:
             async with trio.open_nursery() as self._nursery:
                 with self._reading:
-                    await self._requests()
+                    await self._serve_calls()
                 await self._end()
                 self._nursery.cancel_scope.cancel()
         finally:
             if self._current is not None:
                 self._current.leave()
+
+    async def _serve_calls(self) -> None:
+        """Serve requests, in a scope that each call which is cancelled takes with it."""
+        while True:
+            with trio.CancelScope() as scope:
+                self._sender = SendersTask(trio.lowlevel.current_task(), scope) if self._client.is_watched else None
+                await self._requests()
+                return
 
     async def _requests(self) -> None:
         while True:
@@ -100,45 +110,45 @@ class Connection:
                     return
                 exchange = await self._begin(head)
             except SwarmError as exc:  # where the request ends is unknown, so no other can follow
-                await self._previous_done()
+                if self._current is not None:
+                    await self._previous_done(self._current)
                 await self._stream.send_all(_last_response(exc))
                 return
             if exchange.waited_for and not await self._goes_on(exchange):
                 return
+            if exchange.done.is_set() and not exchange.keep_alive:
+                return
 
     async def _next_head(self) -> Head | None:
         incoming = self._incoming
-        while not incoming.buffered_head() and not incoming.mid_head:
-            if not await self._read():
-                return None
-        if not incoming.buffered_head():
-            with trio.move_on_after(HEAD_SECONDS) as patience:
-                while not incoming.buffered_head() and await self._read():
-                    pass
-            if patience.cancelled_caught:
-                raise TimedOut(
-                    f"timed out: the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408}
-                )
+        try:
+            while not (here := incoming.buffered_head()) and not incoming.mid_head:
+                if not await incoming.read():
+                    return None
+            if not here:
+                await self._rest_of_head()
+        except Unavailable as exc:
+            raise trio.BrokenResourceError("the client disconnected") from exc
         try:
             head = await incoming.next_head()
         except Unavailable as exc:
             raise _cut_short("head") from exc
-        return head if await self._previous_done() else None
+        return head if self._current is None or await self._previous_done(self._current) else None
 
-    async def _read(self) -> bool:
-        try:
-            return await self._incoming.read()
-        except Unavailable as exc:
-            raise trio.BrokenResourceError("the client disconnected") from exc
+    async def _rest_of_head(self) -> None:
+        with trio.move_on_after(HEAD_SECONDS) as patience:
+            while not self._incoming.buffered_head() and await self._incoming.read():
+                pass
+        if patience.cancelled_caught:
+            raise TimedOut(f"timed out: the head was not complete within {HEAD_SECONDS:.0f} s", details={"status": 408})
 
-    async def _previous_done(self) -> bool:
+    async def _previous_done(self, previous: HttpReply) -> bool:
         """Wait until the exchange in progress ends; return whether another request may follow it."""
-        previous = self._current
-        if previous is None:
-            return True
         if previous.ends_with_client and not previous.done.is_set():
             await self._done_or_left(previous)
-        await previous.done.wait()
+            await previous.done.wait()
+        elif not previous.done.is_set():
+            await previous.done.wait()
         previous.leave()
         self._current = None
         return previous.keep_alive
@@ -161,20 +171,23 @@ class Connection:
     async def _last_answer(self) -> None:
         """Wait for the answer to a client that will send no more, or end the call if an engine would end it."""
         current = self._current
-        if current is not None and not current.done.is_set() and current.ends_with_client:
+        if current is None:
+            return
+        if not current.done.is_set() and current.ends_with_client:
             await current.break_off()
-        await self._previous_done()
+        await self._previous_done(current)
 
     async def _begin(self, head: Head) -> HttpReply:
         self._client.busy()
         check_head(head, self._hosts)
-        check_type(head)
+        if head.has_body:
+            check_type(head)
         found = _route(head)
         exchange = HttpReply(self._client, self._stream, self._nursery, self._reading, head, found.row)
         self._heed_what_follows(exchange)
         if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
             exchange.upload = self._upload(exchange)
-        body = await self._body(head) if exchange.has_json_body else b""
+        body = b"" if not exchange.has_json_body or self._incoming.skip_empty() else await self._body(head)
         self._current = exchange
         try:
             if body:
@@ -192,7 +205,7 @@ class Connection:
             params = {**params, "upgrade": exchange.protocol}
         token = bearer(exchange.head) if self._tokens else None
         caller = self._caller if token is None else callers.by_token(token)
-        meta = _meta(caller, found.version, tuple(_kept(exchange.head.headers, found.row)))
+        meta = _meta(caller, found.version, _kept(exchange.head.headers, found.row))
         given = Json(body) if body else None
         return Request(found.row.verb, found.path, params, given, meta, upload=exchange.upload)
 
@@ -201,7 +214,14 @@ class Connection:
             exchange.under_way = trio.CancelScope()
             self._nursery.start_soon(self._heed_end, exchange, exchange.upload, exchange.under_way)
         request.reply = exchange
-        await dispatch(self._next, request)
+        if exchange.row.kind is not Kind.VALUE or exchange.waited_for:
+            await dispatch(self._next, request)
+            return
+        exchange.in_task = self._sender  # what still arrives does not concern the call: it is not read meanwhile
+        try:
+            await dispatch(self._next, request)
+        finally:
+            exchange.in_task = None
 
     def _heed_what_follows(self, exchange: HttpReply) -> None:
         """Set up the reading of what follows a request's head: a body and requests, or a conversation."""
@@ -290,22 +310,30 @@ def _route(head: Head) -> table.Route:
         return table.whole(head.method, head.target)
 
 
-def _kept(headers: Headers, row: Row) -> Iterator[tuple[str, str]]:
-    """Yield the headers that are forwarded with a request."""
-    kept, whole = row.kept_headers, row.kind is Kind.WHOLE
-    for name, value in headers:
-        lower = name.lower()
-        if whole:
-            if lower in _WHOLE_HEADERS or lower.startswith(_WHOLE_PREFIXES):
-                yield lower.decode("latin-1"), value.decode("latin-1")
-        elif lower in kept and (row.upload or (lower, value) != _USUAL):
-            yield lower.decode(), value.decode("latin-1")
+def _kept(headers: Headers, row: Row) -> tuple[tuple[str, str], ...]:
+    """Return the headers that are forwarded with a request."""
+    if row.kind is Kind.WHOLE:
+        found = [header for header in headers if _is_kept_with_whole(header[0].lower())]
+    else:
+        kept = row.kept_headers
+        found = [header for header in headers if header[0].lower() in kept]
+        if found and not row.upload:
+            found = [(name, value) for name, value in found if (name.lower(), value) != _USUAL]
+    return tuple((name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in found) if found else ()
+
+
+def _is_kept_with_whole(lower: bytes) -> bool:
+    return lower in _WHOLE_HEADERS or lower.startswith(_WHOLE_PREFIXES)
 
 
 def _meta(caller: str, version: str, kept: tuple[tuple[str, str], ...]) -> Meta:
     """Return what is known of a call, of whose headers those that are `kept` may tell to which trace it belongs."""
     if not kept:  # as of most calls
-        return Meta(caller, version)
+        return _plain_meta(caller, version)
     parents, states = ([value for name, value in kept if name == header] for header in (PARENT, STATE))
     others = tuple(header for header in kept if header[0] not in (PARENT, STATE))
     return Meta(caller, version, others, TraceContext.read(parents, states))
+
+
+_plain_meta: Final = lru_cache(maxsize=256)(Meta)
+"""The meta of a call without headers, which many calls share."""

@@ -145,7 +145,7 @@ class DockerServer(Source):
         self, carrier: trio.SocketStream, stream: trio.abc.HalfCloseableStream, client: ClientConnection, caller: str
     ) -> None:
         plain = self._tls is None and carrier.socket.family != socket.AF_UNIX
-        with self._hangups.watching(carrier.socket, ended=client.ended.set, gone=client.abort):
+        with self._hangups.watching(carrier.socket, ended=client.ended.set, gone=client.abort) as client.is_watched:
             hosts = self._hosts if plain else None
             await Connection(stream, self.next, client, caller, hosts, tokens=self.tokens).serve()
 

@@ -10,6 +10,7 @@ import trio
 from swarmlib import Invalid, ReplySender, SwarmError, Unavailable, Verb
 from swarmlib.net.limiter import ClientConnection
 from swarmlib.net.listening import ENDS
+from swarmlib.reply_channel import SendersTask
 
 from ..dockerapi.rows import Kind, Row
 from ..http.head import Head
@@ -37,6 +38,17 @@ def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bo
 class ClientExchange(ReplySender):
     """A request in progress, and the state of its response. `reply` makes the response of the replies."""
 
+    upload: Upload | None = None
+    tunnel: trio.abc.HalfCloseableStream | None = None
+    head_out = False
+    has_body = True
+    """False once the head of a response without a body was sent: to HEAD, or with the status 204 or 304."""
+    in_task: SendersTask | None = None
+    """The connection's task, while it sends the request and waits for the end of the call."""
+    under_way: trio.CancelScope | None = None
+    """Cancelled when the exchange ends: the scope of the tasks beside it."""
+    _writing = False
+
     def __init__(
         self,
         client: ClientConnection,
@@ -57,17 +69,20 @@ class ClientExchange(ReplySender):
         self.upgrade = self.conversation and head.get(b"upgrade") is not None
         """Whether it may switch to another protocol. An engine does not require Connection: Upgrade for this."""
         self.keep_alive = head.keep_alive and not self.conversation
-        self.upload: Upload | None = None
-        self.tunnel: trio.abc.HalfCloseableStream | None = None
-        self.head_out = False
-        self.has_body = True
-        """False once the head of a response without a body was sent: to HEAD, or with the status 204 or 304."""
         self.done = trio.Event()
-        self.under_way: trio.CancelScope | None = None
-        """Cancelled when the exchange ends: the scope of the tasks beside it."""
-        self._writing = False
         self._stream = stream
         self._reading = reading
+
+    @property
+    def sender(self) -> SendersTask | None:
+        """See `ReplySender.sender`."""
+        return self.in_task
+
+    def leave(self) -> None:
+        """See `ReplySender.leave`."""
+        super().leave()
+        if self.in_task is not None:
+            self.in_task.scope.cancel()
 
     @property
     def protocol(self) -> str:
@@ -183,5 +198,5 @@ class ClientExchange(ReplySender):
         self.done.set()
         if self.tunnel is None:
             self.client.idle()
-        if not self.keep_alive and not self.waited_for:
+        if not self.keep_alive and not self.waited_for and self.in_task is None:
             self._reading.cancel()  # it is complete, but the connection's task waits for a request that won't come

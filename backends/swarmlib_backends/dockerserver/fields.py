@@ -25,6 +25,8 @@ OWN_HEADERS: Final[Headers] = [
 """The headers of a response for which the answering stage gives none."""
 
 _PAIRS: Final = (tuple, list)
+_USUAL_LENGTH: Final = 64
+"""The length of a header's value up to which its check is remembered."""
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
 SWITCHING: Final = 101
@@ -120,12 +122,22 @@ def _headers(given: object, *, length: bool = False) -> Headers:
     found: Headers = []
     for header in _sequence(given, "headers"):
         name, value = _pair(header)
-        lower = _lower_token(name)
-        if b"\r" in value or b"\n" in value or b"\0" in value:  # three searches are faster than a regular expression
-            raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")
+        lower = (_usual_name if len(value) <= _USUAL_LENGTH else _checked_name)(name, value)
         if lower not in HOP_BY_HOP or (length and lower == b"content-length" and _DIGITS.fullmatch(value)):
             found.append((name, value))
     return found
+
+
+def _checked_name(name: bytes, value: bytes) -> bytes:
+    """Return a header's name in lower case, if the header can be written."""
+    lower = _lower_token(name)
+    if b"\r" in value or b"\n" in value or b"\0" in value:  # three searches are faster than a regular expression
+        raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")
+    return lower
+
+
+_usual_name: Final = lru_cache(maxsize=256)(_checked_name)
+"""The same for a header that engines repeat in each answer."""
 
 
 def _pair(header: object) -> tuple[bytes, bytes]:

@@ -49,10 +49,10 @@ class HttpReply(ClientExchange):
         try:
             if isinstance(reply, Error):
                 await self._error(reply.error)
-            elif isinstance(reply, Ack):
-                await self._ack(reply)
             elif isinstance(reply, Set):
                 await self._set(reply)
+            elif isinstance(reply, Ack):
+                await self._ack(reply)
             # A `log` line has no place in an HTTP response: the API has separate streams for logs.
         except BadAnswer as exc:
             await self._bad_answer(reply, exc)

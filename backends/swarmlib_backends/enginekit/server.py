@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 import trio
 
 from swarmlib import CLEANUP_SECONDS, Invalid, NotFound, Request, Server, Unsupported, Verb
-from swarmlib.service import Handler
+from swarmlib.request import Handler
 
 from ..dockerapi import platforms, table
 from ..dockerapi.canonical import canonical

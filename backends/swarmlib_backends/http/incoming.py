@@ -30,6 +30,7 @@ _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
 _END: Final = object()
+_HEAD_OR_ERROR: Final = (Head, SwarmError)
 
 
 class Incoming:
@@ -120,7 +121,7 @@ class Incoming:
 
     def buffered_head(self) -> bool:
         """Return whether `next_head` can return or raise without reading from the stream."""
-        return any(isinstance(event, Head | SwarmError) for event in self._events)
+        return bool(self._events) and any(isinstance(event, _HEAD_OR_ERROR) for event in self._events)
 
     @property
     def body_here(self) -> bool:
@@ -152,10 +153,16 @@ class Incoming:
                 self._parse(data)
                 return
             end = self._end_of_lines(data)
+            if end and not self._line:
+                self._parse_whole_lines(data[:end])
+                data = data[end:]
+                continue
             self._line += data[: end or len(data)]
             data = data[end:] if end else b""
             if end:
-                self._parse_whole_lines()
+                lines = bytes(self._line)
+                self._line.clear()
+                self._parse_whole_lines(lines)
             elif len(self._line) > MAX_HEAD:
                 self._fail(_too_large())
         if data:
@@ -168,9 +175,7 @@ class Incoming:
         end = data.find(b"\n\r\n")
         return data.rfind(b"\n") + 1 if end < 0 else end + 3
 
-    def _parse_whole_lines(self) -> None:
-        lines = bytes(self._line)
-        self._line.clear()
+    def _parse_whole_lines(self, lines: bytes) -> None:
         self._head_came = False
         self._parse(lines if lines.isascii() or self._reading_head else _escaped(lines))
         if self._head_came and self._parsing == self._parse_lines:
@@ -195,7 +200,8 @@ class Incoming:
             self._fail(exc)
 
     def _check_size(self) -> None:
-        if max(self._head_bytes, self._unparsed) > (MAX_HEAD if self._reading_head else MAX_BETWEEN):
+        most = MAX_HEAD if self._reading_head else MAX_BETWEEN
+        if self._head_bytes > most or self._unparsed > most:
             raise _too_large()
         if len(self._head.headers) > MAX_HEADERS:
             raise TooLarge(f"the head has more than {MAX_HEADERS} headers", details={"status": 431})
@@ -222,7 +228,8 @@ class Incoming:
             early = bytes(self._raw)
             self._raw.clear()
             self._parsing = self._parse_lines
-        self._parsing(early)
+        if early:
+            self._parsing(early)
 
     def converse(self, *, chunks: bool) -> None:
         """Treat what follows the request's body as another protocol, and leave it to `take_over`.
@@ -300,6 +307,13 @@ class Incoming:
         while self._events and type(self._events[0]) is bytes:
             pieces.append(self._events.popleft())
         return b"".join(pieces)
+
+    def skip_empty(self) -> bool:
+        """Skip a body that is empty, and whose end has come; return whether it is so."""
+        if self._events and self._events[0] is _END:
+            self._events.popleft()
+            return True
+        return False
 
     async def body(self, limit: int) -> bytes:
         """Return the rest of the body.

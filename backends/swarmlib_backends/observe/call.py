@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeAlias
 
 import trio
 
@@ -22,6 +22,10 @@ MAX_STEPS: Final = 64
 OK: Final = "ok"
 GONE: Final = "gone"
 """The outcome of a call whose client disconnected before its end."""
+
+
+Answered: TypeAlias = Callable[[Verb, float, SwarmError | None], None]
+"""Notes an answer of an engine: to what, how many seconds it took, and the error that it was."""
 
 
 class Call:
@@ -53,6 +57,8 @@ class Call:
     answered = seconds = 0.0
     received = sent = 0
     streams = over = False  # here, since most calls change few of these
+    _engine_answered: Answered | None = None
+    _sent_on = 0.0
 
     def __init__(self, number: int, asked: Request, ended: Callable[[Call], None]) -> None:
         self.number = number
@@ -72,6 +78,15 @@ class Call:
         """Return the request to send on, whose replies and streams are seen here."""
         asked.reply.watch(self)
         return asked if asked.upload is None else asked.replace(upload=_Upload(asked.upload, self).alike)
+
+    def is_answered_by(self, reply: ReplySender, answered: Answered) -> bool:
+        """Have `answered` told what an engine answers that was sent the request now, if its replies are those of the
+        call, so that they need no other watcher. Return whether they are.
+        """
+        if reply is not self._reply or self._engine_answered is not None:
+            return False
+        self._engine_answered, self._sent_on = answered, perf_counter()
+        return True
 
     def request(self) -> Request:
         """Return the request as data, without its streams and replies."""
@@ -93,7 +108,10 @@ class Call:
             self.sent += 0 if self.answer is None else self.answer.held
             self.answer = reply.value
         if isinstance(reply, FINAL):
-            self.answered = self.answered or perf_counter() - self.began
+            now = perf_counter()
+            self.answered = self.answered or now - self.began
+            if self._engine_answered is not None:
+                self._engine_answered(self.verb, now - self._sent_on, self.error)
         if isinstance(reply, Ack):
             self.outcome = OK
             self.streams = self._lasts or reply.stream is not None
@@ -108,7 +126,7 @@ class Call:
 
     def closed(self) -> None:
         """Note the end of the replies: without a final one, since the client has disconnected."""
-        if self._lasts or not self.streams:
+        if not self.over and (self._lasts or not self.streams):
             self.outcome = self.outcome or GONE
             self.end()
 
@@ -182,7 +200,7 @@ class EngineAnswer:
 
     __slots__ = ("_answered", "_began", "_verb")
 
-    def __init__(self, verb: Verb, answered: Callable[[Verb, float, SwarmError | None], None]) -> None:
+    def __init__(self, verb: Verb, answered: Answered) -> None:
         self._verb = verb
         self._answered = answered
         self._began = perf_counter()

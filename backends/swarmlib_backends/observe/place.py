@@ -163,6 +163,8 @@ class Edge(trio.abc.SendChannel[Request]):
     def _to_engine(self, request: Request, call: Call | None) -> None:
         if call is not None:
             call.engine = self._place.number
+            if call.is_answered_by(request.reply, self._place.answered):
+                return
         request.reply.watch(EngineAnswer(request.verb, self._place.answered))
 
     async def aclose(self) -> None:

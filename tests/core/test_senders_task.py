@@ -1,0 +1,105 @@
+"""A server handles a request in its sender's task where that waits for the call, and in a task of its own elsewhere."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from swarmlib import Chain, Filter, Request, Server, Tap, Unavailable, Verb, dispatch, open_reply
+from swarmlib.asking import answer
+from swarmlib.reply_channel import ReplySender, SendersTask
+
+
+class Waiting(Tap):
+    """The replies to a sender that waits for the end of the call in this task."""
+
+    def __init__(self, inner: ReplySender, scope: trio.CancelScope) -> None:
+        super().__init__(inner, lambda reply: reply)
+        self._task = SendersTask(trio.lowlevel.current_task(), scope)
+
+    @property
+    def sender(self) -> SendersTask | None:
+        return self._task
+
+
+@dataclass
+class Handles(Server):
+    """Notes in which tasks it handles requests; a `get` of `slow` never ends by itself."""
+
+    tasks: list[trio.lowlevel.Task] = field(default_factory=list[trio.lowlevel.Task])
+
+    async def get(self, request: Request) -> int:
+        self.tasks.append(trio.lowlevel.current_task())
+        if request.path == ("slow",):
+            await trio.sleep_forever()
+        return 1
+
+
+@pytest.mark.parametrize("filters", [0, 2])
+async def test_a_sender_that_waits_lends_its_task(filters: int) -> None:
+    server = Handles()
+    with trio.CancelScope() as scope:
+        async with Chain(*(Filter() for _ in range(filters)), server).open() as sender:
+            reply, replies = open_reply()
+            await dispatch(sender, Request(Verb.GET, ("box",), reply=Waiting(reply, scope)))
+            assert (await answer(replies)).value == 1
+    assert server.tasks == [trio.lowlevel.current_task()]
+
+
+@pytest.mark.parametrize("deadline", [False, True], ids=["sent by another task", "with a deadline"])
+async def test_other_requests_have_tasks_of_their_own(*, deadline: bool) -> None:
+    server = Handles()
+    with trio.CancelScope() as scope:
+        async with Chain(server).open() as sender, trio.open_nursery() as nursery:
+            reply, replies = open_reply()
+            request = Request(Verb.GET, ("box",), reply=Waiting(reply, scope))
+            if deadline:
+                await dispatch(sender, request.replace(deadline=trio.current_time() + 10))
+            else:
+                nursery.start_soon(dispatch, sender, request)
+            assert (await answer(replies)).value == 1
+            assert trio.lowlevel.current_task() not in server.tasks
+
+
+async def test_a_stage_that_closes_ends_the_calls_in_their_senders_tasks() -> None:
+    reply, replies = open_reply()
+    scope, opened = trio.CancelScope(), trio.Event()
+
+    async def hold(server: Handles) -> None:
+        async with Chain(server).open() as inlet:
+            channel.append(inlet)
+            opened.set()
+            await closing.wait()
+
+    channel: list[trio.abc.SendChannel[Request]] = []
+    closing = trio.Event()
+
+    async def call() -> None:
+        with scope:
+            await dispatch(channel[0], Request(Verb.GET, ("slow",), reply=Waiting(reply, scope)))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hold, Handles())
+            await opened.wait()
+            nursery.start_soon(call)
+            await wait_all_tasks_blocked()
+            closing.set()
+            with pytest.raises(Unavailable, match="handles is closed"):
+                await answer(replies)
+
+
+async def test_cancelling_the_senders_scope_cancels_the_call() -> None:
+    reply, _ = open_reply()
+    async with Chain(Handles()).open() as sender, trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(_cancel, scope)
+            await dispatch(sender, Request(Verb.GET, ("slow",), reply=Waiting(reply, scope)))
+        assert scope.cancelled_caught
+        assert not reply.answered
+
+
+async def _cancel(scope: trio.CancelScope) -> None:
+    await wait_all_tasks_blocked()
+    scope.cancel()
