@@ -125,6 +125,7 @@ class Reader:
         return ["nsenter", f"--mount={namespaces}/mnt", f"--net={namespaces}/net"]
 
     def __enter__(self) -> Self:
+        self.run("true")  # the machine is set up
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,16 +148,27 @@ class Reader:
             if _SERVES.match(command):
                 printed += self._serve(command, shown if len(script) == 1 else None)
                 continue
-            output, code = self.run(command)
+            output, code = self._patiently(command)
             assert code == 0 or shown is not None, f"{command}\n{output}"
             printed += output
         assert shown is None or settled(printed) == settled(shown), printed
+
+    def _patiently(self, command: str) -> tuple[str, int]:
+        """Run a command, and again as a person does for as long as a `remote` that was just started is connecting."""
+        tries: list[tuple[str, int]] = []
+
+        def connected() -> bool:
+            tries.append(self.run(command))
+            return "it has not been reached yet" not in tries[-1][0]
+
+        wait_until(connected, command, self._shell)
+        return tries[-1]
 
     def run(self, command: str) -> tuple[str, int]:
         """Run a command to its end, and give its output and its exit code."""
         before = len(self._output.read_text())
         self._tell(f"{command}\nprintf '\\n%s %s\\n' '<done>' $?\n")
-        wait_until(lambda: "<done>" in self._output.read_text()[before:], command, None, 60)
+        wait_until(lambda: "<done>" in self._output.read_text()[before:], command, self._shell)
         output, _, code = self._output.read_text()[before:].rpartition("\n<done>")
         return output, int(code)
 
