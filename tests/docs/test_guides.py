@@ -13,7 +13,7 @@ import trio
 from swarmlib_backends.azure import fakearm
 from tests.support.azure.backend import lead
 from tests.support.engines import Engine, docker
-from tests.support.guides import blocks, commands, guide, reader, sections
+from tests.support.guides import Reader, blocks, commands, guide, sections
 from tests.support.paths import ROOT
 from tests.support.processes import served
 from tests.support.sshd import sshd
@@ -45,7 +45,7 @@ def follow(engines: tuple[Engine, Engine], tmp_path_factory: pytest.TempPathFact
         (folder / ".venv").symlink_to(ROOT / ".venv")
         places = dict(zip(PLACES, sockets, strict=True))
         with ExitStack() as stack:
-            somebody = stack.enter_context(reader(folder, places, ["server"], [server / "bin"]))
+            somebody = stack.enter_context(Reader(folder, places, ["server"], [server / "bin"]))
             if "ssh://root@server" in text:
                 stack.enter_context(sshd(server, "server", somebody.prefix))
             somebody.follow(text)

@@ -14,7 +14,7 @@ import swarmlib_backends
 from swarmlib import SwarmError
 from tests.support.command import invoke
 from tests.support.engines import Engine
-from tests.support.guides import guide, reader
+from tests.support.guides import Reader, guide
 
 RULE = '[[rule]]\nallow = ["ContainerCreate"]\n'
 CLIENT = "[clients.ci]\nusers = [1001]\n"
@@ -126,7 +126,7 @@ def behind(place: str, made: list[str], folder: Path, engines: dict[str, Path]) 
     for name, text in FILES.items():
         (folder / name).write_text(text)
     chain = place.removeprefix("behind `").removesuffix("`")
-    with reader(folder, engines) as somebody:
+    with Reader(folder, engines) as somebody:
         somebody.follow(f"```sh\nswarmd 'dockerserver unix:///run/swarm.sock | {chain}'\n```\n")
         somebody.run("export DOCKER_HOST=unix:///run/swarm.sock")
         said = [somebody.run(each)[0] for each in made]

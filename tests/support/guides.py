@@ -13,8 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -92,13 +91,15 @@ def settled(text: str) -> list[str]:
 
 
 class Reader:
-    """Somebody with a shell on a machine of their own.
+    """Somebody with a shell on a machine of their own, which ends with the context, and all that was started on it.
 
     folder: where they work. links: files of this machine by their places on the reader's. hosts: names of that machine.
     path: folders of programs before all others.
     """
 
-    def __init__(self, folder: Path, links: Mapping[str, Path], hosts: Sequence[str], path: Sequence[Path]) -> None:
+    def __init__(
+        self, folder: Path, links: Mapping[str, Path], hosts: Sequence[str] = (), path: Sequence[Path] = ()
+    ) -> None:
         self._folder = folder
         self._output = folder / ".output"
         self._served = 0
@@ -115,7 +116,6 @@ class Reader:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                text=True,
             )
 
     @property
@@ -191,14 +191,5 @@ class Reader:
     def _tell(self, script: str) -> None:
         (self._folder / ".command").write_text(script)
         assert self._shell.stdin is not None
-        self._shell.stdin.write(".command\n")
+        self._shell.stdin.write(b".command\n")
         self._shell.stdin.flush()
-
-
-@contextmanager
-def reader(
-    folder: Path, links: Mapping[str, Path], hosts: Sequence[str] = (), path: Sequence[Path] = ()
-) -> Iterator[Reader]:
-    """A reader with a machine, which ends with the context, and all that was started on it."""
-    with Reader(folder, links, hosts, path) as found:
-        yield found
