@@ -149,7 +149,8 @@ class _Binder:
             if found.many or found.name not in self._fields:
                 self._store(found, word, word)
                 return
-        self._fail(f"unexpected argument of {self._name.text}; usage: {usage(self._name.text, self._backend)}", word)
+        expected = usage(self._name.text, self._backend)
+        self._fail(f"unexpected argument '{word}' of {self._name.text}; usage: {expected}", word)
 
     def _store(
         self, found: Parameter, value: Word | ChainText | Value | bool, at: Word | ChainText | Value, called: str = ""
@@ -160,7 +161,7 @@ class _Binder:
         except ChainSyntaxError as exc:
             if exc.text == self._source:
                 raise  # the error already points at its place
-            self._fail(f"{called}: {exc.problem}", at, exc)
+            self._fail(f"{called}: {self._outside(found, value) or exc.problem}", at, exc)
         except (ValueError, SwarmError) as exc:
             self._fail(f"{self._name.text}: {called}: {exc}", at, exc)
         if found.many:
@@ -169,6 +170,13 @@ class _Binder:
             self._fail(f"{called} is given more than once", at)
         else:
             self._fields[found.name] = converted
+
+    def _outside(self, found: Parameter, value: Word | ChainText | Value | bool) -> str:
+        """Return what is wrong if an address is taken for a chain since the words of its chain have no parentheses."""
+        earlier = self._fields.get(found.name)
+        if not (found.many and earlier and isinstance(value, Word) and "://" in value.text):
+            return ""
+        return f"write a chain of several words in parentheses: (docker {value})"
 
     def _fail(self, problem: str, at: Word | ChainText | Value, cause: Exception | None = None) -> NoReturn:
         raise ChainSyntaxError(problem, self._source, at.start, at.end) from cause

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import Annotated, Any, TypeAlias, cast
 
 import trio
@@ -12,13 +14,14 @@ import trio
 from . import observing, registry
 from .binding import build, stage
 from .errors import Invalid, SwarmError, ungrouped
-from .grammar import ChainText, parse
+from .grammar import ChainSyntaxError, ChainText, parse
 from .observing import Observer
 from .options import Reader
 from .reply_channel import CLEANUP_SECONDS
 from .request import Sender
 from .service import Backend, Unhandled
 
+_ADDRESS = re.compile(r"[a-z]+://")
 _place: ContextVar[tuple[str, int]] = ContextVar("place", default=("", 0))
 
 
@@ -42,6 +45,7 @@ class Chain:
         Raises:
             Invalid: no stage is given; otherwise as `read`.
         """
+        _refuse_split(stages)
         self.backends: tuple[Backend, ...] = tuple(backend for each in stages for backend in _backends(each))
         self.label = label
         if not self.backends:
@@ -101,6 +105,25 @@ class Chain:
 
 Stages: TypeAlias = Annotated[str | Backend | Chain, Reader(Chain.read)]
 """What a chain can be made of: a backend, a chain, or its text."""
+
+
+def _refuse_split(stages: Sequence[Stages]) -> None:
+    """Refuse an argument of a stage that stands as a stage of its own: a shell splits what has no quotes."""
+    for before, each in pairwise(stages):
+        if isinstance(before, str) and isinstance(each, str) and _belongs(each, before):
+            problem = f"a stage and its arguments stand in the same quotes: '{before} {each}'"
+            raise ChainSyntaxError(problem, each, 0, len(each))
+
+
+def _belongs(text: str, before: str) -> bool:
+    """Whether a text is an argument of the stage before it: an option, or the address that this one lacks."""
+    if not _ADDRESS.match(text):
+        return text.startswith("-")
+    try:
+        Chain.read(before)
+    except ChainSyntaxError:
+        return True
+    return False
 
 
 def _backends(stages: Stages) -> Sequence[Backend]:

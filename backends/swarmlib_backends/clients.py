@@ -66,7 +66,7 @@ def _members(given: Sequence[str]) -> Match:
 def _digests(given: Sequence[str]) -> Match:
     for each in given:
         if not _DIGEST.fullmatch(each):
-            raise Invalid(f"invalid token {each!r:.20}: expected the SHA-256 of a token, 64 hexadecimal digits")
+            raise Invalid(f"*** has {len(each)} characters: expected the SHA-256 of a token, 64 hexadecimal digits")
     return frozenset(given).__contains__
 
 

@@ -67,8 +67,21 @@ class _ChainGroup(click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             if args[1:] in (["--help"], ["-h"]):
                 return "help", self.get_command(ctx, "help"), args[:1]
+            self._refuse_misspelt(args[0])
             return "run", self.get_command(ctx, "run"), args
         return super().resolve_command(ctx, args)
+
+    def _refuse_misspelt(self, word: str) -> None:
+        """Refuse a word that is neither a command nor a backend, and is nearer to a command than to any backend."""
+        import difflib
+
+        from swarmlib import Invalid, registry
+
+        stages = registry.names()
+        close = difflib.get_close_matches(word, [*self.commands, *stages], n=1)
+        if word not in stages and close and close[0] in self.commands:
+            with reporting(EXIT_USAGE):
+                raise Invalid(f"unknown command {word!r}; did you mean {close[0]!r}?")
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return ["[OPTIONS]", "CHAIN... | FILE.toml | COMMAND [ARGS]..."]

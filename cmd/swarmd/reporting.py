@@ -41,4 +41,6 @@ def _failures(exc: BaseException) -> list[str]:
         return [line for one in group.exceptions for line in _failures(one)]
     if isinstance(exc, SwarmError):
         return [f"{exc.backend}: {exc.message}" if exc.backend else exc.message]
+    if isinstance(exc, OSError) and exc.filename:
+        return [f"can't open {exc.filename}: {exc.strerror}"]
     return [f"{type(exc).__name__}: {exc}"]

@@ -84,7 +84,8 @@ def test_a_wrong_chain_is_pointed_at_and_ends_with_2(command: tuple[str, ...]) -
     [
         (("nosuch", "exec"), "unknown backend 'nosuch'"),
         (("debug", "exec"), "the chain has no source"),
-        (("dockerserver", "tcp://127.0.0.1:1"), "dockerserver requires ADDRESS"),
+        (("dockerserver", "tcp://127.0.0.1:1"), "in the same quotes: 'dockerserver tcp://127.0.0.1:1'"),
+        (("dockerserver", "exec"), "dockerserver requires ADDRESS"),
         (("run",), "expected either CHAIN or --config"),
         (("run", "nosuch.toml"), "nosuch.toml"),
         (("dockerserver tcp://127.0.0.1:1", "--json", "exec"), "unexpected option --json"),

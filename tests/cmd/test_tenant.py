@@ -71,7 +71,7 @@ def test_a_lease_is_printed_for_a_shell_and_ended(folder: Path) -> None:
     assert f"s left of its lease at {host}" in run(folder, "ls")
     run(folder, "end", tenant)
     assert tenant not in run(folder, "ls")
-    assert "no such lease" in run(folder, "end", tenant, code=1)
+    assert "error: tenant: no such lease" in run(folder, "end", tenant, code=1)
 
 
 def test_an_address_comes_with_a_token_for_the_docker_cli(folder: Path) -> None:

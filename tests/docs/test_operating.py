@@ -11,17 +11,13 @@ import pytest
 from swarmd.settings import read_file
 from swarmlib import Chain
 from tests.support.command import invoke
-from tests.support.paths import ROOT
+from tests.support.guides import blocks, guide
 from tests.support.processes import Swarmd
 
-GUIDES = [(ROOT / name).read_text() for name in ("docs/operating.md", "README.md")]
+GUIDE = guide("docs/operating.md")
 
 
-def blocks(language: str) -> list[str]:
-    return [each for guide in GUIDES for each in re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)]
-
-
-@pytest.mark.parametrize("text", [each for each in blocks("toml") if "[chain." in each])
+@pytest.mark.parametrize("text", [block.text for block in blocks(GUIDE, "toml") if "[chain." in block.text])
 def test_a_configuration_can_be_read(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("C_HOST", "c.example")
     monkeypatch.setenv("CREDENTIALS", "/etc/c")
@@ -31,7 +27,7 @@ def test_a_configuration_can_be_read(text: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_mistake_is_reported_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (shown,) = [each for each in blocks("text") if "swarm.toml:3" in each]
+    (shown,) = [block.text for block in blocks(GUIDE, "text") if "swarm.toml:3" in block.text]
     monkeypatch.chdir(tmp_path)
     Path("swarm.toml").write_text(
         '[chain.all]\nstages = [\n    "dockerserver unix:///run/swarm.sock --grup docker",\n    "docker",\n]\n'
@@ -41,7 +37,7 @@ def test_the_mistake_is_reported_as_shown(tmp_path: Path, monkeypatch: pytest.Mo
 
 # Commands.
 
-COMMANDS = re.sub(r"'\n +'|\n {2,}", " ", "".join(re.findall(r"```sh\n(.*?)```", GUIDES[0], re.DOTALL))).splitlines()
+COMMANDS = re.sub(r"'\n +'|\n {2,}", " ", "".join(block.text for block in blocks(GUIDE, "sh"))).splitlines()
 """The commands of the guide, each on one line."""
 
 

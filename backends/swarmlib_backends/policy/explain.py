@@ -69,7 +69,9 @@ def read(path: Path) -> Document:
     """
     try:
         return document.parse(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as exc:
+    except OSError as exc:
+        raise Invalid(f"{path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
         raise Invalid(f"{path}: {exc}") from exc
 
 

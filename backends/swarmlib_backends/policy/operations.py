@@ -32,12 +32,12 @@ def named(pattern: str) -> frozenset[str]:
         known = sorted(_BY_NAME)
     elif key == "verb":
         found = {row.name for row in ROWS if row.verb == value}
-        known = sorted({row.verb.value for row in ROWS})
+        known = sorted({f"verb:{row.verb.value}" for row in ROWS})
     elif key == "family":
         found = {row.name for row in ROWS if family(row) == value}
-        known = sorted({family(row) for row in ROWS})
+        known = sorted({f"family:{family(row)}" for row in ROWS})
     else:
         raise Invalid(f"invalid operation {pattern!r}: expected a name, verb:VERB or family:FAMILY")
     if not found:
-        raise Invalid(f"unknown operation {pattern!r}; {nearest(value or pattern, known)}")
+        raise Invalid(f"unknown operation {pattern!r}; {nearest(pattern, known)}")
     return frozenset(found)

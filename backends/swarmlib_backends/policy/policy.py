@@ -53,8 +53,10 @@ class Policy(Server):
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""
-        if (self.file is None) == (not self.preset):
-            raise Invalid("policy requires either FILE or --preset")
+        if self.file is None and not self.preset:
+            raise Invalid("FILE or --preset is required")
+        if self.file is not None and self.preset:
+            raise Invalid("FILE and --preset can't be used together")
         if self.preset:
             preset_text(self.preset)
 

@@ -62,8 +62,10 @@ class Simulator(EngineServer):
 
     def check_options(self) -> None:
         """See `Backend.check_options`."""
-        if self.cpus < 1 or self.containers < 0:
-            raise Invalid("an engine has one CPU at least, and no less than 0 containers")
+        if self.cpus < 1:
+            raise Invalid(f"--cpus must be 1 or more, not {self.cpus}")
+        if self.containers < 0:
+            raise Invalid(f"--containers must be 0 or more, not {self.containers}")
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

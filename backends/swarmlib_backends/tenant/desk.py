@@ -31,6 +31,11 @@ class TenantDesk(Server):
     leases: Leases
     tenants: Callable[[], Mapping[str, object]]
 
+    @property
+    def name(self) -> str:
+        """The stage's name, since errors of its desk are the stage's."""
+        return "tenant"
+
     async def ls(self, _: Request) -> list[Mapping[str, Any]]:
         """List the tenants: the name of each, what it uses, its limits, and the seconds that its lease has left."""
         usage = self.quotas.usage()

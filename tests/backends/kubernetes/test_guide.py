@@ -1,6 +1,5 @@
-"""The commands of the guide to Kubernetes and of the README, on a real cluster, alone and as a member of `balance`."""
+"""The commands of the guide to Kubernetes, on a real cluster, alone and as a member of `balance`."""
 
-import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -11,17 +10,15 @@ import pytest
 
 from tests.support.cluster import Cluster
 from tests.support.engines import Engine, docker, engine, wait_until
+from tests.support.guides import blocks, guide
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.cluster
 
-GUIDE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = [
     line
-    for text in (GUIDE, README)
-    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    for line in block.splitlines()
+    for block in blocks(guide("docs/kubernetes.md"), "sh")
+    for line in block.text.splitlines()
     if "kubernetes" in line or "docker -H unix:///run/swarm.sock" in line
 ]
 
@@ -33,7 +30,6 @@ def running(command: str, cluster: Cluster, engine: Engine, socket: Path) -> Ite
         "unix:///var/run/docker.sock": engine.host,
         "unix:///run/swarm.sock": f"unix://{socket}",
         "registry.example.com/ci": f"{cluster.registry()}/{cluster.namespace}",
-        "unix://$PWD/swarm.sock": f"unix://{socket}",
         "--namespace ci": f"--namespace {cluster.namespace} --kubeconfig {cluster.kubeconfig} --tools-image busybox:1",
     }
     for theirs, ours in changed.items():
@@ -52,7 +48,6 @@ def test_all_commands_are_among_these() -> None:
     assert [line.split()[0].rpartition("/")[2] for line in COMMANDS] == [
         *("pip", "swarmd", "docker", "swarmd"),
         *("swarmd", "docker", "docker"),
-        *("python", "swarmd"),
     ]
 
 

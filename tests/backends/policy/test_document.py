@@ -177,7 +177,7 @@ def test_ports_are_published_where_a_rule_says(ports: str, demanded: dict[str, s
         (f'mode = "audit"\n{RULE}', 1, "mode must be 'enforce' or 'warn', not 'audit'"),
         (f"[clients.ci]\n{RULE}", 1, "client 'ci' requires one of certificates, users, groups, addresses"),
         (f'[clients.ci]\ngroups = ["nosuch"]\n{RULE}', 2, "unknown group 'nosuch'"),
-        (f'[clients.ci]\ntokens = ["hunter2"]\n{RULE}', 2, "expected the SHA-256 of a token"),
+        (f'[clients.ci]\ntokens = ["hunter2"]\n{RULE}', 2, "*** has 7 characters: expected the SHA-256 of a token"),
         (f'[clients.ci]\ncontainer_images = ["Busybox"]\n{RULE}', 2, "must be lowercase"),
         (f'[clients.ci]\nusers = ["root"]\n{RULE}', 2, "invalid user 'root'"),
         (f'[clients.ci]\naddresses = ["10.0.0.1/8"]\n{RULE}', 2, "has host bits set"),

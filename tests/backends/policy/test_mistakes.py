@@ -32,7 +32,7 @@ REDACT = RULE + "[rule.redact]\n"
         (
             '[[rule]]\nallow = ["family:container"]\n',
             2,
-            "allow: unknown operation 'family:container'; did you mean 'containers'?",
+            "allow: unknown operation 'family:container'; did you mean 'family:containers'?",
         ),
         (
             '[[rule]]\nallow = ["Verb:ls"]\n',

@@ -274,9 +274,10 @@ async def test_what_a_look_at_the_host_denies_is_logged_too(
 
 
 def test_rules_come_from_one_place() -> None:
-    for options in ({}, {"file": Path("x"), "preset": "read-only"}):
-        with pytest.raises(Invalid, match="either FILE"):
-            Policy(**options)
+    with pytest.raises(Invalid, match="FILE or --preset is required"):
+        Policy()
+    with pytest.raises(Invalid, match="FILE and --preset can't be used together"):
+        Policy(file=Path("x"), preset="read-only")
     with pytest.raises(Invalid, match="did you mean 'traefik'"):
         Policy(preset="traeffik")
 

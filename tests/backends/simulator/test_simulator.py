@@ -635,7 +635,8 @@ async def test_seeded_containers_run_and_have_the_same_names_each_time() -> None
 
 
 @pytest.mark.parametrize(
-    ("options", "problem"), [("--cpus 0", "one CPU"), ("--memory much", "expected a number with a unit")]
+    ("options", "problem"),
+    [("--cpus 0", "--cpus must be 1 or more, not 0"), ("--memory much", "expected a number with a unit")],
 )
 def test_options_that_make_no_sense_are_refused(options: str, problem: str) -> None:
     with pytest.raises(Exception, match=problem):
