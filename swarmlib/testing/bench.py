@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, Unpack
 
 import trio
 
 from ..chain import Chain
 from ..client.client import Client
 from ..client.handles import Handle
-from ..client.parameters import Param
+from ..client.keywords import SpawnParams
 from ..errors import SwarmError, ungrouped
 from ..names import Path
 from ..reply_channel import CLEANUP_SECONDS
@@ -179,7 +179,7 @@ class Bench:
 
     # Workloads.
 
-    async def spawned(self, kind: str, by: Client | None = None, **args: Param) -> Handle:
+    async def spawned(self, kind: str, by: Client | None = None, **args: Unpack[SpawnParams]) -> Handle:
         """Make a workload of that kind (`idle`, `talks`, `echoes`) without starting it."""
         made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place, **args)
         self._made.append(made.path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import trio
 
 from ...client.client import Client
+from ...client.keywords import LsParams
 from ...errors import NotFound, SwarmError
 from ...reply_channel import CLEANUP_SECONDS
 from ...verbs import Verb
@@ -69,7 +70,7 @@ async def lists_what_there_is(bench: Bench) -> None:
     must(len(ids) == len(set(ids)), "an object is listed more than once")
 
 
-async def _listed(bench: Bench, **args: str) -> list[str]:
+async def _listed(bench: Bench, **args: Unpack[LsParams]) -> list[str]:
     found = await bench.swarm.ls(*bench.leaf.place, **args)
     return [str(each["Id"]) for each in found]
 
