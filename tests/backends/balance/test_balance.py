@@ -66,8 +66,8 @@ async def test_lists_are_merged_and_each_object_tells_its_engine() -> None:
         others = [*await swarm.ls("networks"), *await swarm.ls("volumes")]
     assert named(found) == {("web", "A"), ("db", "B")}
     assert all(item["Labels"]["swarmlib.node"] == item["Node"] == item.node for item in found)
-    assert all("swarmlib.node" not in (item.raw.get("Labels") or {}) for item in others)
-    assert {item.raw["Node"]["Name"] for item in others} == {"A", "B"}
+    assert all("swarmlib.node" not in (item.get("Labels") or {}) for item in others)
+    assert {item["Node"]["Name"] for item in others} == {"A", "B"}
 
 
 async def test_an_inspection_describes_the_engine_and_keeps_the_labels_as_the_client_set_them() -> None:
