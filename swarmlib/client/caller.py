@@ -27,7 +27,7 @@ from .keywords import (
     StopParams,
     WatchParams,
 )
-from .limits import within
+from .limits import check_loop, current_trio_loop, within
 from .objects import Event, Image, Network, Volume, WorkloadSummary, listed
 from .parameters import as_body, parameters
 from .watch import Watch
@@ -40,6 +40,7 @@ class Caller:
 
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
+        self._home = current_trio_loop()
 
     @asynccontextmanager
     async def request(
@@ -56,6 +57,7 @@ class Caller:
             yield replies
 
     async def _send(self, request: Request) -> ReplyReceiver:
+        check_loop(self._home)
         return await ask(self.sender, request, deadline=trio.current_effective_deadline())
 
     async def call(
@@ -70,6 +72,7 @@ class Caller:
         timeout: float | None = None,
     ) -> Answer:
         """Send a request and wait for its final reply. Raises the error of an `error` reply."""
+        check_loop(self._home)
         with within(timeout):
             return await call(self.sender, Request(verb, path, params or {}, body, meta, upload=upload))
 

@@ -399,7 +399,8 @@ async def test_images_since_one_of_the_same_second() -> None:
         each.images[f"sha256:{number}"] = [f"i{number}:latest"]
         each.images_made[f"sha256:{number}"] = 1000.2 + number / 4
     async with open_chain(over(a, b)) as swarm:
-        found = await swarm.ls("images", filters={"since": "i1:latest"}, limit="of no meaning here")
+        params = {"filters": '{"since": ["i1:latest"]}', "limit": "of no meaning here"}
+        found = (await swarm.call(Verb.LS, ("images",), params=params)).value
     assert sorted(image["RepoTags"][0] for image in found) == ["i2:latest", "i3:latest"]
 
 
