@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Unpack
+from typing import Any, Final, Unpack
 
 import trio
 
@@ -179,9 +179,15 @@ class Bench:
 
     # Workloads.
 
-    async def spawned(self, kind: str, by: Client | None = None, **args: Unpack[SpawnParams]) -> Handle:
-        """Make a workload of that kind (`idle`, `talks`, `echoes`) without starting it."""
-        made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place, **args)
+    async def spawned(
+        self, kind: str, by: Client | None = None, more: Mapping[str, Any] | None = None, **args: Unpack[SpawnParams]
+    ) -> Handle:
+        """Make a workload of that kind (`idle`, `talks`, `echoes`), without starting it.
+
+        more: fields that its body has besides.
+        """
+        body = getattr(self.leaf, kind)
+        made = await (by or self.setup).spawn({**body, **more} if more else body, *self.leaf.place, **args)
         self._made.append(made.path)
         return Handle(self.swarm, made.path, made.made)
 
