@@ -62,14 +62,14 @@ class ReferenceWorkload:
         return {"Status": self.status, "Running": self.status == "running", "ExitCode": 0}
 
     @property
-    def labels(self) -> set[str]:
-        """Its labels, each as `name=value`."""
-        return {f"{name}={value}" for name, value in (self.body.get("Labels") or {}).items()}
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self.body.get("Labels") or {}
 
     @property
     def summary(self) -> dict[str, Any]:
         """What lists show of it."""
-        about = {"Image": self.body.get("Image", ""), "Labels": self.body.get("Labels") or {}}
+        about = {"Image": self.body.get("Image", ""), "Labels": self.labels}
         return {"Id": self.id, "Names": [f"/{self.name}"], "State": self.status, **about}
 
     @property
@@ -163,7 +163,8 @@ class Reference(Server):
         return [
             each.summary
             for each in self.workloads.values()
-            if (request.params.get("all") or each.status == "running") and wanted <= each.labels
+            if (request.params.get("all") or each.status == "running")
+            and wanted <= {f"{name}={value}" for name, value in each.labels.items()}
         ]
 
     async def get(self, request: Request) -> Any:

@@ -167,8 +167,10 @@ async def honours_what_it_claims(bench: Bench) -> None:
         await made.start()
         await _check_labels(bench, made.id, value)
     made = await _spawned_with(bench, {"HostConfig": {"AutoRemove": True}})
-    if made is not None and ((await made.get()).get("HostConfig") or {}).get("AutoRemove"):
-        await _check_auto_remove(made)
+    if made is not None:
+        host: dict[str, Any] = (await made.get()).get("HostConfig") or {}
+        if host.get("AutoRemove"):
+            await _check_auto_remove(made)
 
 
 async def _spawned_with(bench: Bench, fields: dict[str, Any]) -> Handle | None:
@@ -183,8 +185,8 @@ async def _spawned_with(bench: Bench, fields: dict[str, Any]) -> Handle | None:
 
 
 async def _check_labels(bench: Bench, id: str, value: str) -> None:
-    entries = {str(each["Id"]): each for each in await bench.swarm.ls(*bench.leaf.place)}
-    shown = entries.get(id, {}).get("Labels") or {}
+    entries: dict[str, dict[str, Any]] = {str(each["Id"]): each for each in await bench.swarm.ls(*bench.leaf.place)}
+    shown: dict[str, str] = entries[id].get("Labels") or {} if id in entries else {}
     must(shown.get(LABEL) == value, "get shows a label that the list does not have")
     for wanted, there in ((value, True), (f"not-{value}", False)):
         try:
