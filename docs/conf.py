@@ -31,7 +31,7 @@ nitpick_ignore_regex = [
     ),
     ("py:.*", r"swarmlib\.(\w+\.)*(_\w+|[A-Z]|RecordT|portal\.\w+|grammar\.\w+)"),
     ("py:.*", r"swarmlib_backends\.(enginekit\.\w+\.([A-Z]|Configured|Follower|Attachable)|dockerapi\..*)"),
-    ("py:.*", r"Path|Sender|ReadableBuffer|Mapping\[str"),
+    ("py:.*", r"Path|Sender|ReadableBuffer|Mapping\[str|tuple\[str"),
 ]
 
 
