@@ -1,11 +1,12 @@
-"""The pytest plugin: the fixture `swarm`, a Docker API for a test, without Docker.
+"""The pytest plugin: the fixtures `swarm` and `swarm_session`, a Docker API for tests, without Docker.
 
 pytest loads this in every run on a machine that has swarmlib, so its dependencies are imported when a test uses it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -20,7 +21,9 @@ _OTHER_DOCKERS: Final = ("DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_CONTE
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the ini option `swarm_chain`."""
-    parser.addini("swarm_chain", "the chain that the fixture `swarm` serves (swarmlib)", default="simulator")
+    parser.addini(
+        "swarm_chain", "the chain that the fixtures `swarm` and `swarm_session` serve (swarmlib)", default="simulator"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,18 +36,37 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def swarm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def swarm(request: pytest.FixtureRequest) -> Iterator[Served]:
     """Serve a fresh simulated engine, which is this process's Docker while the test runs: `DOCKER_HOST` names it.
 
     The fixture is also a `swarmlib.sync.Client` of that engine, so a test can prepare its state and check the results.
     """
+    with _docker(*_stages(request)) as swarm:
+        yield swarm
+
+
+@pytest.fixture(scope="session")
+def swarm_session(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """Serve one simulated engine for all tests that use it: what one test leaves behind, the next ones find.
+
+    It is this process's Docker from the first of these tests to the end of the session, but for tests that use `swarm`.
+    """
+    with _docker(request.config.getini("swarm_chain")) as swarm:
+        yield swarm
+
+
+@contextmanager
+def _docker(*stages: Any) -> Generator[Served]:
+    """Serve a chain as this process's Docker."""
+    from .for_testcontainers import fitted
     from .served import served
 
-    with served(*_stages(request)) as swarm:
+    with served(*stages) as swarm, pytest.MonkeyPatch.context() as patch:
         for name in _OTHER_DOCKERS:
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("DOCKER_HOST", swarm.host)
-        yield swarm
+            patch.delenv(name, raising=False)
+        patch.setenv("DOCKER_HOST", swarm.host)
+        with fitted(patch):
+            yield swarm
 
 
 def _stages(request: pytest.FixtureRequest) -> tuple[Any, ...]:

@@ -4,8 +4,9 @@ async with swarmlib.aio.connect("debug | docker") as swarm:
     print(await swarm.ls())
 
 It has the trio API's own types: clients, handles, watches and streams have the same methods, to be awaited in the
-asyncio loop that opened the connection. Cancelling the task that awaits cancels the call in every stage; the task
-continues once the call has ended. Deadlines are asyncio's (`asyncio.timeout`).
+asyncio loop that opened the connection; anywhere else they raise RuntimeError. Cancelling the task that awaits cancels
+the call in every stage; the task continues once the call has ended. Deadlines are asyncio's (`asyncio.timeout`), or the
+calls' own (`timeout=`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial, wraps
 from inspect import iscoroutinefunction
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from ..chain import Stages
 from . import client, handles
+from .limits import current_trio_loop
 from .portal import Closed, Context, FileStream, Held, Loop, LoopCall, Work
 
 __all__ = ["FileStream", "connect"]
@@ -27,6 +29,7 @@ T = TypeVar("T")
 
 _LIVE: Final = (client.Client, handles.Handle, AbstractAsyncContextManager, AsyncIterator)
 """The types of objects that belong to the trio loop; anything else is data."""
+_ENTER: Final = "write `async with aio.connect(…) as swarm`, and likewise for `watch`, `attach` and `follow`"
 
 
 def connect(*stages: Stages) -> AbstractAsyncContextManager[client.Client]:
@@ -34,7 +37,31 @@ def connect(*stages: Stages) -> AbstractAsyncContextManager[client.Client]:
 
     Raises: as `swarmlib.connect`.
     """
-    return cast("AbstractAsyncContextManager[client.Client]", _Bridged(None, client.connect(*stages)))
+    return cast("AbstractAsyncContextManager[client.Client]", _Context(None, client.connect(*stages)))
+
+
+class _Loop(Loop):
+    """The trio loop of a connection, which belongs to the asyncio loop that opened the connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opener = _running_loop()
+
+    def check_caller(self) -> None:
+        """Raise RuntimeError unless the running asyncio loop is the one that opened the connection."""
+        if _running_loop() is not self._opener:
+            raise RuntimeError(
+                "wrong event loop: this connection was opened in another asyncio loop; "
+                "open one in each loop, or share one of swarmlib.sync"
+            )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        where = "on trio, use swarmlib.connect" if current_trio_loop() else "from threads, use swarmlib.sync"
+        raise RuntimeError(f"wrong event loop: swarmlib.aio is for asyncio, which does not run here; {where}") from None
 
 
 class _Bridged:
@@ -65,7 +92,7 @@ class _Bridged:
         return f"<{self._inner!r} on asyncio>"
 
     async def __aenter__(self) -> Any:
-        context: Context[Any] = Context(self._held.context if self._held else Loop(), self._inner)
+        context: Context[Any] = Context(self._held.context if self._held else _Loop(), self._inner)
         self._entered = Held(context, self._held)
         try:
             return _shown(self._entered, await _result(context))
@@ -93,8 +120,22 @@ class _Bridged:
         return await _awaited(self._held, self._inner.__anext__)
 
 
+class _Context(_Bridged):
+    """A context that has to be entered before what is open in it can be used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and not hasattr(self._inner, name):
+            raise RuntimeError(f"can't use {name!r} before the context is entered: {_ENTER}")
+        return super().__getattr__(name)
+
+    def __await__(self) -> NoReturn:
+        raise RuntimeError(f"this is a context, and can't be awaited: {_ENTER}")
+
+
 def _shown(held: Held[Any] | None, value: Any) -> Any:
-    return _Bridged(held, value) if isinstance(value, _LIVE) else value
+    if not isinstance(value, _LIVE):
+        return value
+    return (_Context if isinstance(value, AbstractAsyncContextManager) else _Bridged)(held, value)
 
 
 async def _awaited(held: Held[Any] | None, work: Work[Any]) -> Any:
@@ -104,6 +145,8 @@ async def _awaited(held: Held[Any] | None, work: Work[Any]) -> Any:
 
 async def _result(call: LoopCall[T]) -> T:
     """Launch a call and await its result. Cancelling this cancels the call, and waits until the call has ended."""
+    if isinstance(call.loop, _Loop):
+        call.loop.check_caller()
     try:
         await _told_by(call.launch)
     except asyncio.CancelledError:
@@ -128,7 +171,7 @@ async def _end_of(call: LoopCall[Any]) -> None:
 
 async def _told_by(ask: Callable[[Callable[[], object]], None]) -> None:
     """Wait until the listener that is passed to `ask` has been called in the trio loop."""
-    loop = asyncio.get_running_loop()
+    loop = _running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
 
     def told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, Unpack, cast
 
 import trio
 
@@ -15,9 +15,23 @@ from ..reply import Ack, Log, Set
 from ..reply_pair import ReplyReceiver
 from ..verbs import Verb
 from .caller import WORKLOADS, Caller
+from .keywords import (
+    ConnectParams,
+    ExecFields,
+    FileParams,
+    GetParams,
+    LsParams,
+    RmParams,
+    SetParams,
+    SpawnParams,
+    StartParams,
+    StopParams,
+    WatchParams,
+)
+from .limits import within
 from .multiplexed import lines
 from .objects import Finished, Line, State, WorkloadDetails
-from .parameters import Param, as_body, parameters, variables, words
+from .parameters import as_body, exec_fields, parameters, variables, words
 from .talk import talk
 from .watch import Watch
 
@@ -44,65 +58,76 @@ class Handle:
         """The object's name in its path: the id that spawning returned, or the name that the handle was made with."""
         return self.path[-1] if self.path else ""
 
-    async def ls(self, /, *below: str, **params: Param) -> list[Any]:
+    async def ls(self, /, *below: str, timeout: float | None = None, **params: Unpack[LsParams]) -> list[Any]:
         """List what is in it."""
-        return await self.client.ls(*self.path, *below, **params)
+        return await self.client.ls(*self.path, *below, timeout=timeout, **params)
 
-    async def get(self, /, *below: str, **params: Param) -> Any:
+    async def get(self, /, *below: str, timeout: float | None = None, **params: Unpack[GetParams]) -> Any:
         """Return its state."""
-        return await self.client.get(*self.path, *below, **params)
+        return await self.client.get(*self.path, *below, timeout=timeout, **params)
 
-    async def set(self, /, *below: str, body: Any = None, **params: Param) -> Any:
+    async def set(
+        self, /, *below: str, body: Any = None, timeout: float | None = None, **params: Unpack[SetParams]
+    ) -> Any:
         """Change it: `web.set("rename", name="www")`."""
-        return await self.client.set(*self.path, *below, body=body, **params)
+        return await self.client.set(*self.path, *below, body=body, timeout=timeout, **params)
 
-    async def spawn(self, value: Any, /, *below: str, **params: Param) -> Handle:
+    async def spawn(
+        self, value: Any, /, *below: str, timeout: float | None = None, **params: Unpack[SpawnParams]
+    ) -> Handle:
         """Make an object below it."""
-        return await spawned(self.client, (*self.path, *below), value, params)
+        return await spawned(self.client, (*self.path, *below), value, params, timeout=timeout)
 
-    async def start(self, /, *below: str, **params: Param) -> None:
+    async def start(self, /, *below: str, timeout: float | None = None, **params: Unpack[StartParams]) -> None:
         """Start it."""
-        await self.client.call(Verb.START, (*self.path, *below), params=parameters(params))
+        await self.client.start(*self.path, *below, timeout=timeout, **params)
 
-    async def stop(self, /, *below: str, **params: Param) -> None:
+    async def stop(self, /, *below: str, timeout: float | None = None, **params: Unpack[StopParams]) -> None:
         """Stop it; `t` is the grace in seconds."""
-        await self.client.call(Verb.STOP, (*self.path, *below), params=parameters(params))
+        await self.client.stop(*self.path, *below, timeout=timeout, **params)
 
-    async def rm(self, /, *below: str, **params: Param) -> Any:
+    async def rm(self, /, *below: str, timeout: float | None = None, **params: Unpack[RmParams]) -> Any:
         """Remove it; of a workload, `force=True` also while it runs, `v=True` with its anonymous volumes."""
-        return await self.client.rm(*self.path, *below, **params)
+        return await self.client.rm(*self.path, *below, timeout=timeout, **params)
 
-    def watch(self, /, *below: str, **params: Param) -> Watch[Any]:
+    def watch(self, /, *below: str, **params: Unpack[WatchParams]) -> Watch[Any]:
         """Watch its changes: `web.watch("stats")`."""
         return self.client.watch(*self.path, *below, **params)
 
-    def attach(self, /, *below: str, **params: Param) -> AbstractAsyncContextManager[Attachment]:
+    def attach(self, /, *below: str) -> AbstractAsyncContextManager[Attachment]:
         """Open a conversation with it."""
-        return attached(self.client, (*self.path, *below), params)
+        return attached(self.client, (*self.path, *below))
 
-    async def connect(self, /, *below: str, body: Any = None, **params: Param) -> trio.abc.HalfCloseableStream:
+    async def connect(
+        self, /, *below: str, body: Any = None, timeout: float | None = None, **params: Unpack[ConnectParams]
+    ) -> trio.abc.HalfCloseableStream:
         """Open a byte stream to it."""
-        return await self.client.connect(*self.path, *below, body=body, **params)
+        return await self.client.connect(*self.path, *below, body=body, timeout=timeout, **params)
 
     async def file(
-        self, /, *below: str, upload: trio.abc.ReceiveStream | None = None, **params: Param
+        self,
+        /,
+        *below: str,
+        upload: trio.abc.ReceiveStream | None = None,
+        timeout: float | None = None,
+        **params: Unpack[FileParams],
     ) -> trio.abc.ReceiveStream | None:
         """Read a tar of files out of it, as in `web.file("archive", path="/etc")`; with `upload`, put one into it."""
-        return await self.client.file(*self.path, *below, upload=upload, **params)
+        return await self.client.file(*self.path, *below, upload=upload, timeout=timeout, **params)
 
 
 class Workload(Handle):
     """A workload (a container, a process, a VM): the verbs, and what programs commonly do with a workload."""
 
-    async def details(self) -> WorkloadDetails:
+    async def details(self, *, timeout: float | None = None) -> WorkloadDetails:
         """Return all that the service knows about it."""
-        return WorkloadDetails.read(await self.get())
+        return WorkloadDetails.read(await self.get(timeout=timeout))
 
-    async def kill(self, signal: str = "KILL") -> None:
+    async def kill(self, signal: str = "KILL", *, timeout: float | None = None) -> None:
         """Send it a signal."""
-        await self.stop("kill", signal=signal)
+        await self.stop("kill", signal=signal, timeout=timeout)
 
-    async def wait(self, condition: str = "not-running") -> int:
+    async def wait(self, condition: str = "not-running", *, timeout: float | None = None) -> int:
         """Wait until it ends, and return its exit code; returns at once if it doesn't run.
 
         condition: `next-exit` waits for the next end in any case, `removed` until it is removed.
@@ -110,20 +135,26 @@ class Workload(Handle):
         Raises:
             Internal: it can't be waited for any more; the error says why.
         """
-        async with self.watch("wait", condition=condition) as ends:
-            return await exit_code(ends)
+        with within(timeout):
+            async with self.watch("wait", condition=condition) as ends:
+                return await exit_code(ends)
 
-    async def logs(self, /, **params: Param) -> list[Line]:
+    async def logs(self, /, *, timeout: float | None = None, **params: Unpack[ConnectParams]) -> list[Line]:
         """Return the lines that it has written; parameters such as `tail=10`, `since` or `stderr=False` select them."""
-        async with self.follow(**{"follow": False, **params}) as found:
-            return [line async for line in found]
+        with within(timeout):
+            async with self._lines({"follow": False, **params}) as found:
+                return [line async for line in found]
+
+    def follow(self, /, **params: Unpack[ConnectParams]) -> AbstractAsyncContextManager[AsyncIterator[Line]]:
+        """Yield the lines that it has written and those still to come, until it ends; `tail=0`: only those to come."""
+        return self._lines({"follow": True, **params})
 
     @asynccontextmanager
-    async def follow(self, /, **params: Param) -> AsyncGenerator[AsyncIterator[Line]]:
-        """Yield the lines that it has written and those still to come, until it ends; `tail=0`: only those to come."""
-        chosen = {"follow": True, "stdout": True, "stderr": True, **params}
+    async def _lines(self, keywords: Mapping[str, Any]) -> AsyncGenerator[AsyncIterator[Line]]:
+        path = (*self.path, "logs")
+        asked = parameters(Verb.CONNECT, path, {"stdout": True, "stderr": True, **keywords})
         tty = (await self.details()).tty
-        answer = await self.client.call(Verb.CONNECT, (*self.path, "logs"), params=parameters(chosen))
+        answer = await self.client.call(Verb.CONNECT, path, params=asked)
         if answer.ack.stream is None:
             raise Internal(f"the answer to logs of {self.id} has no stream", path=self.path)
         async with answer.ack.stream as stream, aclosing(lines(stream, tty=tty)) as found:
@@ -137,28 +168,35 @@ class Workload(Handle):
         stdin: bytes | None = None,
         env: Mapping[str, str] | None = None,
         check: bool = False,
-        **config: Param,
+        timeout: float | None = None,
+        **config: Unpack[ExecFields],
     ) -> Finished:
         """Run a program in it to its end, and return its output and exit code.
 
         command: words, or text that is split as a shell would. stdin: all of its input; None for no input at all.
         env: variables besides the workload's. check: raise if it fails. config: more of the Engine API's exec, such as
-        `User="nobody"`, `WorkingDir="/tmp"`. When this is cancelled the program goes on: an engine can't end it.
+        `User="nobody"`, `WorkingDir="/tmp"`. When this is cancelled, or the time is up, the program goes on: an engine
+        can't end it.
 
         Raises:
             Failed: with `check`, it ended with another code than 0.
             Conflict: the workload doesn't run.
         """
-        given = {"Cmd": words(command), "Env": variables(env), "AttachStdin": stdin is not None}
-        made = await self.spawn({**given, "AttachStdout": True, "AttachStderr": True, **config}, "exec")
+        output = {"AttachStdin": stdin is not None, "AttachStdout": True, "AttachStderr": True}
+        body = {"Cmd": words(command), "Env": variables(env), **output, **exec_fields(config)}
+        with within(timeout):
+            finished = await self._exec(body, stdin)
+            return finished.check() if check else finished
+
+    async def _exec(self, body: Mapping[str, Any], stdin: bytes | None) -> Finished:
+        made = await self.spawn(body, "exec")
         program = Handle(self.client, ("exec", made.id))
-        tty = bool(config.get("Tty"))
+        tty = bool(body.get("Tty"))
         stdout, stderr = await talk(await program.connect(body={"Detach": False, "Tty": tty}), stdin, tty=tty)
         # The engine may report the program's end a moment after its output ended, and has no `wait` for it.
         while (state := await program.get())["Running"]:  # noqa: ASYNC110 - another process's state
             await trio.sleep(_PAUSE)
-        finished = Finished(stdout, stderr, int(state["ExitCode"] or 0))
-        return finished.check() if check else finished
+        return Finished(stdout, stderr, int(state["ExitCode"] or 0))
 
 
 class Attachment(Workload):
@@ -211,16 +249,19 @@ class _Lines(AsyncIterator[Line]):
 
 
 @asynccontextmanager
-async def attached(client: Caller, path: Path, params: Mapping[str, Any]) -> AsyncGenerator[Attachment]:
+async def attached(client: Caller, path: Path) -> AsyncGenerator[Attachment]:
     """Hold a conversation with an object."""
-    async with client.request(Verb.ATTACH, path, params=parameters(params)) as replies:
+    async with client.request(Verb.ATTACH, path) as replies:
         await answer(replies)
         yield Attachment(client, path, replies)
 
 
-async def spawned(client: Caller, place: Path, value: Any, params: Mapping[str, Any]) -> Handle:
+async def spawned(
+    client: Caller, place: Path, value: Any, keywords: Mapping[str, Any], *, timeout: float | None = None
+) -> Handle:
     """Make an object in a place from its description, and return a handle to it."""
-    made = (await client.call(Verb.SPAWN, place, params=parameters(params), body=as_body(value))).value
+    params = parameters(Verb.SPAWN, place, keywords)
+    made = (await client.call(Verb.SPAWN, place, params=params, body=as_body(value), timeout=timeout)).value
     id = str(cast("dict[str, Any]", made).get("Id", "")) if isinstance(made, dict) else ""
     return (Workload if place == WORKLOADS else Handle)(client, (*place, id), made)
 

@@ -1,13 +1,13 @@
 """The Engine API's objects as a Python program reads them.
 
-Each is a view of the JSON that the service returned: a mapping with all of the Engine API's own keys, and attributes
-for what programs need most. They are not dataclasses: those would copy fields that nobody reads (a list of 100
-workloads would cost ten times as much), and lose what a newer engine adds.
+Each is the JSON object that the service returned: a dict with all of the Engine API's own keys, which json can dump,
+and attributes for what programs need most. They are not dataclasses: those would convert fields that nobody reads (a
+list of 100 workloads would cost ten times as much), and lose what a newer engine adds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast, overload
@@ -34,7 +34,7 @@ class Field(Generic[T]):
     def __get__(self, record: Record | None, owner: type) -> Self | T:
         if record is None:
             return self
-        found = record.raw
+        found: Mapping[str, Any] = record
         for key in self._objects:
             found = found.get(key) or _NOTHING
         return self._read(found.get(self._key))
@@ -64,13 +64,10 @@ def _time(text: Any) -> datetime | None:
     return datetime.fromisoformat(text) if text and text != _NEVER else None
 
 
-class Record(Mapping[str, Any]):
-    """A JSON object: `record["Names"]` is a field, `record.raw` all of it. It is shared, so do not change it."""
+class Record(dict[str, Any]):
+    """A JSON object: `record["Names"]` is a field. What is inside its fields is shared, so do not change it."""
 
-    __slots__ = ("raw",)
-
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.raw: Mapping[str, Any] = raw
+    __slots__ = ()
 
     @classmethod
     def read(cls, value: Any) -> Self:
@@ -83,17 +80,8 @@ class Record(Mapping[str, Any]):
             raise Internal(f"invalid answer {value!r:.80}: expected an object")
         return cls(cast("dict[str, Any]", value))
 
-    def __getitem__(self, key: str) -> Any:
-        return self.raw[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.raw)
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.raw!r})"
+        return f"{type(self).__name__}({super().__repr__()})"
 
     id = Field(_text, "Id")
     """Its id; "" where it has none."""
@@ -101,7 +89,7 @@ class Record(Mapping[str, Any]):
     @property
     def node(self) -> str:
         """The engine that has it, as `balance` and `aggregate` report it; "" where there is only one."""
-        said = self.raw.get("Node") or ""  # a name in lists, an object in inspections
+        said = self.get("Node") or ""  # a name in lists, an object in inspections
         return str((cast("dict[str, Any]", said).get("Name") or "") if isinstance(said, dict) else said)
 
 
@@ -118,7 +106,7 @@ class WorkloadSummary(Record):
     @property
     def names(self) -> list[str]:
         """Its name and its aliases from links (`other/alias`), without the leading slash."""
-        names: list[str] = self.raw.get("Names") or []
+        names: list[str] = self.get("Names") or []
         return sorted((name.removeprefix("/") for name in names), key=lambda name: name.count("/"))
 
     image = Field(_text, "Image")
@@ -193,7 +181,7 @@ class Event(Record):
     @property
     def time(self) -> datetime:
         """When it happened, by the service's clock."""
-        return _at((self.raw.get("timeNano") or 0) / 1e9 or self.raw.get("time"))
+        return _at((self.get("timeNano") or 0) / 1e9 or self.get("time"))
 
 
 class Image(Record):
@@ -204,7 +192,7 @@ class Image(Record):
     @property
     def tags(self) -> list[str]:
         """Its names, such as `busybox:latest`."""
-        tags: list[str] = self.raw.get("RepoTags") or []
+        tags: list[str] = self.get("RepoTags") or []
         return [tag for tag in tags if tag != "<none>:<none>"]
 
     size = Field(_number, "Size")

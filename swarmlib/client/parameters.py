@@ -1,25 +1,68 @@
-"""Python values converted to what the Engine API's requests hold."""
+"""Keywords and Python values converted to what the Engine API's requests hold."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, cast
 
 from ..errors import Invalid
+from ..names import Path
+from ..suggestions import nearest
 from ..values import Json, as_json
+from ..verbs import Verb
+from .keywords import PARAMETERS, ContainerFields, ExecFields
 
-Param: TypeAlias = str | int | float | bool | Sequence[Any] | Mapping[str, Any] | None
-"""The value of a keyword of the client: a parameter of the Engine API, or a field of its JSON."""
+_CONTAINER: Final = frozenset(ContainerFields.__annotations__)
+_EXEC: Final = frozenset(ExecFields.__annotations__)
 
 
-def parameters(params: Mapping[str, Any]) -> Mapping[str, Any]:
+def parameters(verb: Verb, path: Path, keywords: Mapping[str, Any]) -> Mapping[str, Any]:
     """Convert keywords to a request's parameters: a bool to 1 or 0, a mapping to JSON text, filters to lists of text.
 
     Raises:
+        TypeError: the Engine API's operation has no such parameter. (Of other operations, no parameters are known.)
         Invalid: a mapping holds a value that JSON can't express, such as NaN.
     """
-    return {name: _parameter(name, value) for name, value in params.items()} if params else params
+    if not keywords:
+        return keywords
+    place = _place(verb, path)
+    known = None if place is None else _names(verb, place)
+    if known is None:
+        return {name: _parameter(name, value) for name, value in keywords.items()}
+    _check_known(keywords, known, f"{verb} {place}")
+    return {known[name]: _parameter(name, value) for name, value in keywords.items()}
+
+
+def _place(verb: Verb, path: Path) -> str | None:
+    """Return the path of an operation as the table has it; None if there is no such operation."""
+    shapes = ("/".join((*path[:1], *("*" for _ in path[1:2]), *path[2:])), "/".join(path))
+    return next((shape for shape in shapes if (verb, shape) in PARAMETERS), None)
+
+
+@cache
+def _names(verb: Verb, place: str) -> Mapping[str, str]:
+    """Return the parameter that each keyword of an operation stands for."""
+    return {name.replace("-", "_"): name for name in PARAMETERS[verb, place]}
+
+
+def _check_known(keywords: Collection[str], known: Collection[str], of: str) -> None:
+    for name in keywords:
+        if name not in known:
+            raise TypeError(f"unknown keyword {name!r} of {of.strip()}; {nearest(name, sorted(known))}")
+
+
+def container_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of a container's body, if all are known. Raises TypeError for another one."""
+    _check_known(config, _CONTAINER, "run")
+    return config
+
+
+def exec_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the fields of an exec's body, if all are known. Raises TypeError for another one."""
+    _check_known(config, _EXEC, "exec")
+    return config
 
 
 def as_body(value: Any) -> Json | None:

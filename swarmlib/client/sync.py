@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import IO, Any, Self, overload
+from typing import IO, Any, Self, Unpack, overload
 
 import trio
 
@@ -36,8 +36,8 @@ from .blocking import (
     streaming,
     watching,
 )
+from .keywords import FileParams, SpawnParams
 from .objects import Line, State
-from .parameters import Param
 from .portal import Context, FileStream, Held, Loop
 
 __all__ = ["Attachment", "Client", "Handle", "Lines", "Stream", "Watch", "Workload", "connect", "fail_after"]
@@ -85,17 +85,24 @@ class Handle(Blocking[handles.Handle]):
     watch = watching(handles.Handle.watch)
     connect = streaming(handles.Handle.connect)
 
-    def spawn(self, value: Any, /, *below: str, **params: Param) -> Handle:
+    def spawn(self, value: Any, /, *below: str, timeout: float | None = None, **params: Unpack[SpawnParams]) -> Handle:
         """Make an object below it."""
-        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *below, **params)))
+        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *below, timeout=timeout, **params)))
 
-    def attach(self, /, *below: str, **params: Param) -> Attachment:
+    def attach(self, /, *below: str) -> Attachment:
         """Open a conversation with it."""
-        return self.enter(self.inner.attach(*below, **params), Attachment)
+        return self.enter(self.inner.attach(*below), Attachment)
 
-    def file(self, /, *below: str, upload: IO[bytes] | None = None, **params: Param) -> Stream | None:
+    def file(
+        self,
+        /,
+        *below: str,
+        upload: IO[bytes] | None = None,
+        timeout: float | None = None,
+        **params: Unpack[FileParams],
+    ) -> Stream | None:
         """Read a tar of files out of it: `web.file("archive", path="/etc")`; with `upload`, a file, put one into it."""
-        return _file(self, handles.Handle.file, *below, upload=upload, **params)
+        return _file(self, handles.Handle.file, *below, upload=upload, timeout=timeout, **params)
 
 
 class Workload(Handle):
@@ -152,26 +159,40 @@ class Client(Closing[client.Client]):
     start = blocking(client.Client.start)
     stop = blocking(client.Client.stop)
     rm = blocking(client.Client.rm)
+    pull = blocking(client.Client.pull)
     run = blocking(client.Client.run)
     watch = watching(client.Client.watch)
     attach = opening(client.Client.attach, Attachment)
     connect = streaming(client.Client.connect)
 
     @overload
-    def spawn(self, value: Any = None, /, **params: Param) -> Workload: ...
+    def spawn(
+        self, value: Any = None, /, *, timeout: float | None = None, **params: Unpack[SpawnParams]
+    ) -> Workload: ...
     @overload
-    def spawn(self, value: Any, /, *path: str, **params: Param) -> Handle: ...
-    def spawn(self, value: Any = None, /, *path: str, **params: Param) -> Handle:
-        """Make an object in `path` (by default a workload) from its description, and return a handle to it."""
-        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *path, **params)))
+    def spawn(
+        self, value: Any, /, *words: str, timeout: float | None = None, **params: Unpack[SpawnParams]
+    ) -> Handle: ...
+    def spawn(
+        self, value: Any = None, /, *words: str, timeout: float | None = None, **params: Unpack[SpawnParams]
+    ) -> Handle:
+        """Make an object in a place (by default a workload) from its description, and return a handle to it."""
+        return _handle(self.held, self.wait_for(partial(self.inner.spawn, value, *words, timeout=timeout, **params)))
 
     def workload(self, name: str) -> Workload:
         """Return a handle to a workload, by its id, name or unique id prefix. No request is sent: it may not exist."""
         return Workload(self.held, self.inner.workload(name))
 
-    def file(self, /, *path: str, upload: IO[bytes] | None = None, **params: Param) -> Stream | None:
+    def file(
+        self,
+        /,
+        *words: str,
+        upload: IO[bytes] | None = None,
+        timeout: float | None = None,
+        **params: Unpack[FileParams],
+    ) -> Stream | None:
         """Read a tar out of an object, as a file that the caller closes; with `upload`, a file, put one into it."""
-        return _file(self, client.Client.file, *path, upload=upload, **params)
+        return _file(self, client.Client.file, *words, upload=upload, timeout=timeout, **params)
 
     def close(self) -> None:
         """Close every stage, and end the thread. Calling it twice is harmless.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, Unpack
 
 import trio
 
 from ..chain import Chain
 from ..client.client import Client
 from ..client.handles import Handle
-from ..client.parameters import Param
+from ..client.keywords import SpawnParams
 from ..errors import SwarmError, ungrouped
 from ..names import Path
 from ..reply_channel import CLEANUP_SECONDS
@@ -179,9 +179,15 @@ class Bench:
 
     # Workloads.
 
-    async def spawned(self, kind: str, by: Client | None = None, **args: Param) -> Handle:
-        """Make a workload of that kind (`idle`, `talks`, `echoes`) without starting it."""
-        made = await (by or self.setup).spawn(getattr(self.leaf, kind), *self.leaf.place, **args)
+    async def spawned(
+        self, kind: str, by: Client | None = None, more: Mapping[str, Any] | None = None, **args: Unpack[SpawnParams]
+    ) -> Handle:
+        """Make a workload of that kind (`idle`, `talks`, `echoes`), without starting it.
+
+        more: fields that its body has besides.
+        """
+        body = getattr(self.leaf, kind)
+        made = await (by or self.setup).spawn({**body, **more} if more else body, *self.leaf.place, **args)
         self._made.append(made.path)
         return Handle(self.swarm, made.path, made.made)
 

@@ -18,11 +18,13 @@ from typing import IO, Any, Final, Self, cast
 import trio
 from trio.testing import lockstep_stream_one_way_pair
 
+from ..client.keywords import ContainerFields
 from ..errors import Conflict, Invalid, NotFound, SwarmError, Unsupported
 from ..names import Path, check_path
 from ..reply_channel import ReplySender
 from ..request import Request
 from ..service import Server
+from ..values import Json
 from ..verbs import Verb
 
 LINES: Final = (b"first", b"", b"\xff third")
@@ -31,6 +33,8 @@ FLOOD: Final = 2000
 """How many values of `FLOOD_BYTES` each a `watch` of a workload's stats sends, as fast as they are taken."""
 FLOOD_BYTES: Final = 16 * 1024
 _READ: Final = 64 * 1024
+_SHOWN: Final = ContainerFields.__annotations__.keys() - {"HostConfig", "NetworkingConfig"}
+"""The fields that it keeps for tests to see; others have no meaning here, and are left out."""
 
 
 class Trouble(Enum):
@@ -56,6 +60,17 @@ class ReferenceWorkload:
     def state(self) -> dict[str, Any]:
         """Its state, as `get` returns it."""
         return {"Status": self.status, "Running": self.status == "running", "ExitCode": 0}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self.body.get("Labels") or {}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What lists show of it."""
+        about = {"Image": self.body.get("Image", ""), "Labels": self.labels}
+        return {"Id": self.id, "Names": [f"/{self.name}"], "State": self.status, **about}
 
     @property
     def output(self) -> tuple[bytes, ...]:
@@ -142,12 +157,14 @@ class Reference(Server):
             self._tell()
 
     async def ls(self, request: Request) -> list[Any]:
-        """List all workloads; without `all`, those that run."""
+        """List all workloads; without `all`, those that run. The one filter is `label`."""
         self._at(request, ("containers",))
+        wanted = _labels_wanted(request.params.get("filters"))
         return [
-            {"Id": each.id, "Names": [f"/{each.name}"], "State": each.status, "Image": each.body.get("Image", "")}
+            each.summary
             for each in self.workloads.values()
-            if request.params.get("all") or each.status == "running"
+            if (request.params.get("all") or each.status == "running")
+            and wanted <= {f"{name}={value}" for name, value in each.labels.items()}
         ]
 
     async def get(self, request: Request) -> Any:
@@ -159,7 +176,7 @@ class Reference(Server):
             "Id": found.id,
             "Name": f"/{found.name}",
             "State": found.state,
-            "Config": {**found.body, "Tty": True},
+            "Config": {**{name: value for name, value in found.body.items() if name in _SHOWN}, "Tty": True},
         }
 
     async def spawn(self, request: Request) -> Any:
@@ -302,6 +319,18 @@ class Reference(Server):
         finally:
             for each in self.workloads.values():
                 each.forget_archive()
+
+
+def _labels_wanted(filters: Any) -> set[str]:
+    """Return the labels that a list asks for, each as `name=value`.
+
+    Raises:
+        Invalid: the filters are not JSON. Unsupported: there are other ones.
+    """
+    given: dict[str, list[str]] = Json(str(filters).encode()).data if filters else {}
+    if given.keys() != {"label"} and given:
+        raise Unsupported(f"the only filter is label, not {', '.join(sorted(given))}")
+    return set(given.get("label", []))
 
 
 class _Oblivion(trio.abc.SendChannel[Request]):

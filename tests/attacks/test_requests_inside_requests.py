@@ -129,7 +129,7 @@ async def test_a_name_that_is_another_path_reaches_no_engine(name: str, tmp_path
 async def test_names_and_parameters_are_quoted(hidden: str, tmp_path: Path) -> None:
     engine = Recorder(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
     async with over(engine, tmp_path) as swarm:
-        await swarm.get("containers", hidden, **{hidden: hidden})
+        await swarm.call(Verb.GET, ("containers", hidden), params={hidden: hidden})
     [[line, host]] = engine.heads
     assert line.startswith(b"GET /containers/")
     assert line.count(b" ") == 2

@@ -119,16 +119,116 @@ def test_no_backend(swarm): ...
 """
 
 
+def run_project(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a project, as somebody who has no other Docker."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER", "PYTEST"))}
+    run = [sys.executable, "-m", "pytest", "--strict-markers", "--strict-config", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        run, cwd=folder, env=kept | environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 def test_a_project_that_is_not_ours_has_it(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nswarm_chain = simulator --containers 2\nfilterwarnings = error\n")
     (tmp_path / "test_project.py").write_text(PROJECT)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("DOCKER", "PYTEST"))}
-    run = [sys.executable, "-m", "pytest", "--strict-markers", "--strict-config", "-p", "no:cacheprovider"]
-    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = run_project(tmp_path)
     assert "3 passed, 3 errors" in done.stdout
     assert "unexpected keyword argument 'containrs'" in done.stdout
     assert "takes either the stages of a chain or options of the simulator" in done.stdout
     assert "unknown backend 'nothing'" in done.stdout
+
+
+SESSION = """
+import os
+
+import docker
+import pytest
+
+
+def test_a_service_stays_up_for_the_next_test(swarm_session):
+    client = docker.from_env()
+    client.containers.run("redis:7", name="cache", detach=True)
+    client.close()
+
+
+def test_a_test_may_have_an_engine_of_its_own(swarm):
+    assert swarm.ls() == []
+    assert os.environ["DOCKER_HOST"] == swarm.host
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_the_engine_of_the_session_is_the_same_one(again, swarm_session):
+    assert os.environ["DOCKER_HOST"] == swarm_session.host
+    assert [(each.name, each.image, each.state) for each in swarm_session.ls()] == [("cache", "redis:7", "running")]
+
+
+def test_what_the_tests_need_from_the_start(swarm_session):
+    assert "app:1" in [tag for image in swarm_session.ls("images") for tag in image.tags]
+"""
+
+
+def test_a_session_shares_one_engine_with_what_the_ini_file_says(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nswarm_chain = simulator --image app:1\nfilterwarnings = error\n")
+    (tmp_path / "test_project.py").write_text(SESSION)
+    assert "5 passed" in run_project(tmp_path).stdout
+
+
+TESTCONTAINERS = """
+import pytest
+from testcontainers.core.container import DockerContainer, Reaper
+
+SERVICE = "redis:7"
+
+
+def use(swarm):
+    with DockerContainer(SERVICE).with_exposed_ports(6379) as redis:
+        assert redis.get_exposed_port(6379) > 0
+        assert redis.get_container_host_ip() == "localhost"
+        assert {each.image for each in swarm.ls()} == {SERVICE, "testcontainers/ryuk:0.8.1"}
+    assert SERVICE not in {each.image for each in swarm.ls(all=True)}
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_each_engine_has_a_ryuk_of_its_own(again, swarm):
+    assert swarm.ls() == []
+    use(swarm)
+
+
+def test_what_is_not_stopped_ryuk_removes(swarm):
+    DockerContainer(SERVICE).start()
+    with swarm.watch(filters={"event": "destroy"}) as events:
+        Reaper._socket.close()
+        assert next(events).attributes["image"] == SERVICE
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_the_engine_of_a_session_has_one_ryuk(again, swarm_session):
+    use(swarm_session)
+
+
+def test_a_test_with_its_own_engine_leaves_that_ryuk_alone(swarm_session, swarm):
+    with DockerContainer(SERVICE):
+        assert [each.image for each in swarm.ls()] == [SERVICE]
+    assert [each.image for each in swarm_session.ls()] == ["testcontainers/ryuk:0.8.1"]
+
+
+def test_the_ryuk_of_the_session_goes_on(swarm_session):
+    use(swarm_session)
+"""
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["imported before", "imported by a test"])
+def test_testcontainers_works_with_ryuk_wherever_the_tests_run(early: bool, tmp_path: Path) -> None:
+    """Also in a container, where Testcontainers would look for the engine behind the network's gateway."""
+    program = TESTCONTAINERS
+    if not early:
+        inside = "def use(swarm):\n    from testcontainers.core.container import DockerContainer"
+        program = 'import pytest\n\nSERVICE = "redis:7"\n\n\n' + inside + TESTCONTAINERS.partition("def use(swarm):")[2]
+        program = program.partition("def test_what_is_not_stopped")[0]
+    (tmp_path / "test_project.py").write_text(program)
+    done = run_project(tmp_path, RYUK_RECONNECTION_TIMEOUT="0.1s", TC_HOST="docker")
+    assert f"{7 if early else 2} passed" in done.stdout
+    assert done.stderr == "", "it would have told what failed at its exit"
 
 
 def test_a_project_that_does_not_use_it_pays_nearly_nothing() -> None:

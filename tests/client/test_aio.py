@@ -8,10 +8,12 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+import trio
 
-from swarmlib import Client, Filter, NotFound, Unavailable
+from swarmlib import Client, Filter, NotFound, Unavailable, connect
 from swarmlib.client import aio
 from swarmlib.grammar import ChainSyntaxError
 from tests.support.desk import CLOSING, Desk, python
@@ -217,3 +219,64 @@ async def main():
 asyncio.run(main())
 """
     assert python(CLOSING + program) == "[]\nclosed\n"
+
+
+# Where and how it is used.
+
+WRONG_USE: dict[str, Callable[[Any], Any]] = {
+    "can't use 'ls' before the context is entered: write `async with aio": lambda swarm: swarm.ls(),
+    "can't use 'workload' before the context is entered": lambda swarm: swarm.workload("box"),
+    "this is a context, and can't be awaited: write `async with aio": lambda swarm: swarm.__await__(),
+}
+
+
+@pytest.mark.parametrize("said", WRONG_USE)
+def test_a_connection_that_is_not_entered_says_how_to(said: str) -> None:
+    async def use() -> None:
+        WRONG_USE[said](aio.connect(Desk()))
+
+    with pytest.raises(RuntimeError, match=said):
+        asyncio.run(use())
+
+
+def test_so_does_what_is_opened_in_it() -> None:
+    async def use() -> None:
+        async with aio.connect(Desk()) as swarm:
+            with pytest.raises(RuntimeError, match="can't use 'lines' before the context is entered"):
+                swarm.attach("box").lines()  # type: ignore[attr-defined]
+            with pytest.raises(RuntimeError, match="can't be awaited"):
+                await swarm.watch()  # type: ignore[misc]
+            with pytest.raises(RuntimeError, match="a watch is iterated in its context"):
+                await anext(swarm.watch())
+            with pytest.raises(AttributeError, match="nosuch"):
+                swarm.nosuch()  # type: ignore[attr-defined]
+
+    asyncio.run(use())
+
+
+def test_another_asyncio_loop_is_named_and_may_only_close_it() -> None:
+    desk = Desk()
+    context = aio.connect(desk)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        swarm = first.run(context.__aenter__())
+        with pytest.raises(RuntimeError, match="wrong event loop: this connection was opened in another asyncio loop"):
+            second.run(swarm.ls())
+        assert first.run(swarm.ls()) == []
+        second.run(context.__aexit__(None, None, None))
+    assert (desk.seen(), desk.seen()) == ("open", "closed")
+
+
+async def test_trio_is_told_what_is_meant_for_it() -> None:
+    with pytest.raises(RuntimeError, match=r"swarmlib\.aio is for asyncio, .* on trio, use swarmlib.connect"):
+        async with aio.connect(Desk()):
+            pass
+
+
+async def test_the_trio_client_is_used_in_its_own_loop_only() -> None:
+    async with connect(Desk()) as swarm:
+        for use in (swarm.ls, swarm.watch().__aenter__, swarm.workload("box").details):
+            with pytest.raises(RuntimeError, match=r"swarmlib\.connect is for trio, .* from asyncio, use swarmlib.aio"):
+                await trio.to_thread.run_sync(asyncio.run, use())
+            with pytest.raises(RuntimeError, match="wrong event loop: this client was opened in another trio loop"):
+                await trio.to_thread.run_sync(trio.run, use)
+        assert await swarm.ls() == []

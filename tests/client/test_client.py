@@ -196,14 +196,17 @@ async def test_what_is_spawned_through_filters_can_be_used() -> None:
 async def test_keywords_may_be_python_values() -> None:
     async with connect(Look()) as swarm:
         await swarm.ls(all=True, size=False, limit=3, filters={"label": ["a=b", "c"], "dangling": True, "exited": 0})
-        await swarm.spawn(None, "build", buildargs={"A": "b"}, filters='{"as": ["it is"]}')
+        await swarm.spawn(None, "build", buildargs={"A": "b"}, labels='{"as": "it is"}')
+        async with swarm.watch("containers", "web", "stats", one_shot=True):
+            pass
     assert dict(seen[0].params) == {
         "all": "1",
         "size": "0",
         "limit": 3,
         "filters": '{"label":["a=b","c"],"dangling":["true"],"exited":["0"]}',
     }
-    assert dict(seen[1].params) == {"buildargs": '{"A":"b"}', "filters": '{"as": ["it is"]}'}
+    assert dict(seen[1].params) == {"buildargs": '{"A":"b"}', "labels": '{"as": "it is"}'}
+    assert dict(seen[2].params) == {"one-shot": "1"}
 
 
 async def test_one_word_is_a_workloads_name_where_nothing_else_could_be_meant() -> None:
@@ -293,8 +296,12 @@ async def test_an_answer_that_makes_no_sense_is_the_services_failure() -> None:
             await swarm.ls()
 
 
+@dataclass
 class Ticking(Server):
     """Tells of one event after another, and knows how many still listen."""
+
+    how: str = ""
+    """What is wrong with it: it may refuse, tell garbage, or be brief."""
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -302,15 +309,15 @@ class Ticking(Server):
         yield
 
     async def watch(self, request: Request) -> None:
-        if request.params.get("refuse"):
+        if self.how == "refuse":
             raise Unavailable("not now")
         listening.append(request)
         try:
             await request.reply.ack()
             await request.reply.set({"Type": "container", "Action": "start"})
-            if request.params.get("garbage"):
+            if self.how == "garbage":
                 await request.reply.set(7)
-            if not request.params.get("brief"):
+            if self.how != "brief":
                 await trio.sleep_forever()
         finally:
             listening.remove(request)
@@ -396,8 +403,8 @@ async def test_to_wait_in_vain_does_not_end_a_watch_in_a_context(autojump_clock:
 
 
 async def test_a_watch_that_is_refused_says_so_and_is_closed() -> None:
-    async with connect(Ticking()) as swarm:
-        watch = swarm.watch(refuse=True)
+    async with connect(Ticking("refuse")) as swarm:
+        watch = swarm.watch()
         with pytest.raises(Unavailable, match="not now"):
             await watch.__aenter__()
         with pytest.raises(trio.ClosedResourceError):
@@ -405,18 +412,18 @@ async def test_a_watch_that_is_refused_says_so_and_is_closed() -> None:
 
 
 async def test_an_event_that_is_none_is_the_services_failure_and_ends_the_watch() -> None:
-    async with connect(Ticking()) as swarm:
+    async with connect(Ticking("garbage")) as swarm:
         with pytest.raises(Internal, match="invalid answer 7: expected an object"):
-            async with swarm.watch(garbage=True) as events:
+            async with swarm.watch() as events:
                 assert [event.action async for event in events] == ["never"]
         assert await listeners() == 0
 
 
 async def test_events_that_break_off_are_no_end_but_those_until_a_time_have_one() -> None:
-    async with connect(Ticking()) as swarm:
-        async with swarm.watch(brief=True, until=1) as events:
+    async with connect(Ticking("brief")) as swarm:
+        async with swarm.watch(until=1) as events:
             assert [event.action async for event in events] == ["start"]
-        async with swarm.watch(brief=True) as events:
+        async with swarm.watch() as events:
             assert (await anext(events)).action == "start"
             with pytest.raises(Unavailable, match="the events broke off"):
                 await anext(events)

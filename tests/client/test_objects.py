@@ -1,6 +1,8 @@
 """The Engine API's objects as Python programs read them."""
 
+import copy
 import json
+import pickle
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,13 +31,13 @@ NOW = datetime(2026, 11, 24, 22, 12, 31, tzinfo=UTC)
 def test_a_record_is_all_that_the_service_said() -> None:
     raw = {"Id": "x", "Names": ["/web"], "Newer": {"than": "us"}}
     web = WorkloadSummary(raw)
-    assert web.raw is raw
     assert web["Newer"] == {"than": "us"}
     assert web.get("nosuch") is None
     assert (dict(web), len(web)) == (raw, 3)
     assert web == raw
     assert web == WorkloadSummary(dict(raw))
-    assert json.loads(json.dumps(web.raw)) == raw
+    assert json.loads(json.dumps({"found": [web]})) == {"found": [raw]}
+    assert type(copy.deepcopy(web)) is type(pickle.loads(pickle.dumps(web))) is WorkloadSummary
     assert repr(web) == f"WorkloadSummary({raw!r})"
     with pytest.raises(AttributeError):
         web.nosuch = 1  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ def public(thing: Any) -> set[str]:
 @pytest.fixture
 def one_of_each() -> Iterator[list[sync.Blocking[Any]]]:
     with sync.connect(Desk()) as swarm, swarm.watch() as events, swarm.attach("box") as conversation:
-        yield [swarm, events, conversation, swarm.spawn(name="box"), swarm.spawn(None, "networks", name="net")]
+        yield [swarm, events, conversation, swarm.spawn(name="box"), swarm.spawn({"Name": "net"}, "networks")]
 
 
 def test_both_have_the_same_names(one_of_each: list[sync.Blocking[Any]]) -> None:
@@ -81,7 +81,9 @@ def blocking(swarm: sync.Client) -> None:
     assert_type(swarm.workload("box").logs(tail=1), list[Line])
     assert_type(swarm.workload("box").wait(), int)
     assert_type(swarm.connect("box"), sync.Stream)
-    assert_type(swarm.file("box"), sync.Stream | None)
+    assert_type(swarm.file("containers", "box", "archive", path="/"), sync.Stream | None)
+    assert_type(swarm.pull("redis:7", timeout=60), None)
+    assert_type(swarm.workload("box").wait(timeout=1.5), int)
     for event in swarm.watch(filters={"type": "container"}):
         assert_type(event, Event)
     with swarm.watch("box", "stats") as stats, swarm.attach("box") as conversation, sync.connect("exec") as other:
@@ -103,6 +105,29 @@ def wrong(swarm: sync.Client) -> None:
     swarm.run(image=3)
     swarm.spawn({}).kill(9)
     swarm.nothing()
+    swarm.ls(filtres={"label": "a"})
+    swarm.ls(timeout="soon")
+    swarm.get("containers", "web", sise=True)
+    swarm.run("any", Usr="nobody")
+    swarm.spawn({}, nme="box")
+    swarm.spawn({}, "networks", labels={}, nme="box")
+    swarm.watch(filtres={})
+    swarm.pull("redis", plattform="linux/amd64")
+    swarm.attach("box", logs=True)
+    swarm.file("containers", "web", "archive", pth="/")
+    swarm.workload("box").logs(tial=1)
+    swarm.workload("box").follow(tial=1)
+    swarm.workload("box").exec("true", Usr="nobody")
+    swarm.workload("box").rm(forced=True)
+
+
+async def wrong_too(swarm: Client) -> None:
+    await swarm.ls(filtres={"label": "a"})
+    await swarm.ls("images", filtres={"label": "a"})
+    await swarm.get("containers", "web", sise=True)
+    await swarm.run("any", Usr="nobody")
+    await swarm.workload("box").logs(tial=1)
+    await swarm.workload("box").stop(grace=1)
 """
 
 
@@ -118,4 +143,5 @@ def test_type_checkers_know_what_each_method_takes_and_gives(checker: tuple[str,
     done = subprocess.run(check, capture_output=True, text=True, timeout=100, check=False)
     first_wrong = PROGRAM.count("\n") + 3
     lines = [int(line.split(":")[1]) for line in done.stdout.splitlines() if " error: " in line or " - error" in line]
-    assert sorted(set(lines)) == list(range(first_wrong, first_wrong + 4)), done.stdout
+    wrong = [first_wrong + n for n, line in enumerate(WRONG.splitlines()[2:]) if line.startswith("    ")]
+    assert sorted(set(lines)) == wrong, done.stdout

@@ -40,7 +40,7 @@ def test_objects_are_made_and_asked_as_in_the_trio_api(swarm: sync.Client) -> No
     box = swarm.spawn({"a": 1}, name="box")
     assert (box.id, box.path, box.made) == ("box", ("containers", "box"), {"Id": "box"})
     assert isinstance(box, sync.Workload)
-    assert not isinstance(swarm.spawn({}, "networks", name="net"), sync.Workload)
+    assert not isinstance(swarm.spawn({"Name": "net"}, "networks"), sync.Workload)
     assert [found.id for found in swarm.ls()] == ["box", "net"]
     assert swarm.workload("box").get() == {"a": 1}
     with pytest.raises(NotFound, match="no other"):

@@ -1,13 +1,16 @@
 """`swarmd new-backend`: what it writes is installed in a fresh environment, passes its tests, and runs in chains."""
 
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import invoke
+from tests.support.engines import docker, wait_until
 from tests.support.paths import ROOT
 
 NAMES = {"filter": "tagger", "leaf": "sayer", "source": "reviver"}
@@ -93,6 +96,47 @@ def test_a_chain_of_all_three_runs_until_it_is_told_to_end(python: Path) -> None
         assert process.wait(20) == 143
     assert any(line.endswith(" #1 > ls containers all=1\n") for line in seen)
     assert any(" #1 < " in line for line in seen)
+
+
+@pytest.fixture
+def served(python: Path, packages: dict[str, Path], tmp_path: Path) -> Iterator[str]:
+    """The leaf behind a Docker API, served by the command of its README; the address."""
+    readme = (packages["leaf"] / "README.md").read_text()
+    command = next(line for line in readme.splitlines() if line.startswith("swarmd ") and line.endswith(" &"))
+    words = shlex.split(command.removesuffix(" &").replace("$PWD", str(tmp_path)))[1:]
+    with subprocess.Popen([python, *_ALONE, "-m", "swarmd", *words], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until((tmp_path / "swarm.sock").exists, "the leaf's swarmd", process)
+            yield f"unix://{tmp_path}/swarm.sock"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.engine
+def test_the_docker_cli_uses_the_leaf_as_it_was_written(served: str, packages: dict[str, Path]) -> None:
+    def cli(*words: str, code: int = 0) -> str:
+        done = docker(served, *words)
+        assert done.returncode == code, done.stderr.decode()
+        return (done.stdout + done.stderr).decode().strip()
+
+    readme = (packages["leaf"] / "README.md").read_text().splitlines()
+    said = [cli(*shlex.split(line)[1:]) for line in readme if line.startswith("docker ")]
+    assert said[0] == said[2] == "hello\nworld"
+    assert said[3] == "greeting"
+    web = cli("run", "-d", "--name", "web", "--label", "tier=front", "any")
+    assert cli("ps", "--format", "{{.Names}} {{.Image}} {{.State}}") == "web any running"
+    assert cli("ps", "-aq", "--no-trunc", "--filter", "label=tier=front") == web
+    assert cli("ps", "-q", "--filter", "label=tier=back") == ""
+    assert cli("run", "--name", "said", "any", "one", "two") == "one\ntwo"
+    assert cli("logs", "said") == "one\ntwo"
+    assert cli("logs", "--tail", "1", "said") == "two"
+    assert cli("inspect", "-f", "{{.Name}} {{.State.Status}} {{.State.ExitCode}}", "said") == "/said exited 0"
+    assert "is already in use" in cli("run", "--name", "web", "any", code=125)
+    assert "a container of sayer can't have Env" in cli("run", "-e", "A=b", "any", code=125)
+    assert "cannot remove a running container" in cli("rm", "web", code=1)
+    assert cli("stop", web[:12]) == web[:12]
+    assert cli("rm", "web", "said") == "web\nsaid"
+    assert "No such container: web" in cli("logs", "web", code=1)
 
 
 def written(python: Path, folder: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.parameters import Parameter, Params
 from swarmlib_backends.dockerapi.rows import ROWS, Kind
+from tests.support.apikeywords import KEYWORDS, encoded_keywords
 from tests.support.apischema import OPERATIONS, compiled, encoded_operations, encoded_schema
 from tests.support.apischema_differences import BODIES, FIELDS, QUERY
 from tests.support.paths import DATA
@@ -29,6 +30,7 @@ GO_KINDS = {
 def test_the_shipped_data_is_what_the_generator_makes() -> None:
     assert schema.DATA.read_text() == encoded_schema()
     assert OPERATIONS.read_text() == encoded_operations()
+    assert KEYWORDS.read_text() == encoded_keywords(compiled()["rows"])
 
 
 def test_every_row_has_the_parameters_of_the_documents() -> None:

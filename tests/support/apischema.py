@@ -2,8 +2,9 @@
 
 - `dockerapi/operations.py` declares the parameters of each operation, in the kinds of `dockerapi.parameters`.
 - `dockerapi/schema.json` has the types of their bodies, which `dockerapi.schema` reads.
+- `client/keywords.py` has the keywords of the Python client (`apikeywords`).
 
-`python -m tests.support.apischema` writes both anew; `tests/dockerapi/test_schema_data.py` proves that they are up to
+`python -m tests.support.apischema` writes all anew; `tests/dockerapi/test_schema_data.py` proves that they are up to
 date.
 
 The types of bodies:
@@ -27,6 +28,7 @@ import yaml
 
 from swarmlib_backends.dockerapi import schema
 from swarmlib_backends.dockerapi.rows import ROWS, Row
+from tests.support.apikeywords import KEYWORDS, encoded_keywords
 from tests.support.apischema_differences import BODIES, FIELDS, QUERY, WITHOUT
 from tests.support.paths import DATA
 
@@ -262,3 +264,4 @@ def _declared(name: str, declaration: str) -> str:
 if __name__ == "__main__":
     schema.DATA.write_text(encoded_schema())
     OPERATIONS.write_text(encoded_operations())
+    KEYWORDS.write_text(encoded_keywords(compiled()["rows"]))

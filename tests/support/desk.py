@@ -81,7 +81,7 @@ class Desk(Server):
             self.told.put(f"{what} ended")
 
     async def spawn(self, request: Request) -> Any:
-        name = str(request.params["name"])
+        name = str(request.params.get("name") or request.json["Name"])
         self.things[name] = request.json
         self.news.set()
         self.news = trio.Event()

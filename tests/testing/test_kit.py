@@ -329,7 +329,8 @@ class Unstoppable(Filter):
 @breaks("lists_what_there_is")
 class RunningOnly(Filter):
     async def send(self, request: Request) -> None:
-        await self.next.send(request.replace(params={}) if request.verb is Verb.LS else request)
+        asked = {name: value for name, value in request.params.items() if name != "all"}
+        await self.next.send(request.replace(params=asked) if request.verb is Verb.LS else request)
 
 
 @breaks("tells_of_changes")
@@ -368,6 +369,26 @@ class Renames(Filter):
     async def send(self, request: Request) -> None:
         up = request.verb is Verb.SPAWN and request.params.get("name") == "../canary"
         await self.next.send(request.replace(params={"name": "canary"}) if up else request)
+
+
+@breaks("claims_no_field_that_it_drops", leaf=REFERENCE)
+class Echoes(Reference):
+    """It shows whatever it was sent."""
+
+    async def get(self, request: Request) -> Any:
+        found = await super().get(request)
+        for each in self.workloads.values():
+            if each.id == found.get("Id"):
+                found["Config"] |= each.body
+        return found
+
+
+@breaks("honours_what_it_claims", leaf=REFERENCE)
+class Forgets(Reference):
+    """It has no labels in lists."""
+
+    async def ls(self, request: Request) -> list[Any]:
+        return [{**each, "Labels": {}} for each in await super().ls(request)]
 
 
 @breaks("answers_concurrent_calls_each_with_its_own")

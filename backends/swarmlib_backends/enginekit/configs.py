@@ -40,13 +40,17 @@ _DEFAULT_IF_EMPTY: Final = (
     *("NetworkMode", "ShmSize", "IpcMode", "CgroupnsMode", "Runtime", "OomKillDisable", "ConsoleSize"),
 )
 
+_FIELDS: Final = empty("ContainerConfig").keys()
+_HOST_FIELDS: Final = empty("HostConfig").keys()
+"""What an engine knows; it ignores other fields, and does not show them."""
+
 
 def completed(body: Mapping[str, Any], own: Mapping[str, Any], hostname: str) -> dict[str, Any]:
     """Return the configuration of a container, with what it takes from its image.
 
     body: of its creation. own: the configuration of its image. hostname: what it is called if it asks for no name.
     """
-    given = {name: value for name, value in body.items() if name not in ("HostConfig", "NetworkingConfig")}
+    given = {name: value for name, value in body.items() if name in _FIELDS}
     config = _CONFIG | {name: value for name, value in given.items() if value is not None or name not in _CONFIG}
     entrypoint, command = given.get("Entrypoint"), given.get("Cmd")
     if not entrypoint:
@@ -69,7 +73,7 @@ def completed(body: Mapping[str, Any], own: Mapping[str, Any], hostname: str) ->
 
 def completed_host(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the host's side of a configuration with an engine's defaults, but for the log's, which are a backend's."""
-    host = {**_HOST, **given}
+    host = {**_HOST, **{name: value for name, value in given.items() if name in _HOST_FIELDS}}
     for name in _DEFAULT_IF_EMPTY:
         host[name] = host[name] or copy.copy(_HOST[name])
     host["RestartPolicy"] = {**_HOST["RestartPolicy"], **dict_of(given.get("RestartPolicy"))}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import trio
 
 from ...client.client import Client
+from ...client.handles import Handle
+from ...client.keywords import LsParams
 from ...errors import NotFound, SwarmError
 from ...reply_channel import CLEANUP_SECONDS
 from ...verbs import Verb
-from ..asking import Broken, must, told
+from ..asking import STALL_SECONDS, Broken, must, told
 from ..bench import REFUSALS, Bench
 from ..transcript import short
 from .rule import rule
@@ -33,6 +36,9 @@ NO_PARTS: Final = (*NO_NAMES, "/x", "", "x" * 65536)
 """Invalid parts of a path. As the name for a new object, an engine may accept these or not."""
 OTHER_SPELLINGS: Final = ("./{}", "{}/", "{}/.", "{}/x", "/{}", "a/../{}", "%2e/{}", "{}%2f", " {}", "{} ", "{}\0")
 """Texts that are not the name of the object with that id, though some layer may mistake them for it."""
+INVENTED: Final = "SwarmlibNoSuchField"
+"""A field that no service has."""
+LABEL: Final = "swarmlib-kit"
 
 
 @rule("messages", "idle", Verb.SPAWN, Verb.GET, Verb.RM)
@@ -69,7 +75,7 @@ async def lists_what_there_is(bench: Bench) -> None:
     must(len(ids) == len(set(ids)), "an object is listed more than once")
 
 
-async def _listed(bench: Bench, **args: str) -> list[str]:
+async def _listed(bench: Bench, **args: Unpack[LsParams]) -> list[str]:
     found = await bench.swarm.ls(*bench.leaf.place, **args)
     return [str(each["Id"]) for each in found]
 
@@ -138,6 +144,72 @@ async def spawns_nothing_without_a_proper_name(bench: Bench) -> None:
             must(exc.code in REFUSALS, f"a spawn with the name {short(repr(name))} gave {told(exc)}")
         else:
             raise Broken(f"something was spawned with the name {short(repr(name))}")
+
+
+@rule("messages", "idle", Verb.SPAWN, Verb.GET)
+async def claims_no_field_that_it_drops(bench: Bench) -> None:
+    """A field that nothing can honour (an invented one) is refused or left out: `get` never shows it as if it were
+    honoured.
+    """
+    for place, fields in ((INVENTED, {INVENTED: "x"}), (f"HostConfig.{INVENTED}", {"HostConfig": {INVENTED: "x"}})):
+        if (made := await _spawned_with(bench, fields)) is not None:
+            must(INVENTED not in json.dumps(await made.get()), f"get shows {place}, which no service can honour")
+
+
+@rule("messages", "idle", Verb.SPAWN, Verb.GET, Verb.LS, Verb.START, Verb.STOP)
+async def honours_what_it_claims(bench: Bench) -> None:
+    """Labels that `get` shows are in lists too and are found by the filter `label`; a workload with `AutoRemove` is
+    gone once it has ended.
+    """
+    value = secrets.token_hex(4)
+    made = await _spawned_with(bench, {"Labels": {LABEL: value}})
+    if made is not None and value in json.dumps(await made.get()):
+        await made.start()
+        await _check_labels(bench, made.id, value)
+    made = await _spawned_with(bench, {"HostConfig": {"AutoRemove": True}})
+    if made is not None:
+        host: dict[str, Any] = (await made.get()).get("HostConfig") or {}
+        if host.get("AutoRemove"):
+            await _check_auto_remove(made)
+
+
+async def _spawned_with(bench: Bench, fields: dict[str, Any]) -> Handle | None:
+    """Spawn a workload with some more fields; returns None if they are refused, or if bodies have no fields."""
+    if not isinstance(bench.leaf.idle, dict):
+        return None
+    try:
+        return await bench.spawned("idle", by=bench.swarm, more=fields)
+    except SwarmError as exc:
+        must(exc.code in REFUSALS, f"a spawn with {short(str(fields))} gave {told(exc)}")
+        return None
+
+
+async def _check_labels(bench: Bench, id: str, value: str) -> None:
+    entries: dict[str, dict[str, Any]] = {str(each["Id"]): each for each in await bench.swarm.ls(*bench.leaf.place)}
+    shown: dict[str, str] = entries[id].get("Labels") or {} if id in entries else {}
+    must(shown.get(LABEL) == value, "get shows a label that the list does not have")
+    for wanted, there in ((value, True), (f"not-{value}", False)):
+        try:
+            found = await _listed(bench, filters={"label": f"{LABEL}={wanted}"})
+        except SwarmError as exc:
+            must(exc.code in REFUSALS, f"a list with the filter label gave {told(exc)}")
+            return
+        must((id in found) is there, f"{'it is not' if there else 'another is'} found by the filter label={wanted}")
+
+
+async def _check_auto_remove(made: Handle) -> None:
+    await made.start()
+    await made.stop()
+    gone = False
+    with trio.move_on_after(CLEANUP_SECONDS):
+        while not gone:
+            try:
+                await made.get()
+            except NotFound:
+                gone = True
+            else:
+                await trio.sleep(STALL_SECONDS)
+    must(gone, "get shows HostConfig.AutoRemove, but the workload is still there after its end")
 
 
 @rule("messages", "idle", Verb.GET)

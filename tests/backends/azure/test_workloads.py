@@ -40,7 +40,7 @@ async def test_the_whole_life_of_a_machine(led: FakeArm) -> None:
         stopped = (await swarm.get("containers", "web"))["State"]
         assert datetime.fromisoformat(stopped["StartedAt"]) < datetime.fromisoformat(stopped["FinishedAt"])
         await web.start()
-        await web.stop(keep_allocated=True)
+        await swarm.call(Verb.STOP, web.path, params={"keep_allocated": "1"})
         assert (await swarm.ls(all=True))[0]["Status"].endswith("ago, stopped, but allocated and billed")
         await web.set("update", body={"Labels": {"azure.size": "Standard_D4s_v5", "tier": "db"}})
         details = await swarm.get("containers", web.id[:12])

@@ -66,8 +66,8 @@ async def test_lists_are_merged_and_each_object_tells_its_engine() -> None:
         others = [*await swarm.ls("networks"), *await swarm.ls("volumes")]
     assert named(found) == {("web", "A"), ("db", "B")}
     assert all(item["Labels"]["swarmlib.node"] == item["Node"] == item.node for item in found)
-    assert all("swarmlib.node" not in (item.raw.get("Labels") or {}) for item in others)
-    assert {item.raw["Node"]["Name"] for item in others} == {"A", "B"}
+    assert all("swarmlib.node" not in (item.get("Labels") or {}) for item in others)
+    assert {item["Node"]["Name"] for item in others} == {"A", "B"}
 
 
 async def test_an_inspection_describes_the_engine_and_keeps_the_labels_as_the_client_set_them() -> None:
@@ -399,7 +399,8 @@ async def test_images_since_one_of_the_same_second() -> None:
         each.images[f"sha256:{number}"] = [f"i{number}:latest"]
         each.images_made[f"sha256:{number}"] = 1000.2 + number / 4
     async with open_chain(over(a, b)) as swarm:
-        found = await swarm.ls("images", filters={"since": "i1:latest"}, limit="of no meaning here")
+        params = {"filters": '{"since": ["i1:latest"]}', "limit": "of no meaning here"}
+        found = (await swarm.call(Verb.LS, ("images",), params=params)).value
     assert sorted(image["RepoTags"][0] for image in found) == ["i2:latest", "i3:latest"]
 
 

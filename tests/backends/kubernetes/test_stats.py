@@ -26,7 +26,7 @@ async def test_stats_are_given_once_with_the_sample_before_or_at_once_without_it
         machine = found["cpu_stats"]["system_cpu_usage"] - found["precpu_stats"]["system_cpu_usage"]
         assert 0.5 < machine / 10**9 < 5
         assert (found["memory_stats"]["limit"], found["cpu_stats"]["online_cpus"]) == (16 * 2**30, 1)
-        async with web.watch("stats", **{"stream": False, "one-shot": True}) as told:
+        async with web.watch("stats", stream=False, one_shot=True) as told:
             (found,) = [each async for each in told]
         assert "system_cpu_usage" not in found["precpu_stats"]
         await web.rm(force=True)

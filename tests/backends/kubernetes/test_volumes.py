@@ -17,7 +17,9 @@ pytestmark = pytest.mark.parametrize("place", ["1.20", "1.35"], indirect=True)
 
 
 async def listed(client: Client, **params: Any) -> list[str]:
-    found = (await client.call(Verb.LS, ("volumes",), params=parameters(params))).value["Volumes"]
+    found = (await client.call(Verb.LS, ("volumes",), params=parameters(Verb.LS, ("volumes",), params))).value[
+        "Volumes"
+    ]
     return sorted([each["Name"] for each in found])
 
 
