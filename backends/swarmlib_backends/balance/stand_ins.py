@@ -1,4 +1,4 @@
-"""The containers that stand in for those of an engine that is down, and the removal of the originals when it is back."""
+"""What stands in for the containers of an engine that is down, and the removal of the originals when it is back."""
 
 from __future__ import annotations
 
