@@ -11,10 +11,12 @@ import os
 import select
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import trio
 
+from ..pieces import Buffer, Memory, PieceReceiver, PieceSender
 from .unread import until_read
 
 READ_SIZE: Final = 64 * 1024 + 64
@@ -22,9 +24,13 @@ READ_SIZE: Final = 64 * 1024 + 64
 read itself."""
 MAX_READ_SIZE: Final = 256 * 1024
 """Bytes of a read on a stream that fills each one."""
+_MOST_PIECES: Final = 1024
+"""Pieces of one write, at most (IOV_MAX of Linux)."""
+_SMALL_PIECE: Final = 2048
+"""Bytes of a piece below which it costs less to copy it than to hand its place to the kernel."""
 
 
-class Socket(trio.abc.HalfCloseableStream):
+class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
     """A connected stream socket on POSIX. Raises what `trio.SocketStream` does."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -40,17 +46,28 @@ class Socket(trio.abc.HalfCloseableStream):
         while True:
             await trio.lowlevel.wait_readable(self._open())
             try:
-                data = self._read(min(max_bytes or MAX_READ_SIZE, self._read_size))
+                data = os.read(self._descriptor(), min(max_bytes or MAX_READ_SIZE, self._read_size))
             except BlockingIOError:
                 continue  # woken in vain, which the kernel allows itself
             except OSError as exc:
-                raise trio.BrokenResourceError(f"the connection broke: {exc.strerror}") from exc
+                raise _broken(exc) from exc
             full = len(data) == self._read_size
             self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if full else READ_SIZE
             return data
 
-    def _read(self, size: int) -> bytes:
-        return os.read(self._descriptor(), size)
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`."""
+        while True:
+            await trio.lowlevel.wait_readable(self._open())
+            view = memory.take()
+            try:
+                count = os.readv(self._descriptor(), [view])
+            except BlockingIOError:
+                memory.free()
+                continue
+            except OSError as exc:
+                raise _broken(exc) from exc
+            return [view[:count]] if count else []
 
     def _open(self) -> int:
         """Give the descriptor. Raises ClosedResourceError where the socket is closed."""
@@ -67,9 +84,27 @@ class Socket(trio.abc.HalfCloseableStream):
         except BlockingIOError:
             sent = 0
         except OSError as exc:
-            raise trio.BrokenResourceError(f"the connection broke: {exc.strerror}") from exc
+            raise _broken(exc) from exc
         if sent < len(data):
             await self._stream.send_all(memoryview(data)[sent:])
+
+    async def send_pieces(self, pieces: Sequence[Buffer]) -> None:
+        """See `PieceSender`."""
+        length = sum(map(len, pieces))
+        if len(pieces) > _MOST_PIECES or length < len(pieces) * _SMALL_PIECE:
+            await self.send_all(b"".join(pieces))
+            return
+        try:
+            sent = os.writev(self._open(), pieces)
+        except BlockingIOError:
+            sent = 0
+        except OSError as exc:
+            raise _broken(exc) from exc
+        if sent < length:
+            for piece in pieces:
+                if sent < len(piece):
+                    await self._stream.send_all(memoryview(piece)[sent:])
+                sent = max(0, sent - len(piece))
 
     def send_now(self, data: bytes) -> int:
         """Send what the kernel takes at once, and give how many bytes that is. None where the connection is broken or
@@ -101,6 +136,10 @@ class Socket(trio.abc.HalfCloseableStream):
         poll = select.poll()
         poll.register(self._descriptor(), select.POLLIN)
         return bool(poll.poll(0))
+
+
+def _broken(exc: OSError) -> trio.BrokenResourceError:
+    return trio.BrokenResourceError(f"the connection broke: {exc.strerror}")
 
 
 def find_dead_peers(sock: trio.socket.SocketType) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import trio
 
 from swarmlib import Invalid, TooLarge, Unavailable
 from swarmlib.net.listening import ENDS
+from swarmlib.pieces import Buffer, Memory
 
 from ..dockerapi.bodies import BodyStream
 from ..http.incoming import Incoming
@@ -26,9 +28,19 @@ class Upload(BodyStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `BodyStream.receive_some`."""
+        async with self._reading():
+            return await super().receive_some(max_bytes)
+
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`."""
+        async with self._reading():
+            return await super().receive_pieces(memory)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncGenerator[None]:
         async with self._lock:
             try:
-                return await super().receive_some(max_bytes)
+                yield
             except ENDS as exc:
                 if isinstance(exc.__cause__, Invalid | TooLarge):
                     raise  # what arrived is not HTTP, but the client is there to be told so
