@@ -11,7 +11,7 @@ from typing import cast
 
 import trio
 
-from swarmlib.pieces import Buffer, Memory, PieceReceiver, PieceSender, receive_pieces, send_pieces
+from swarmlib.pieces import Buffer, Memory, PieceReceiver, PieceSender, Pipe, receive_pieces, send_pieces
 
 
 class StreamWrapper(trio.abc.HalfCloseableStream):
@@ -84,6 +84,24 @@ class CountingWrapper(PieceReceiver, PieceSender, StreamWrapper):
         await self.sending(sum(map(len, pieces)))
         await send_pieces(self._sink, pieces)
 
+    @property
+    def splices(self) -> bool:
+        """See `PieceReceiver` and `PieceSender`: as the inner stream does."""
+        return isinstance(self.inner, PieceReceiver | PieceSender) and self.inner.splices
+
+    async def splice_to(self, pipe: Pipe) -> int:
+        """See `PieceReceiver`."""
+        assert isinstance(self.inner, PieceReceiver)
+        count = await self.inner.splice_to(pipe)
+        await self.received(count)
+        return count
+
+    async def splice_from(self, pipe: Pipe, count: int) -> None:
+        """See `PieceSender`."""
+        assert isinstance(self.inner, PieceSender)
+        await self.sending(count)
+        await self.inner.splice_from(pipe, count)
+
 
 class Resumed(CountingWrapper):
     """A stream of which some bytes were read before: from its first byte on."""
@@ -104,6 +122,11 @@ class Resumed(CountingWrapper):
     async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
         """See `PieceReceiver`."""
         return [await self.receive_some()] if self._early else await super().receive_pieces(memory)
+
+    @property
+    def splices(self) -> bool:
+        """See `PieceReceiver`."""
+        return not self._early and super().splices
 
 
 class OneWay(PieceReceiver):

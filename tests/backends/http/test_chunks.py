@@ -106,11 +106,22 @@ plain = st.builds(
     st.sampled_from([0, 0, 0, 1, 13, 14, 15]),
     st.booleans(),
 )
-odd = st.sampled_from(
-    [b"2;a=b\r\nxy\r\n", b'1;a="b"\r\nx\r\n', b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"00\r\n\r\n", b"\r\n", b"\r", b"\n"]
-    + [b"g\r\n", b"1\nx\r\n", b"1 \r\nx\r\n", b"-1\r\n", b"0x1\r\nx\r\n", b"1\r\nxx\r\n", b"1\r\nx\n", b"1\r\nx\rx"]
-    + [b"f" * 15 + b"\r\n", b"f" * 16 + b"\r\n", b"f" * 17 + b"\r\n", b"+1\r\nx\r\n", b"1\r\r\nx\r\n", b";\r\n", b"\0"]
+ODD = (
+    *(b"2;a=b\r\nxy\r\n", b'1;a="b"\r\nx\r\n', b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"00\r\n\r\n", b"\r\n", b"\r"),
+    *(
+        b"\n",
+        b"g\r\n",
+        b"1\nx\r\n",
+        b"1 \r\nx\r\n",
+        b"-1\r\n",
+        b"0x1\r\nx\r\n",
+        b"1\r\nxx\r\n",
+        b"1\r\nx\n",
+        b"1\r\nx\rx",
+    ),
+    *(b"f" * 15 + b"\r\n", b"f" * 16 + b"\r\n", b"f" * 17 + b"\r\n", b"+1\r\nx\r\n", b"1\r\r\nx\r\n", b";\r\n", b"\0"),
 )
+odd = st.sampled_from(ODD)
 bodies = st.builds(
     lambda begin, middle, end: b"".join([*begin, *middle, *end]),
     st.lists(plain, max_size=4),
