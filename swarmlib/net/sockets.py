@@ -120,17 +120,18 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         if len(pieces) > _MOST_PIECES or length < len(pieces) * _SMALL_PIECE:
             await self.send_all(b"".join(pieces))
             return
-        try:
-            sent = os.writev(self._open(), pieces)
-        except BlockingIOError:
-            sent = 0
-        except OSError as exc:
-            raise _broken(exc) from exc
-        if sent < length:
-            for piece in pieces:
-                if sent < len(piece):
-                    await self._stream.send_all(memoryview(piece)[sent:])
-                sent = max(0, sent - len(piece))
+        while True:
+            try:
+                sent = os.writev(self._open(), pieces)
+            except BlockingIOError:
+                sent = 0
+            except OSError as exc:
+                raise _broken(exc) from exc
+            if sent == length:
+                return
+            length -= sent
+            pieces = _behind(pieces, sent)
+            await trio.lowlevel.wait_writable(self._open())
 
     def send_now(self, data: bytes) -> int:
         """Send what the kernel takes at once, and give how many bytes that is. None where the connection is broken or
@@ -162,6 +163,15 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         poll = select.poll()
         poll.register(self._descriptor(), select.POLLIN)
         return bool(poll.poll(0))
+
+
+def _behind(pieces: Sequence[Buffer], sent: int) -> Sequence[Buffer]:
+    """Return what is left of pieces whose first `sent` bytes were sent."""
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[number + 1 :]]
+        sent -= len(piece)
+    return ()
 
 
 def _broken(exc: OSError) -> trio.BrokenResourceError:
