@@ -155,6 +155,15 @@ async def send_pieces(stream: trio.abc.SendStream, pieces: Sequence[Buffer]) -> 
         await stream.send_all(b"".join(pieces))
 
 
+def unsent(pieces: Sequence[Buffer], sent: int) -> Sequence[Buffer]:
+    """Return what is left of pieces whose first `sent` bytes were sent."""
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[number + 1 :]] if sent else pieces[number:]
+        sent -= len(piece)
+    return ()
+
+
 async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
     """Send all that `source` has on to `sink`, until it ends. Raises what either stream raises."""
     with Memory() as memory:

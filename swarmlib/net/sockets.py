@@ -16,13 +16,13 @@ from typing import Final
 
 import trio
 
-from ..pieces import SPLICED, Buffer, Memory, PieceReceiver, PieceSender, Pipe
+from ..pieces import SPLICED, Buffer, Memory, PieceReceiver, PieceSender, Pipe, unsent
 from .unread import until_read
 
 READ_SIZE: Final = 64 * 1024 + 64
 """Bytes of a first read: a full frame of the wire with its head. A buffer for more costs a small request more than the
 read itself."""
-MAX_READ_SIZE: Final = 256 * 1024
+MAX_READ_SIZE: Final = 256 * 1024 + 64
 """Bytes of a read on a stream that fills each one."""
 _MOST_PIECES: Final = 1024
 """Pieces of one write, at most (IOV_MAX of Linux)."""
@@ -45,14 +45,14 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         """See `trio.abc.ReceiveStream`."""
         while True:
             await trio.lowlevel.wait_readable(self._open())
+            size = min(max_bytes or MAX_READ_SIZE, self._read_size)
             try:
-                data = os.read(self._descriptor(), min(max_bytes or MAX_READ_SIZE, self._read_size))
+                data = os.read(self._descriptor(), size)
             except BlockingIOError:
                 continue  # woken in vain, which the kernel allows itself
             except OSError as exc:
                 raise _broken(exc) from exc
-            full = len(data) == self._read_size
-            self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if full else READ_SIZE
+            self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if len(data) == size else READ_SIZE
             return data
 
     async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
@@ -116,29 +116,24 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
 
     async def send_pieces(self, pieces: Sequence[Buffer]) -> None:
         """See `PieceSender`."""
-        length = sum(map(len, pieces))
-        if len(pieces) > _MOST_PIECES or length < len(pieces) * _SMALL_PIECE:
-            await self.send_all(b"".join(pieces))
-            return
+        self._open()
         while True:
             try:
-                sent = os.writev(self._open(), pieces)
+                pieces = unsent(pieces, _write(self._descriptor(), pieces))
             except BlockingIOError:
-                sent = 0
+                pass
             except OSError as exc:
                 raise _broken(exc) from exc
-            if sent == length:
+            if not pieces:
                 return
-            length -= sent
-            pieces = _behind(pieces, sent)
             await trio.lowlevel.wait_writable(self._open())
 
-    def send_now(self, data: bytes) -> int:
+    def send_now(self, pieces: Sequence[Buffer]) -> int:
         """Send what the kernel takes at once, and give how many bytes that is. None where the connection is broken or
         closed, which the next `send_all` will say.
         """
         try:
-            return os.write(self._descriptor(), data)
+            return _write(self._descriptor(), pieces)
         except OSError:
             return 0
 
@@ -165,13 +160,13 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         return bool(poll.poll(0))
 
 
-def _behind(pieces: Sequence[Buffer], sent: int) -> Sequence[Buffer]:
-    """Return what is left of pieces whose first `sent` bytes were sent."""
-    for number, piece in enumerate(pieces):
-        if sent < len(piece):
-            return [memoryview(piece)[sent:], *pieces[number + 1 :]]
-        sent -= len(piece)
-    return ()
+def _write(descriptor: int, pieces: Sequence[Buffer]) -> int:
+    """Write pieces, or the first of very many; give how many bytes were taken."""
+    if len(pieces) == 1:
+        return os.write(descriptor, pieces[0])
+    if sum(map(len, pieces)) < len(pieces) * _SMALL_PIECE:
+        return os.write(descriptor, b"".join(pieces))
+    return os.writev(descriptor, pieces[:_MOST_PIECES])
 
 
 def _broken(exc: OSError) -> trio.BrokenResourceError:

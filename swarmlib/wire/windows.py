@@ -22,12 +22,14 @@ from .references import OutOfBandValue
 _SMALL: Final = 512
 """Bytes of a piece that is put together with the one before it."""
 _GATHERED: Final = 4096
+_SHORT: Final = 0.00025
+"""Seconds in which no half of a window should be read, however short the way is: each costs a frame and a CREDIT."""
 
 
-def gather(pieces: MutableSequence[bytes], data: bytes) -> None:
+def gather(pieces: MutableSequence[bytes | memoryview], data: bytes | memoryview) -> None:
     """Keep bytes that came. Small pieces are put together: each for itself would take many times its size."""
     if len(data) < _SMALL and pieces and len(pieces[-1]) < _GATHERED:
-        pieces[-1] += data
+        pieces[-1] = b"".join((pieces[-1], data))
     else:
         pieces.append(data)
 
@@ -80,7 +82,7 @@ class Windows:
         if stream.read * 2 < stream.window:
             return 0
         grant = stream.read
-        if now - stream.since < self._round_trip:
+        if now - stream.since < max(self._round_trip, _SHORT):
             grant += self._grow(stream)
         stream.read, stream.since = 0, now
         stream.allowed += grant
@@ -109,7 +111,7 @@ class Value:
         self.id = id
         self.left = length
         """Bytes that are still to come."""
-        self.parts: list[bytes] = []
+        self.parts: list[bytes | memoryview] = []
         self.allowed = min(length, window)
         """Bytes that may come now."""
         self.reserved = 0

@@ -193,7 +193,7 @@ async def opened(swarm: Client, mib: int) -> trio.abc.ReceiveStream:
 async def drain(stream: trio.abc.ReceiveStream, mib: int) -> None:
     """Read it to its end, which must be where it should."""
     seen = 0
-    while part := await stream.receive_some(64 * 1024):
+    while part := await stream.receive_some():
         seen += len(part)
     assert seen == mib * MIB, f"{seen} bytes came of {mib} MiB"
 
