@@ -1,8 +1,8 @@
 """How much a peer may send of each stream: windows that grow where the way is long. Imports no trio.
 
 A stream runs at its window's bytes a round trip, at most. So a window whose half was read within one round trip holds
-the stream back: it is doubled, until the half lasts for longer than that (it is then twice to four times what the way
-holds), or a bound is reached. A reader that is slow keeps a small window: what it doesn't read, nobody sends.
+the stream back: it is doubled (on a long way quadrupled), until the half lasts for longer than that (it is then twice to
+four times, or eight times, what the way holds), or a bound is reached. A reader that is slow keeps a small window: what it doesn't read, nobody sends.
 
 All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
 Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
@@ -24,6 +24,9 @@ _SMALL: Final = 512
 _GATHERED: Final = 4096
 _SHORT: Final = 0.00025
 """Seconds in which no half of a window should be read, however short the way is: each costs a frame and a CREDIT."""
+
+_LONG_WAY: Final = 0.02
+"""Seconds of a round trip from which a window is quadrupled: the fewer the steps, the sooner the way is full."""
 
 
 def gather(pieces: MutableSequence[bytes | memoryview], data: bytes | memoryview) -> None:
@@ -89,7 +92,8 @@ class Windows:
         return grant
 
     def _grow(self, stream: Incoming) -> int:
-        more = min(stream.window, self._limits.window_max - stream.window, self._fund)
+        more = stream.window * (3 if self._round_trip > _LONG_WAY else 1)
+        more = min(more, self._limits.window_max - stream.window, self._fund)
         if more <= 0:
             return 0
         self._fund -= more
