@@ -215,7 +215,7 @@ async def opened(swarm: Client, mib: int) -> trio.abc.ReceiveStream:
 async def drain(stream: trio.abc.ReceiveStream, mib: int) -> None:
     """Read it to its end, which must be where it should."""
     seen = 0
-    while part := await stream.receive_some():
+    while part := await stream.receive_some(256 * 1024):
         seen += len(part)
     assert seen == mib * MIB, f"{seen} bytes came of {mib} MiB"
 
