@@ -1,8 +1,9 @@
 """How much a peer may send of each stream: windows that grow where the way is long. Imports no trio.
 
 A stream runs at its window's bytes a round trip, at most. So a window whose half was read within one round trip holds
-the stream back: it is doubled (on a long way quadrupled), until the half lasts for longer than that (it is then twice to
-four times, or eight times, what the way holds), or a bound is reached. A reader that is slow keeps a small window: what it doesn't read, nobody sends.
+the stream back: it is doubled, until the half lasts for longer than that (it is then twice to four times what the way
+holds), or a bound is reached. On a long way it is quadrupled, and may become eight times what the way holds. A reader
+that is slow keeps a small window: what it doesn't read, nobody sends.
 
 All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
 Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
