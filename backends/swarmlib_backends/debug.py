@@ -22,7 +22,7 @@ from swarmlib.verbs import CONVERSATIONS
 from . import redact
 from .debug_lines import AsText, as_json
 from .patterns import fitting
-from .stream_wrappers import StreamWrapper
+from .stream_wrappers import CountingWrapper
 
 
 @dataclass
@@ -152,7 +152,7 @@ class _Call:
         return round((perf_counter() - self._began) * 1000, 2)
 
 
-class _Counted(StreamWrapper):
+class _Counted(CountingWrapper):
     """A stream of a call, whose bytes are counted."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: _Call, received: str, sent: str) -> None:
@@ -162,16 +162,13 @@ class _Counted(StreamWrapper):
         self._passed = {"in": 0, "out": 0}
         self._closed = False
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """See `trio.abc.ReceiveStream`."""
-        data = await self.inner.receive_some(max_bytes)
-        self._passed[self._received] += len(data)
-        return data
+    async def received(self, count: int) -> None:
+        """See `CountingWrapper`."""
+        self._passed[self._received] += count
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """See `trio.abc.SendStream`."""
-        await super().send_all(data)
-        self._passed[self._sent] += len(data)
+    async def sending(self, count: int) -> None:
+        """See `CountingWrapper`."""
+        self._passed[self._sent] += count
 
     async def aclose(self) -> None:
         """See `trio.abc.AsyncResource`."""

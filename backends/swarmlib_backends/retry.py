@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -25,11 +25,12 @@ from swarmlib import (
     ask,
     option,
 )
+from swarmlib.pieces import Buffer, Memory
 from swarmlib.quantities import Duration
 
 from .calls import LOOKS, forward, relay
 from .patterns import fitting
-from .stream_wrappers import StreamWrapper
+from .stream_wrappers import CountingWrapper
 
 
 @dataclass
@@ -117,7 +118,7 @@ class Retry(Server):
         return failed
 
 
-class _Upload(StreamWrapper):
+class _Upload(CountingWrapper):
     """The caller's upload, which records whether it can no longer be sent from its beginning."""
 
     used = False
@@ -125,6 +126,10 @@ class _Upload(StreamWrapper):
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         self.used = True
         return await super().receive_some(max_bytes)
+
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        self.used = True
+        return await super().receive_pieces(memory)
 
     async def aclose(self) -> None:
         self.used = True

@@ -1,10 +1,17 @@
-"""Streams that wrap other streams, to observe, slow down or break what passes."""
+"""Streams that wrap other streams, to observe, slow down or break what passes.
+
+`StreamWrapper` shows each byte to its subclasses. One that needs to know only how much passes is a `CountingWrapper`,
+which leaves the bytes where they are (see `swarmlib.pieces`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import trio
+
+from swarmlib.pieces import Buffer, Memory, PieceReceiver, PieceSender, Pipe, receive_pieces, send_pieces
 
 
 class StreamWrapper(trio.abc.HalfCloseableStream):
@@ -46,7 +53,57 @@ class StreamWrapper(trio.abc.HalfCloseableStream):
         await self.inner.aclose()
 
 
-class Resumed(StreamWrapper):
+class CountingWrapper(PieceReceiver, PieceSender, StreamWrapper):
+    """A stream through which another one's bytes pass unseen; subclasses learn how many."""
+
+    async def received(self, count: int) -> None:
+        """Take note that `count` bytes were received; 0 at the end."""
+
+    async def sending(self, count: int) -> None:
+        """Take note that `count` bytes are about to be sent."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """See `trio.abc.ReceiveStream`."""
+        data = await super().receive_some(max_bytes)
+        await self.received(len(data))
+        return data
+
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`."""
+        pieces = await receive_pieces(self.inner, memory)
+        await self.received(sum(map(len, pieces)))
+        return pieces
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """See `trio.abc.SendStream`."""
+        await self.sending(len(data))
+        await super().send_all(data)
+
+    async def send_pieces(self, pieces: Sequence[Buffer]) -> None:
+        """See `PieceSender`."""
+        await self.sending(sum(map(len, pieces)))
+        await send_pieces(self._sink, pieces)
+
+    @property
+    def splices(self) -> bool:
+        """See `PieceReceiver` and `PieceSender`: as the inner stream does."""
+        return isinstance(self.inner, PieceReceiver | PieceSender) and self.inner.splices
+
+    async def splice_to(self, pipe: Pipe) -> int:
+        """See `PieceReceiver`."""
+        assert isinstance(self.inner, PieceReceiver)
+        count = await self.inner.splice_to(pipe)
+        await self.received(count)
+        return count
+
+    async def splice_from(self, pipe: Pipe, count: int) -> None:
+        """See `PieceSender`."""
+        assert isinstance(self.inner, PieceSender)
+        await self.sending(count)
+        await self.inner.splice_from(pipe, count)
+
+
+class Resumed(CountingWrapper):
     """A stream of which some bytes were read before: from its first byte on."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, early: bytes) -> None:
@@ -62,8 +119,17 @@ class Resumed(StreamWrapper):
         await trio.lowlevel.checkpoint()
         return early
 
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`."""
+        return [await self.receive_some()] if self._early else await super().receive_pieces(memory)
 
-class OneWay(trio.abc.ReceiveStream):
+    @property
+    def splices(self) -> bool:
+        """See `PieceReceiver`."""
+        return not self._early and super().splices
+
+
+class OneWay(PieceReceiver):
     """The receiving half of a stream."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
@@ -72,6 +138,10 @@ class OneWay(trio.abc.ReceiveStream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """See `trio.abc.ReceiveStream`."""
         return await self._stream.receive_some(max_bytes)
+
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`."""
+        return await receive_pieces(self._stream, memory)
 
     async def aclose(self) -> None:
         """See `trio.abc.AsyncResource`."""

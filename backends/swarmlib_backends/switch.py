@@ -11,7 +11,7 @@ import trio
 
 from swarmlib import Ack, Reply, ReplySender, Request, Sender, Tap
 
-from .stream_wrappers import StreamWrapper
+from .stream_wrappers import CountingWrapper
 
 
 class Way:
@@ -75,7 +75,7 @@ class _Counted(Tap):
         await super()._finish()
 
 
-class _CountedStream(StreamWrapper):
+class _CountedStream(CountingWrapper):
     """The stream of a call, whose end is told to its way."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, way: Way) -> None:

@@ -11,20 +11,26 @@ import os
 import select
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 import trio
 
+from ..pieces import SPLICED, Buffer, Memory, PieceReceiver, PieceSender, Pipe, unsent
 from .unread import until_read
 
 READ_SIZE: Final = 64 * 1024 + 64
 """Bytes of a first read: a full frame of the wire with its head. A buffer for more costs a small request more than the
 read itself."""
-MAX_READ_SIZE: Final = 256 * 1024
+MAX_READ_SIZE: Final = 256 * 1024 + 64
 """Bytes of a read on a stream that fills each one."""
+_MOST_PIECES: Final = 1024
+"""Pieces of one write, at most (IOV_MAX of Linux)."""
+_SMALL_PIECE: Final = 2048
+"""Bytes of a piece below which it costs less to copy it than to hand its place to the kernel."""
 
 
-class Socket(trio.abc.HalfCloseableStream):
+class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
     """A connected stream socket on POSIX. Raises what `trio.SocketStream` does."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -40,18 +46,55 @@ class Socket(trio.abc.HalfCloseableStream):
         """See `trio.abc.ReceiveStream`."""
         while True:
             await trio.lowlevel.wait_readable(self._open())
+            size = min(max_bytes or MAX_READ_SIZE, self._read_size)
             try:
-                data = self._read(min(max_bytes or MAX_READ_SIZE, self._read_size))
+                data = os.read(self._descriptor(), size)
             except BlockingIOError:
                 continue  # woken in vain, which the kernel allows itself
             except OSError as exc:
-                raise trio.BrokenResourceError(f"the connection broke: {exc.strerror}") from exc
-            full = len(data) == self._read_size
-            self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if full else READ_SIZE
+                raise _broken(exc) from exc
+            self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if len(data) == size else READ_SIZE
             return data
 
-    def _read(self, size: int) -> bytes:
-        return os.read(self._descriptor(), size)
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`."""
+        while True:
+            await trio.lowlevel.wait_readable(self._open())
+            view = memory.take()
+            try:
+                count = os.readv(self._descriptor(), [view])
+            except BlockingIOError:
+                memory.free()
+                continue
+            except OSError as exc:
+                raise _broken(exc) from exc
+            return [view[:count]] if count else []
+
+    @property
+    def splices(self) -> bool:
+        """See `PieceReceiver` and `PieceSender`: only Linux has splice(2)."""
+        return sys.platform == "linux"
+
+    async def splice_to(self, pipe: Pipe) -> int:
+        """See `PieceReceiver`."""
+        while True:
+            await trio.lowlevel.wait_readable(self._open())
+            try:
+                return os.splice(self._descriptor(), pipe.entrance, SPLICED, flags=os.SPLICE_F_NONBLOCK)
+            except BlockingIOError:
+                continue
+            except OSError as exc:
+                raise _broken(exc) from exc
+
+    async def splice_from(self, pipe: Pipe, count: int) -> None:
+        """See `PieceSender`."""
+        while count:
+            try:
+                count -= os.splice(pipe.exit, self._open(), count, flags=os.SPLICE_F_NONBLOCK)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self._open())
+            except OSError as exc:
+                raise _broken(exc) from exc
 
     def _open(self) -> int:
         """Give the descriptor. Raises ClosedResourceError where the socket is closed."""
@@ -68,16 +111,30 @@ class Socket(trio.abc.HalfCloseableStream):
         except BlockingIOError:
             sent = 0
         except OSError as exc:
-            raise trio.BrokenResourceError(f"the connection broke: {exc.strerror}") from exc
+            raise _broken(exc) from exc
         if sent < len(data):
             await self._stream.send_all(memoryview(data)[sent:])
 
-    def send_now(self, data: bytes) -> int:
+    async def send_pieces(self, pieces: Sequence[Buffer]) -> None:
+        """See `PieceSender`."""
+        self._open()
+        while True:
+            try:
+                pieces = unsent(pieces, _write(self._descriptor(), pieces))
+            except BlockingIOError:
+                pass
+            except OSError as exc:
+                raise _broken(exc) from exc
+            if not pieces:
+                return
+            await trio.lowlevel.wait_writable(self._open())
+
+    def send_now(self, pieces: Sequence[Buffer]) -> int:
         """Send what the kernel takes at once, and give how many bytes that is. None where the connection is broken or
         closed, which the next `send_all` will say.
         """
         try:
-            return os.write(self._descriptor(), data)
+            return _write(self._descriptor(), pieces)
         except OSError:
             return 0
 
@@ -103,6 +160,19 @@ class Socket(trio.abc.HalfCloseableStream):
             self._poll = select.poll()
             self._poll.register(self._descriptor(), select.POLLIN)
         return bool(self._poll.poll(0))
+
+
+def _write(descriptor: int, pieces: Sequence[Buffer]) -> int:
+    """Write pieces, or the first of very many; give how many bytes were taken."""
+    if len(pieces) == 1:
+        return os.write(descriptor, pieces[0])
+    if sum(map(len, pieces)) < len(pieces) * _SMALL_PIECE:
+        return os.write(descriptor, b"".join(pieces))
+    return os.writev(descriptor, pieces[:_MOST_PIECES])
+
+
+def _broken(exc: OSError) -> trio.BrokenResourceError:
+    return trio.BrokenResourceError(f"the connection broke: {exc.strerror}")
 
 
 def find_dead_peers(sock: trio.socket.SocketType) -> None:

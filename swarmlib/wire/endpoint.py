@@ -24,7 +24,7 @@ class Endpoint:
         """Take a message."""
         raise AssertionError(event)
 
-    def data(self, data: bytes) -> None:
+    def data(self, data: bytes | memoryview) -> None:
         """Take bytes."""
         raise AssertionError(data)
 

@@ -50,7 +50,7 @@ class Data(NamedTuple):
     """Bytes on a stream. Once its reader has them, `Session.read` is told."""
 
     channel: int
-    data: bytes
+    data: bytes | memoryview
 
 
 class Room(NamedTuple):

@@ -142,7 +142,9 @@ class IncomingFrames:
         self.rest -= stop - start
         found = self._table.get(self._sink)
         if type(found) is Stream:
-            self._delivery.tell(found, Data(self._sink, data[start:stop]))
+            large = 2 * (stop - start) >= len(data)  # a view of less would keep more memory than its window allows
+            piece = memoryview(data)[start:stop] if large else data[start:stop]
+            self._delivery.tell(found, Data(self._sink, piece))
         elif type(found) is ReceivingValue:
             self._delivery.piece(self._sink, found, data[start:stop])
         return stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .frames import HEAD, Type
@@ -12,7 +12,7 @@ from .limits import KIB
 BATCH: Final = 128 * KIB
 """Bytes that are taken for sending at once, about: all messages that wait, then a frame of each stream in turn."""
 
-PIECE: Final = 64 * KIB
+PIECE: Final = 128 * KIB
 """Bytes of a stream that are sent in one turn, at most: messages and other streams wait for no more."""
 
 QUEUE: Final = 256 * KIB
@@ -117,14 +117,15 @@ class Outbox:
         stream.queue.clear()
         stream.queued = 0
 
-    def take(self, emptied: Callable[[Outgoing], None]) -> bytes:
-        """Take the bytes to send next; b"" if there are none. `emptied` is called with each stream that has no more."""
+    def take(self, emptied: Callable[[Outgoing], None]) -> Sequence[bytes | memoryview]:
+        """Take what to send next, in pieces. `emptied` is called with each stream that has no more."""
         room = max(BATCH - self.size, PIECE)
+        self._pieces = [b"".join(self._pieces)] if self._pieces else self._pieces
         while self._turns and room > 0:
             room -= self._take_turn(self._turns.popleft(), emptied)
         pieces, self._pieces = self._pieces, []
         self.size, self._last = 0, -1
-        return b"".join(pieces)
+        return pieces
 
     def _take_turn(self, stream: Outgoing, emptied: Callable[[Outgoing], None]) -> int:
         stream.turn = False

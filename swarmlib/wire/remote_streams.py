@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
 from ..errors import SwarmError, Unavailable
+from ..pieces import PIECE, Buffer, Memory, PieceReceiver, send_pieces
 from ..reply_channel import CLEANUP_SECONDS
 from .driver import Driver
 from .endpoint import Endpoint
-from .limits import KIB
 from .references import RefKind
 from .windows import gather
 
+_Received = TypeVar("_Received")
 _log = logging.getLogger(__name__)
 
-_CHUNK: Final = 64 * KIB
 _CLOSED_HERE: Final = Unavailable("this side has closed the stream")
 
 
@@ -34,7 +34,7 @@ class StreamEndpoint(Endpoint):
         self.id = id
         self._on_reset: Callable[[], object] | None = None
         self._driver = driver
-        self._buffer: deque[bytes] = deque()
+        self._buffer: deque[bytes | memoryview] = deque()
         self._reader = trio.lowlevel.ParkingLot()
         self._writers = trio.lowlevel.ParkingLot()
         self._ended = False
@@ -44,7 +44,7 @@ class StreamEndpoint(Endpoint):
 
     # What comes.
 
-    def data(self, data: bytes) -> None:
+    def data(self, data: bytes | memoryview) -> None:
         """See `Endpoint.data`."""
         gather(self._buffer, data)
         self._reader.unpark_all()
@@ -93,20 +93,41 @@ class StreamEndpoint(Endpoint):
         Raises:
             trio.BrokenResourceError: the stream was broken off.
         """
+        if not await self._arrival():
+            return b""
         buffer = self._buffer
-        while not buffer:
+        data = buffer.popleft()
+        if most is not None and len(data) > most:
+            data = memoryview(data)
+            buffer.appendleft(data[most:])
+            data = data[:most]
+        self._read(len(data))
+        return data if isinstance(data, bytes) else bytes(data)
+
+    async def receive_pieces(self) -> Sequence[Buffer]:
+        """Receive what has come, about PIECE bytes, where it lies; nothing at the end. Raises as `receive`."""
+        pieces: list[Buffer] = []
+        size = 0
+        if await self._arrival():
+            while self._buffer and size < PIECE:
+                pieces.append(self._buffer.popleft())
+                size += len(pieces[-1])
+            self._read(size)
+        return pieces
+
+    async def _arrival(self) -> bool:
+        """Wait until there is something to read; return whether there is."""
+        while not self._buffer:
             if self._ended:
-                return b""
+                return False
             if self._broken is not None:
                 raise trio.BrokenResourceError(str(self._broken))
             await self._reader.park()
-        data = buffer.popleft()
-        if most is not None and len(data) > most:
-            buffer.appendleft(data[most:])
-            data = data[:most]
-        self._driver.channels.read(self.id, len(data), trio.current_time())
+        return True
+
+    def _read(self, count: int) -> None:
+        self._driver.channels.read(self.id, count, trio.current_time())
         self._driver.wake()
-        return data
 
     async def send(self, data: bytes) -> None:
         """Have bytes sent; waits while many wait.
@@ -150,7 +171,7 @@ class StreamEndpoint(Endpoint):
         self._writers.unpark_all()
 
 
-class RemoteReceiveStream(trio.abc.ReceiveStream):
+class RemoteReceiveStream(PieceReceiver):
     """A byte stream that came with a message, and that who was given it closes. (An upload ends with its call.)"""
 
     def __init__(self, end: StreamEndpoint) -> None:
@@ -168,6 +189,13 @@ class RemoteReceiveStream(trio.abc.ReceiveStream):
         """
         if max_bytes is not None and max_bytes < 1:
             raise ValueError("invalid max_bytes: expected 1 or more")
+        return await self._received(lambda: self._end.receive(max_bytes))
+
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`. Raises as `receive_some`."""
+        return await self._received(self._end.receive_pieces)
+
+    async def _received(self, receive: Callable[[], Awaitable[_Received]]) -> _Received:
         if self._receiving:
             raise trio.BusyResourceError("another task is receiving from this stream")
         self._check()
@@ -175,7 +203,7 @@ class RemoteReceiveStream(trio.abc.ReceiveStream):
         try:
             if self._end.ready:
                 await trio.lowlevel.checkpoint()
-            return await self._end.receive(max_bytes)
+            return await receive()
         except trio.BrokenResourceError:
             self._check()
             raise
@@ -284,7 +312,7 @@ async def pump(att: trio.abc.ReceiveStream, end: StreamEndpoint) -> None:
 async def _carry_out(att: trio.abc.ReceiveStream, end: StreamEndpoint) -> str | None:
     """Carry the bytes outward; gives why that broke, if it did."""
     try:
-        while data := await att.receive_some(_CHUNK):
+        while data := await att.receive_some(PIECE):
             await end.send(bytes(data))
         end.end()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
@@ -306,9 +334,9 @@ async def _carry_in(end: StreamEndpoint, att: trio.abc.HalfCloseableStream, scop
 
 
 async def _copy_in(end: StreamEndpoint, att: trio.abc.HalfCloseableStream) -> None:
-    while data := await end.receive():
+    while pieces := await end.receive_pieces():
         try:
-            await att.send_all(data)
+            await send_pieces(att, pieces)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return
         except Exception as exc:  # noqa: BLE001 - as above

@@ -6,7 +6,7 @@ This is the frame of it: the handshake, cutting bytes into frames, heartbeats, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from ..errors import SwarmError, Unavailable
@@ -244,13 +244,17 @@ class Session:
 
     def take(self) -> bytes:
         """Take the bytes to send next; b"" while there are none."""
+        return b"".join(self.take_pieces())
+
+    def take_pieces(self) -> Sequence[bytes | memoryview]:
+        """Take the bytes to send next, where they lie; they may be sent in one go."""
         if self._pong:
             self.outbox.frame(Type.PONG, SERVICE, self._pong)
             self._pong = b""
         self.channels.caused = 0
-        data = self.outbox.take(self.channels.emptied)
+        pieces = self.outbox.take(self.channels.emptied)
         self.channels.pay()
-        return data
+        return pieces
 
 
 def _ignore(_: int, __: bytes) -> None:

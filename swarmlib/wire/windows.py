@@ -2,7 +2,8 @@
 
 A stream runs at its window's bytes a round trip, at most. So a window whose half was read within one round trip holds
 the stream back: it is doubled, until the half lasts for longer than that (it is then twice to four times what the way
-holds), or a bound is reached. A reader that is slow keeps a small window: what it doesn't read, nobody sends.
+holds), or a bound is reached. On a long way it is quadrupled, and may become eight times what the way holds. A reader
+that is slow keeps a small window: what it doesn't read, nobody sends.
 
 All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
 Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
@@ -22,12 +23,17 @@ from .references import OutOfBandValue
 _SMALL: Final = 512
 """Bytes of a piece that is put together with the one before it."""
 _GATHERED: Final = 4096
+_SHORT: Final = 0.00025
+"""Seconds in which no half of a window should be read, however short the way is: each costs a frame and a CREDIT."""
+
+_LONG_WAY: Final = 0.02
+"""Seconds of a round trip from which a window is quadrupled: the fewer the steps, the sooner the way is full."""
 
 
-def gather(pieces: MutableSequence[bytes], data: bytes) -> None:
+def gather(pieces: MutableSequence[bytes | memoryview], data: bytes | memoryview) -> None:
     """Keep bytes that came. Small pieces are put together: each for itself would take many times its size."""
     if len(data) < _SMALL and pieces and len(pieces[-1]) < _GATHERED:
-        pieces[-1] += data
+        pieces[-1] = b"".join((pieces[-1], data))
     else:
         pieces.append(data)
 
@@ -80,14 +86,15 @@ class Windows:
         if stream.read * 2 < stream.window:
             return 0
         grant = stream.read
-        if now - stream.since < self._round_trip:
+        if now - stream.since < max(self._round_trip, _SHORT):
             grant += self._grow(stream)
         stream.read, stream.since = 0, now
         stream.allowed += grant
         return grant
 
     def _grow(self, stream: Incoming) -> int:
-        more = min(stream.window, self._limits.window_max - stream.window, self._fund)
+        more = stream.window * (3 if self._round_trip > _LONG_WAY else 1)
+        more = min(more, self._limits.window_max - stream.window, self._fund)
         if more <= 0:
             return 0
         self._fund -= more
@@ -109,7 +116,7 @@ class Value:
         self.id = id
         self.left = length
         """Bytes that are still to come."""
-        self.parts: list[bytes] = []
+        self.parts: list[bytes | memoryview] = []
         self.allowed = min(length, window)
         """Bytes that may come now."""
         self.reserved = 0

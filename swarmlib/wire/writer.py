@@ -8,13 +8,14 @@ to send is whole and the peer learns why the session ends; but not for longer th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
 
 from ..errors import SwarmError, Unavailable
 from ..net.sockets import Socket
+from ..pieces import Buffer, send_pieces, unsent
 from ..reply_channel import CLEANUP_SECONDS
 from .limits import Limits
 from .session import Session
@@ -51,7 +52,7 @@ class Writer:
         """The writer's task, while it has nothing to do."""
         self._sending = False
         """Whether bytes have been taken and are being sent, so that nobody else may send."""
-        self._unsent = b""
+        self._unsent: Sequence[Buffer] = ()
         """What the socket did not take at once."""
         self._senders = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope(shield=True)
@@ -73,8 +74,8 @@ class Writer:
             return
         if self._socket is not None and not self._sending and not self._unsent:
             self._sending = True  # taking may run a callback, which may want to send
-            data = self._take()
-            self._unsent = data[self._socket.send_now(data) :]
+            pieces = self._take()
+            self._unsent = unsent(pieces, self._socket.send_now(pieces))
             self._sending = False
         if self._waiting:
             self._wake_task()
@@ -119,19 +120,19 @@ class Writer:
     async def _write_all(self) -> None:
         self._sending = True
         while self._waiting:
-            data, self._unsent = self._unsent or self._take(), b""
-            await self._stream.send_all(data)
+            pieces, self._unsent = self._unsent or self._take(), ()
+            await send_pieces(self._stream, pieces)
         self._sending = False
 
-    def _take(self) -> bytes:
+    def _take(self) -> Sequence[Buffer]:
         """Take what the session has to send next, and wake those who waited for room there."""
-        data = self._session.take()
+        pieces = self._session.take_pieces()
         self._wake_senders()
         channels = self._session.channels
         drained, channels.drained = channels.drained, []
         for id in drained:
             self._drained(id)
-        return data
+        return pieces
 
     async def _wait(self) -> None:
         self._task = trio.lowlevel.current_task()

@@ -15,7 +15,8 @@ from swarmlib.wire.codec import raw_value
 from swarmlib_backends import DockerServer, Listen, Remote
 from swarmlib_backends.docker.engine import MAX_IDLE
 from swarmlib_backends.docker.exchange import MAX_LINE
-from swarmlib_backends.docker.response import MAX_HEAD, Lines
+from swarmlib_backends.docker.lines import Lines
+from swarmlib_backends.docker.response import MAX_HEAD
 from swarmlib_backends.dockerapi.rows import WHOLE
 from tests.support.fake_engine import FakeEngine, over
 

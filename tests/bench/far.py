@@ -16,13 +16,13 @@ import trio
 from swarmlib import Chain, Filter, Json, Request, Verb
 from tests.support.engines import free_port
 
-CHUNK = bytes(64 * 1024)
+CHUNK = bytes(256 * 1024)
 MIB = 1 << 20
 LINE = b"one line of a workload's log, as long as such a line often is"
 
 
 class Zeros(trio.abc.ReceiveStream):
-    """So many bytes, 64 KiB at a time."""
+    """So many bytes, up to 256 KiB at a time, as from a socket that is always full."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -98,7 +98,7 @@ async def _lines(stream: trio.SocketStream, count: int) -> None:
     packer = msgpack.Packer(autoreset=False)
     for _ in range(count):
         packer.pack(["log", {"stream": "stdout"}, LINE])
-        if len(packer.getbuffer()) >= len(CHUNK):
+        if len(packer.getbuffer()) >= 64 * 1024:
             await stream.send_all(packer.bytes())
             packer.reset()
     await stream.send_all(packer.bytes())

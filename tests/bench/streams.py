@@ -1,9 +1,12 @@
-"""Bytes through each kind of stream, direct and through `dockerserver | docker`, and the memory that it takes.
-Both ways begin at a unix socket.
+"""Bytes through each kind of stream, direct and through `dockerserver | docker`: the rate, the processor time that the
+gateway takes for 512 MiB, and its memory. All ways begin at a unix socket.
 
-    python -m tests.bench.streams [--mib 1024] [--rounds 3]
+    python -m tests.bench.streams [--thin] [--mib 512] [--rounds 3] [--beside OTHER/.venv/bin/python]
 
-Needs dockerd.
+The docker CLI and dockerd take several times as much processor time as the gateway, so that on a machine with few cores
+their rates say little about it. With --thin, a client and an engine that only move bytes take their places.
+With --beside it measures the swarmd of another checkout in the same run, all ways taking turns: before and after.
+Needs dockerd, or with --thin nothing.
 """
 
 from __future__ import annotations
@@ -11,38 +14,93 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import NamedTuple, TypeAlias
 
-from tests.bench.common import in_turns, need, peak_memory, show
-from tests.support.engines import docker, engine, swarmd
+from tests.bench.common import cpu_seconds, need, peak_memory, process, show
+from tests.bench.thin import Way
+from tests.support.engines import docker, engine, is_served, wait_until
+
+Move: TypeAlias = Callable[[Path], None]
+"""Moves the bytes of one stream by the engine, or gateway, on this socket."""
+REFERENCE_MIB = 512
 
 
-def rate(mib: int, host: str, args: list[str], source: Path | None) -> float:
-    """MiB a second of a docker command that reads `source`, or writes as much."""
-    began = time.perf_counter()
+class Gateway(NamedTuple):
+    """One way to the engine; without a process, the direct one."""
+
+    socket: Path
+    pid: int | None = None
+
+
+class Figure(NamedTuple):
+    """One move: MiB a second, and the gateway's processor time in seconds for REFERENCE_MIB."""
+
+    rate: float
+    cpu: float
+
+
+@contextmanager
+def gateway(python: str, engine: Path, socket: Path) -> Generator[Gateway]:
+    """A swarmd of the environment that has this Python."""
+    chain = [f"dockerserver unix://{socket}", f"docker unix://{engine}"]
+    started = subprocess.Popen([python, "-m", "swarmd", *chain], stderr=subprocess.DEVNULL, cwd=socket.parent)
+    try:
+        wait_until(partial(is_served, socket), "swarmd", started)
+        yield Gateway(socket, started.pid)
+    finally:
+        started.terminate()
+        started.wait(20)
+
+
+def measure(move: Move, mib: int, way: Gateway) -> Figure:
+    """Move the bytes once."""
+    before, began = cpu_seconds(way.pid) if way.pid else 0.0, time.perf_counter()
+    move(way.socket)
+    seconds = time.perf_counter() - began
+    cpu = cpu_seconds(way.pid) - before if way.pid else 0.0
+    return Figure(mib / seconds, cpu * REFERENCE_MIB / mib)
+
+
+def in_turns(move: Move, mib: int, ways: Mapping[str, Gateway], rounds: int) -> dict[str, Figure]:
+    """The medians of each way, after one round that does not count."""
+    found: dict[str, list[Figure]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            found[name].append(measure(move, mib, way))
+    return {name: Figure(*map(median, zip(*figures[1:], strict=True))) for name, figures in found.items()}
+
+
+# The docker CLI and dockerd.
+
+
+def run(args: list[str], source: Path | None, socket: Path) -> None:
+    """A docker command that reads `source`, if it reads anything."""
     with (source or Path(os.devnull)).open("rb") as given:
         nowhere = subprocess.DEVNULL
-        subprocess.run(["docker", "-H", host, *args], stdin=given, stdout=nowhere, stderr=nowhere, check=True)
-    return mib / (time.perf_counter() - began)
+        command = ["docker", "-H", f"unix://{socket}", *args]
+        subprocess.run(command, stdin=given, stdout=nowhere, stderr=nowhere, check=True)
 
 
-def commands(mib: int, folder: Path) -> dict[str, tuple[list[str], Path | None]]:
-    """The docker commands by what they are called, and what each reads."""
+def commands(mib: int, folder: Path) -> dict[str, Move]:
+    """The docker commands by what they are called."""
     zeros = ["dd", "if=/dev/zero", "bs=1M", f"count={mib}"]
     unlogged = ["run", "--rm", "--network", "none", "--log-driver", "none", "busybox"]
     return {
-        "attach, out": ([*unlogged, *zeros], None),
-        "exec, out": (["exec", "box", *zeros], None),
-        "exec, in": (["exec", "-i", "box", "dd", "of=/dev/null", "bs=1M"], folder / "plain"),
-        "cp, out": (["cp", "box:/big", "-"], None),
-        "cp, in": (["cp", "-", "box:/tmp"], folder / "tar"),
-        "save": (["save", "big"], None),
-        "load": (["load", "-q"], folder / "image"),
+        "attach, out": partial(run, [*unlogged, *zeros], None),
+        "exec, out": partial(run, ["exec", "box", *zeros], None),
+        "exec, in": partial(run, ["exec", "-i", "box", "dd", "of=/dev/null", "bs=1M"], folder / "plain"),
+        "cp, out": partial(run, ["cp", "box:/big", "-"], None),
+        "cp, in": partial(run, ["cp", "-", "box:/tmp"], folder / "tar"),
+        "save": partial(run, ["save", "big"], None),
+        "load": partial(run, ["load", "-q"], folder / "image"),
     }
 
 
@@ -59,31 +117,69 @@ def prepare(host: str, mib: int, folder: Path) -> None:
         file.truncate(mib << 20)
 
 
+@contextmanager
+def real(mib: int, folder: Path) -> Generator[tuple[Path, dict[str, Move]]]:
+    """A real engine, and what the docker CLI moves."""
+    need("dockerd", "docker")
+    with engine() as started:
+        prepare(started.host, mib, folder)
+        yield started.socket, commands(mib, folder)
+
+
+# The thin ones.
+
+
+@contextmanager
+def thin(mib: int, folder: Path) -> Generator[tuple[Path, dict[str, Move]]]:
+    """A thin engine, and what the thin client moves."""
+    socket = folder / "engine.sock"
+
+    def moving(move: Callable[[Way, int], None]) -> Move:
+        return lambda path: move(Way(str(path)), mib)
+
+    with process([sys.executable, "-m", "tests.bench.thin", str(socket)]) as started:
+        wait_until(partial(is_served, socket), "the thin engine", started)
+        yield (
+            socket,
+            {
+                "conversation, out": moving(Way.attach_out),
+                "conversation, in": moving(Way.attach_in),
+                "chunks, out": moving(Way.archive_out),
+                "chunks, in": moving(Way.archive_in),
+            },
+        )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--thin", action="store_true")
+    parser.add_argument("--mib", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", metavar="PYTHON", help="of the environment of another checkout")
     given = parser.parse_args()
-    need("dockerd", "docker")
-    rows: list[tuple[object, ...]] = []
+    pythons = {"through": sys.executable} | ({"beside": given.beside} if given.beside else {})
+    rows: list[list[object]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        started = stack.enter_context(engine())
-        through = f"unix://{folder}/docker.sock"
-        ours = stack.enter_context(swarmd(f"docker {started.host}", listen=through))
-        prepare(started.host, given.mib, folder)
-        for what, (args, source) in commands(given.mib, folder).items():
-            ways: dict[str, Callable[[], float]] = {
-                way: partial(rate, given.mib, host, args, source)
-                for way, host in (("direct", started.host), ("through", through))
-            }
-            found = in_turns(ways, given.rounds)
-            ratio = found["through"] / found["direct"]
-            memory = f"{peak_memory(ours.process.pid):.0f}"
-            rows.append((what, f"{found['direct']:.0f}", f"{found['through']:.0f}", f"{ratio:.2f}", memory))
-    columns = ["stream", "direct, MiB/s", "through", "ratio (goal 0.9)", "peak RSS so far, MiB (goal 80)"]
-    show(f"{given.mib} MiB each", columns, rows)
+        socket, moves = stack.enter_context((thin if given.thin else real)(given.mib, folder))
+        ways = {"direct": Gateway(socket)}
+        for name, python in pythons.items():
+            ways[name] = stack.enter_context(gateway(python, socket, folder / f"{name}.sock"))
+        for what, move in moves.items():
+            rows.append([what, *row(in_turns(move, given.mib, ways, given.rounds), ways)])
+    each = [f"{name}, {figure}" for name in pythons for figure in ("of direct", "CPU s", "peak MiB")]
+    show(f"{given.mib} MiB each; CPU seconds are for {REFERENCE_MIB} MiB", ["stream", "direct, MiB/s", *each], rows)
+
+
+def row(found: Mapping[str, Figure], ways: Mapping[str, Gateway]) -> list[object]:
+    """The figures of one stream."""
+    direct = found["direct"].rate
+    shown: list[object] = [f"{direct:.0f}"]
+    for name, way in ways.items():
+        if way.pid:
+            shown += [f"{found[name].rate / direct:.2f}", f"{found[name].cpu:.2f}", f"{peak_memory(way.pid):.0f}"]
+    return shown
 
 
 if __name__ == "__main__":

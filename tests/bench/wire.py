@@ -2,6 +2,9 @@
 
     python -m tests.bench.wire [--calls 5000] [--lines 100000] [--mib 256] [--channels 10000] [--rounds 3]
 
+The rates hold for this machine at this moment, which a second table describes: where that differs between two runs, so
+do the rates. What can be compared are the ratios, and the processor time that both processes take together.
+
 Needs nothing but this machine. The figures of tractor and libchan were seen on such a machine, and stand as constants.
 """
 
@@ -17,13 +20,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
+from typing import NamedTuple
 
 import msgpack
 import trio
 
 from swarmlib import Client, Log, ReplyReceiver, Request, Verb, ask, connect, next_reply
 from swarmlib.wire.connection import open_connection
-from tests.bench.common import show
+from tests.bench.calibration import Calibration, show_machine
+from tests.bench.common import cpu_seconds, show
 
 MIB = 1 << 20
 IN_FLIGHT = 64
@@ -68,13 +73,30 @@ def delaying(port: int) -> Generator[int]:
         yield int(process.stdout.readline())
 
 
-async def in_turns(subjects: dict[str, Measure], rounds: int) -> dict[str, float]:
-    """The median figure of each; they take turns, so that a noisy moment hits all of them alike."""
-    figures: dict[str, list[float]] = {name: [] for name in subjects}
+class Found(NamedTuple):
+    """A rate, or a latency in milliseconds; and the processor time that both processes took for one unit of the rate,
+    in seconds.
+    """
+
+    figure: float
+    cpu: float
+
+
+async def in_turns(far: Far, subjects: dict[str, Measure], rounds: int) -> dict[str, Found]:
+    """The medians of each; they take turns, so that a noisy moment hits all of them alike."""
+    found: dict[str, list[Found]] = {name: [] for name in subjects}
     for _ in range(rounds):
         for name, measure in subjects.items():
-            figures[name].append(await measure())
-    return {name: median(found) for name, found in figures.items()}
+            used, began = cpu_of_both(far), time.perf_counter()
+            figure = await measure()
+            processors = (cpu_of_both(far) - used) / (time.perf_counter() - began)
+            found[name].append(Found(figure, processors / figure))
+    return {name: Found(*map(median, zip(*each, strict=True))) for name, each in found.items()}
+
+
+def cpu_of_both(far: Far) -> float:
+    """Seconds of processor time that this process and the other one have taken."""
+    return time.process_time() + cpu_seconds(far.process.pid)
 
 
 # Small calls.
@@ -193,7 +215,7 @@ async def opened(swarm: Client, mib: int) -> trio.abc.ReceiveStream:
 async def drain(stream: trio.abc.ReceiveStream, mib: int) -> None:
     """Read it to its end, which must be where it should."""
     seen = 0
-    while part := await stream.receive_some(64 * 1024):
+    while part := await stream.receive_some(256 * 1024):
         seen += len(part)
     assert seen == mib * MIB, f"{seen} bytes came of {mib} MiB"
 
@@ -258,9 +280,19 @@ async def channels(swarm: Client, count: int) -> AsyncGenerator[None]:
 # The table.
 
 
-def row(what: str, reference: str, ours: str, ratio: float | None, goal: str) -> tuple[object, ...]:
+def row(what: str, reference: str, ours: str, ratio: float | None, goal: str, cpu: str = "") -> tuple[object, ...]:
     """A row of it."""
-    return (what, reference, ours, "" if ratio is None else f"{ratio:.2f}", goal)
+    return (what, reference, ours, "" if ratio is None else f"{ratio:.2f}", goal, cpu)
+
+
+def micros(found: Found) -> str:
+    """The processor time of one call or line."""
+    return f"{found.cpu * 1e6:.1f} µs"
+
+
+def against(bare: Found, wire: Found) -> str:
+    """The processor time of a GiB, and what a bare stream takes."""
+    return f"{wire.cpu * 1024:.2f} s (bare {bare.cpu * 1024:.2f})"
 
 
 async def measure(given: argparse.Namespace, far: Far, delayed: tuple[int, int]) -> list[tuple[object, ...]]:
@@ -270,9 +302,9 @@ async def measure(given: argparse.Namespace, far: Far, delayed: tuple[int, int])
             *await small_calls(given, far, swarm),
             await lines_one_way(given, far, swarm),
             await one_stream(given, far, swarm),
-            await calls_beside_a_stream(given, swarm),
+            await calls_beside_a_stream(given, far, swarm),
             *await many_channels(given, far, swarm),
-            await far_away(given, delayed),
+            await far_away(given, far, delayed),
         ]
 
 
@@ -284,13 +316,27 @@ async def small_calls(given: argparse.Namespace, far: Far, swarm: Client) -> lis
         "one": partial(calls, swarm, given.calls),
         "many": partial(calls, swarm, given.calls * 4, IN_FLIGHT),
     }
-    found = await in_turns(subjects, given.rounds)
+    found = await in_turns(far, subjects, given.rounds)
     title = f"calls/s, one at a time ({request} B there, {reply} B back)"
     known = "tractor 180 to 320, libchan over TCP 14,000"
-    ratio = found["one"] / found["bare"]
+    ratio = found["one"].figure / found["bare"].figure
     return [
-        row(title, f"bare echo {found['bare']:,.0f}", f"{found['one']:,.0f}", ratio, "0.5 of the bare echo"),
-        row(f"calls/s, {IN_FLIGHT} in flight", known, f"{found['many']:,.0f}", None, "15,000"),
+        row(
+            title,
+            f"bare echo {found['bare'].figure:,.0f}",
+            f"{found['one'].figure:,.0f}",
+            ratio,
+            "0.5 of the bare echo",
+            micros(found["one"]),
+        ),
+        row(
+            f"calls/s, {IN_FLIGHT} in flight",
+            known,
+            f"{found['many'].figure:,.0f}",
+            None,
+            "20,000",
+            micros(found["many"]),
+        ),
     ]
 
 
@@ -300,10 +346,10 @@ async def lines_one_way(given: argparse.Namespace, far: Far, swarm: Client) -> t
         "bare": partial(unpacked, far.bare, given.lines),
         "wire": partial(lines, swarm, given.lines),
     }
-    found = await in_turns(subjects, given.rounds)
-    known = f"bare msgpack {found['bare']:,.0f}; tractor 6,500, libchan 131,000"
-    ratio = found["wire"] / found["bare"]
-    return row("log lines/s, one way", known, f"{found['wire']:,.0f}", ratio, "none")
+    found = await in_turns(far, subjects, given.rounds)
+    known = f"bare msgpack {found['bare'].figure:,.0f}; tractor 6,500, libchan 131,000"
+    ratio = found["wire"].figure / found["bare"].figure
+    return row("log lines/s, one way", known, f"{found['wire'].figure:,.0f}", ratio, "150,000/s", micros(found["wire"]))
 
 
 async def one_stream(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
@@ -312,21 +358,25 @@ async def one_stream(given: argparse.Namespace, far: Far, swarm: Client) -> tupl
         "bare": partial(sent, far.bare, given.mib),
         "wire": partial(streamed, swarm, given.mib),
     }
-    found = await in_turns(subjects, given.rounds)
-    ratio = found["wire"] / found["bare"]
-    return row(f"a stream of {given.mib} MiB, MiB/s", f"bare {found['bare']:.0f}", f"{found['wire']:.0f}", ratio, "0.8")
+    found = await in_turns(far, subjects, given.rounds)
+    ratio = found["wire"].figure / found["bare"].figure
+    bare, wire = found["bare"], found["wire"]
+    title, cpu = f"a stream of {given.mib} MiB, MiB/s", against(bare, wire)
+    return row(title, f"bare {bare.figure:.0f}", f"{wire.figure:.0f}", ratio, "0.85", cpu)
 
 
-async def calls_beside_a_stream(given: argparse.Namespace, swarm: Client) -> tuple[object, ...]:
+async def calls_beside_a_stream(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
     """The latency of calls, alone and beside a stream."""
     subjects: dict[str, Measure] = {
         "idle": partial(latencies, swarm, given.calls),
         "beside": partial(latencies_beside_a_stream, swarm, given.mib),
     }
-    found = await in_turns(subjects, given.rounds)
-    ratio = found["beside"] / found["idle"]
+    found = await in_turns(far, subjects, given.rounds)
+    ratio = found["beside"].figure / found["idle"].figure
     title = f"p99 of a call beside a stream of {given.mib} MiB, ms"
-    return row(title, f"idle {found['idle']:.2f}", f"{found['beside']:.2f}", ratio, "under 3 times the idle p99")
+    return row(
+        title, f"idle {found['idle'].figure:.2f}", f"{found['beside'].figure:.2f}", ratio, "under 2 times the idle p99"
+    )
 
 
 async def many_channels(given: argparse.Namespace, far: Far, swarm: Client) -> list[tuple[object, ...]]:
@@ -349,16 +399,18 @@ async def many_channels(given: argparse.Namespace, far: Far, swarm: Client) -> l
     ]
 
 
-async def far_away(given: argparse.Namespace, delayed: tuple[int, int]) -> tuple[object, ...]:
+async def far_away(given: argparse.Namespace, far: Far, delayed: tuple[int, int]) -> tuple[object, ...]:
     """The bytes of one stream through a relay that delays."""
     async with connect(f"remote tcp://127.0.0.1:{delayed[0]}") as swarm:
         subjects: dict[str, Measure] = {
             "bare": partial(sent, delayed[1], given.mib),
             "wire": partial(streamed, swarm, given.mib),
         }
-        found = await in_turns(subjects, given.rounds)
+        found = await in_turns(far, subjects, given.rounds)
+    bare, wire = found["bare"], found["wire"]
     title = f"a stream of {given.mib} MiB, {2 * DELAY_MS} ms away, MiB/s"
-    return row(title, f"bare {found['bare']:.0f}", f"{found['wire']:.0f}", found["wire"] / found["bare"], "0.8")
+    ratio, cpu = wire.figure / bare.figure, against(bare, wire)
+    return row(title, f"bare {bare.figure:.0f}", f"{wire.figure:.0f}", ratio, "0.9", cpu)
 
 
 def main() -> None:
@@ -371,8 +423,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with far_process() as far, delaying(far.port) as slow, delaying(far.bare) as slow_bare:
+        before = Calibration.now()
         rows = trio.run(measure, given, far, (slow, slow_bare))
-    show("The wire between two processes", ["what", "beside it", "the wire", "ratio", "goal"], rows)
+    columns = ["what", "beside it", "the wire", "ratio", "goal", "CPU of both, each or per GiB"]
+    show("The wire between two processes", columns, rows)
+    show_machine(before, Calibration.now())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,7 @@ from swarmlib import (
 from swarmlib.asking import answer, call
 from swarmlib.net.sockets import Socket
 from swarmlib.operation import Operation
+from swarmlib.pieces import Buffer
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Received
@@ -624,9 +625,9 @@ class Sends(Socket):
         super().__init__(stream)
         self.sends: list[bytes] = []
 
-    def send_now(self, data: bytes) -> int:
-        self.sends.append(data)
-        return super().send_now(data)
+    def send_now(self, pieces: Sequence[Buffer]) -> int:
+        self.sends.append(b"".join(pieces))
+        return super().send_now(pieces)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         self.sends.append(bytes(data))

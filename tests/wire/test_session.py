@@ -524,6 +524,27 @@ def test_what_was_sent_before_the_end_stands_when_the_stream_is_closed() -> None
     assert saw[1:] == [Data(given.id, b"last words"), Ended(given.id), Reset(given.id, "")]
 
 
+def test_a_payload_stays_where_it_was_read_if_little_else_was() -> None:
+    ours, theirs = agreed()
+    refs = theirs.channels.send(SERVICE, request(), 0.0)
+    assert refs.reply is not None
+    exchange(ours, theirs)
+    stream = ours.channels.send(refs.reply.id, Ack(), 0.0, RefKind.STREAM).stream
+    assert stream is not None
+    exchange(ours, theirs)
+    kept: list[type] = []
+    for sizes in ((5000,), (5000, 5000, 5000)):
+        came = b""
+        for size in sizes:
+            ours.channels.write(stream.id, bytes(size))
+            came += ours.take()
+        events = [event for event in theirs.receive(came, 0.0) if isinstance(event, Data)]
+        assert [event.data for event in events] == [bytes(size) for size in sizes]
+        kept += [type(event.data) for event in events]
+    # A view of one of three would keep three times the memory that its window allows.
+    assert kept == [memoryview, bytes, bytes, bytes]
+
+
 def test_the_end_goes_with_the_last_reply_in_one_frame() -> None:
     ours, theirs = agreed()
     refs = ours.channels.send(SERVICE, request(), 0.0)

@@ -16,7 +16,7 @@ from swarmlib.supervision import supervised
 from ..dockerapi.operations import ContainerAttach, ContainerLogs
 from ..enginekit.output import Output, Piece
 from ..enginekit.stdio import Logs, send_lines, stdio, stream_headers
-from ..stream_wrappers import StreamWrapper
+from ..stream_wrappers import CountingWrapper
 from .container import Instance
 from .joining import Entry, Joining
 from .mirror import Mirror
@@ -154,7 +154,7 @@ async def _cancel_at_end(container: Instance, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-class _Fed(StreamWrapper):
+class _Fed(CountingWrapper):
     """A stream whose output is fetched until it is closed."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, scope: trio.CancelScope) -> None:

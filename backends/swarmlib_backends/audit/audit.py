@@ -37,7 +37,7 @@ from ..dockerapi.rows import Row
 from ..notes import taking
 from ..queues import counted
 from ..reopening import reopened
-from ..stream_wrappers import StreamWrapper
+from ..stream_wrappers import CountingWrapper
 from .journal import STDOUT, Journal, check
 from .line import Line
 from .writer import Writer
@@ -222,36 +222,31 @@ class _Told(Tap):
         await super()._finish()
 
 
-class _Upload(StreamWrapper):
+class _Upload(CountingWrapper):
     """A request's upload, whose bytes are counted."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:
         super().__init__(inner)
         self._call = call
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await super().receive_some(max_bytes)
-        self._call.line.received += len(data)
-        return data
+    async def received(self, count: int) -> None:
+        self._call.line.received += count
 
 
-class _Conversation(StreamWrapper):
+class _Conversation(CountingWrapper):
     """The stream of an `ack`, whose bytes are counted, and whose end has the call's line."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: _Call) -> None:
         super().__init__(inner)
         self._call = call
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await super().receive_some(max_bytes)
-        self._call.line.sent += len(data)
-        if not data:
+    async def received(self, count: int) -> None:
+        self._call.line.sent += count
+        if not count:
             await self._end()
-        return data
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        self._call.line.received += len(data)
-        await super().send_all(data)
+    async def sending(self, count: int) -> None:
+        self._call.line.received += count
 
     async def aclose(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import trio
 
 from swarmlib import Ack, Invalid, Json, Request, Verb
 from swarmlib.errors import ungrouped
+from swarmlib.pieces import Buffer, Memory, receive_pieces, send_pieces
 
 from ..calls import forward
 from ..dockerapi.bodies import BodyStream
@@ -17,11 +18,11 @@ from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
 from ..http.head import Head
 from ..http.headers import end_to_end
-from ..http.outgoing import LAST_CHUNK, READ_SIZE, chunk
+from ..http.outgoing import LAST_CHUNK, chunked
 from ..stream_wrappers import Resumed, StreamWrapper
 from .engine import Connection, Engine
+from .lines import Lines
 from .request import Whole, body_of, head_of, upgrade_of
-from .response import Lines
 
 MAX_VALUE: Final = 256 * 1024 * 1024
 """Bytes of one JSON value from an engine, at most."""
@@ -86,14 +87,14 @@ class EngineExchange:
                     await relay()
                     nursery.cancel_scope.cancel()
 
-    async def _send(self, data: bytes) -> bool:
-        """Send data; return whether the engine took it.
+    async def _send(self, *pieces: Buffer) -> bool:
+        """Send pieces of data; return whether the engine took them.
 
         An engine that stops reading may have said why: the response decides. A connection that was forwarded with the
         response may already be closed by its new owner.
         """
         try:
-            await self._connection.stream.send_all(data)
+            await send_pieces(self._connection.stream, pieces)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return True
@@ -101,14 +102,16 @@ class EngineExchange:
     async def _upload(self, body: trio.abc.ReceiveStream) -> None:
         with trio.move_on_after(INVITATION_SECONDS):
             await self._invited.wait()
-        while data := await self._next_piece(body):
-            if not await self._send(chunk(data)):
-                return
+        with Memory() as memory:
+            while pieces := await self._next_pieces(body, memory):
+                if not await self._send(*chunked(pieces)):
+                    return
+                memory.free()
         self._connection.sent = await self._send(LAST_CHUNK)
 
-    async def _next_piece(self, body: trio.abc.ReceiveStream) -> bytes:
+    async def _next_pieces(self, body: trio.abc.ReceiveStream, memory: Memory) -> Sequence[Buffer]:
         try:
-            return bytes(await body.receive_some(READ_SIZE))
+            return await receive_pieces(body, memory)
         except trio.BrokenResourceError as exc:
             raise Invalid(f"the upload broke off before its end: {exc}") from exc
 

@@ -7,14 +7,17 @@ of them, `at_rest` is false, and the connection is closed instead of being used 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import httptools
 import trio
 
 from swarmlib import BadAnswer, Unavailable
+from swarmlib.pieces import Buffer, Memory, receive_pieces
 
+from ..http.chunks import PlainChunks
 from ..http.head import Head
 from ..http.outgoing import LAST_CHUNK
 
@@ -28,6 +31,7 @@ _INTERIM: Final = range(100, 200)
 _CONTINUE: Final = 100
 _SWITCHING: Final = 101
 _WITHOUT_BODY: Final = (204, 304)
+_Received = TypeVar("_Received")
 
 
 class NoAnswer(Unavailable):
@@ -86,7 +90,7 @@ class Responses:
         self._begin()
         data, tail, found = self._rest, b"", -1
         while found < 0:
-            data = data or await self._receive() or self._cut_short()
+            data = data or bytes(await self._received(self._stream.receive_some)) or self._cut_short()
             found = (tail + data).find(_HEAD_END)
             cut = len(data) if found < 0 else found + len(_HEAD_END) - len(tail)
             self._feed_head(data[:cut])
@@ -104,6 +108,8 @@ class Responses:
         self._ended = False
         self._left = 0
         self._chunks_ended = False
+        self._plain: PlainChunks | None = None
+        """Finds the body's data, until the parser has to."""
         self._pieces: list[bytes] = []
         self._unparsed = 0
 
@@ -112,9 +118,9 @@ class Responses:
             raise NoAnswer(f"{self.whose}: the connection was closed before an answer came")
         raise Unavailable(f"{self.whose}: the connection ended in the middle of a head")
 
-    async def _receive(self) -> bytes:
+    async def _received(self, receive: Callable[[], Awaitable[_Received]]) -> _Received:
         try:
-            return bytes(await self._stream.receive_some())
+            return await receive()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             kind = Unavailable if self._head_bytes else NoAnswer
             raise kind(f"{self.whose}: the connection broke") from exc
@@ -174,34 +180,51 @@ class Responses:
         if codings and (codings != [b"chunked"] or self._version == "1.0"):
             raise self.wrong("the transfer coding of its answer is not `chunked`")
         head.framed = True
-        self._next: Callable[[], Awaitable[bytes]] = self._by_length
+        self._cut: Callable[[Buffer], Sequence[Buffer]] = self._by_length
         if method == "HEAD" or head.status in _WITHOUT_BODY:
             # A body that the head announces, and that an engine may send against HTTP, would follow the head.
             self._keep_alive = self._keep_alive and not codings and not int(length or 0)
             self._ended = True
         elif codings:
-            self._next = self._by_chunks
+            self._cut = self._by_chunks
+            self._plain = PlainChunks()
         elif length is not None:
             self._left = int(length)
             self._ended = not self._left
         else:
             head.framed = False
-            self._next = self._by_end
+            self._cut = self._by_end
 
     async def next_chunk(self) -> bytes:
-        """Return the next piece of the body; b"" at its end.
+        """Return the next piece of the body; b"" at its end. Raises as `next_pieces`."""
+        with Memory() as memory:
+            return b"".join(await self.next_pieces(memory))
+
+    async def next_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """Return the next pieces of the body, none at its end; see `PieceReceiver.receive_pieces`.
 
         Raises:
             BadAnswer: the chunks are malformed.
             Unavailable: the connection ended before the body did.
         """
-        return b"" if self._ended else await self._next()
+        while not self._ended:
+            data: Buffer = self._rest
+            self._rest = b""
+            if not data:
+                came = await self._received(partial(receive_pieces, self._stream, memory))
+                data = came[0] if len(came) == 1 else b"".join(came)
+            if not data and self._head.framed:
+                raise Unavailable(f"{self.whose}: the connection ended in the middle of a body")
+            self._ended = not data
+            if data and (pieces := self._cut(data)):
+                return pieces
+        return ()
 
     async def body(self, limit: int) -> bytes:
         """Return all of the body that is left.
 
         Raises:
-            BadAnswer: it is over `limit` bytes; and as in `next_chunk`.
+            BadAnswer: it is over `limit` bytes; and as in `next_pieces`.
         """
         if self._left and len(self._rest) == self._left <= limit:  # it came with the head, as small ones do
             body, self._rest, self._left, self._ended = self._rest, b"", 0, True
@@ -216,43 +239,46 @@ class Responses:
             parts.append(chunk)
         raise self.wrong(f"the body of its answer is longer than {limit} bytes")
 
-    async def _read_body(self) -> bytes:
-        data = self._rest or await self._receive()
-        if not data:
-            raise Unavailable(f"{self.whose}: the connection ended in the middle of a body")
-        return data
-
-    async def _by_length(self) -> bytes:
-        data = await self._read_body()
-        piece, self._rest = data[: self._left], data[self._left :]
-        self._left -= len(piece)
+    def _by_length(self, data: Buffer) -> Sequence[Buffer]:
+        if len(data) > self._left:
+            data, self._rest = data[: self._left], bytes(data[self._left :])
+        self._left -= len(data)
         self._ended = not self._left
-        return piece
+        return [data]
 
-    async def _by_end(self) -> bytes:
-        data = self._rest or await self._receive()
-        self._rest = b""
-        self._ended = not data
-        return data
+    def _by_end(self, data: Buffer) -> Sequence[Buffer]:
+        return [data]
 
-    async def _by_chunks(self) -> bytes:
-        while not self._pieces and not self._chunks_ended:
-            data = await self._read_body()
-            self._rest = b""
-            self._feed_chunks(data)
-        pieces, self._pieces = self._pieces, []
+    def _by_chunks(self, data: Buffer) -> Sequence[Buffer]:
+        pieces: list[Buffer] = []
+        try:
+            if self._plain is not None:
+                found, data, flaw = self._plain.scan(memoryview(data))
+                pieces += found
+                if flaw:
+                    raise httptools.HttpParserError(flaw)
+            if data:
+                self._plain = None
+                self._feed_chunks(data)
+        except httptools.HttpParserError as exc:
+            raise self.wrong(f"the body of its answer is not validly chunked: {exc}") from exc
+        pieces += self._pieces
+        self._pieces.clear()
         self._ended = self._chunks_ended
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._count_unparsed(0 if pieces else len(data))
+        return pieces
 
-    def _feed_chunks(self, data: bytes) -> None:
+    def _feed_chunks(self, data: Buffer) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as exc:
+        except httptools.HttpParserError:
             if not self._chunks_ended:
-                raise self.wrong(f"the body of its answer is not validly chunked: {exc}") from exc
+                raise
         # The parser does not say where the last chunk ended; an empty line after it would be lost without a trace.
-        self._keep_alive = self._keep_alive and (not self._chunks_ended or data.endswith(LAST_CHUNK))
-        self._unparsed = 0 if self._pieces else self._unparsed + len(data)
+        self._keep_alive = self._keep_alive and (not self._chunks_ended or data[-len(LAST_CHUNK) :] == LAST_CHUNK)
+
+    def _count_unparsed(self, count: int) -> None:
+        self._unparsed = self._unparsed + count if count else 0
         if self._unparsed > MAX_HEAD:
             raise self.wrong(f"its answer has more than {MAX_HEAD} bytes of chunk extensions or trailers")
 
@@ -265,28 +291,3 @@ class Responses:
 def _is_final(status: int) -> bool:
     """Return whether a status ends an exchange of the Engine API, which does not redirect."""
     return 200 <= status < 300 or status == 304 or 400 <= status < 600
-
-
-class Lines:
-    """Splits bytes into lines, in time linear in their number, however long a line is; empty lines are dropped."""
-
-    def __init__(self) -> None:
-        self._partial = bytearray()
-
-    @property
-    def pending(self) -> int:
-        """The number of bytes of the line that has not ended yet."""
-        return len(self._partial)
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that end in these bytes, without their line ends."""
-        *whole, partial = data.split(b"\n")
-        if whole:
-            whole[0] = bytes(self._partial) + whole[0]
-            self._partial.clear()
-        self._partial += partial
-        return [line for line in whole if line.strip()]
-
-    def end(self) -> list[bytes]:
-        """Return the last line, if it has no line end."""
-        return self.feed(b"\n")

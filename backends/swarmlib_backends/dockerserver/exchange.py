@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -10,12 +11,13 @@ import trio
 from swarmlib import Invalid, ReplySender, SwarmError, Unavailable, Verb
 from swarmlib.net.limiter import ClientConnection
 from swarmlib.net.listening import ENDS
+from swarmlib.pieces import Buffer, send_pieces
 from swarmlib.reply_channel import SendersTask
 
 from ..dockerapi.rows import Kind, Row
 from ..http.head import Head
 from ..http.headers import TOKEN, Headers
-from ..http.outgoing import LAST_CHUNK, chunk, response_head
+from ..http.outgoing import LAST_CHUNK, chunk, chunked, response_head
 from .fields import OWN_HEADERS, error_in, line_in
 from .upload import Upload
 
@@ -151,7 +153,16 @@ class ClientExchange(ReplySender):
             data = chunk(data) if data else LAST_CHUNK
         await self.write(before + data if before else data)
 
+    async def write_pieces(self, pieces: Sequence[Buffer]) -> None:
+        """Write pieces of the body, none for its end, as one chunk of it; nothing if the response has no body."""
+        if self.has_body:
+            await self._write(chunked(pieces) if self.head.chunks else pieces)
+
     async def write(self, data: bytes) -> None:
+        """Write to the client. Raises as `_write`."""
+        await self._write((data,))
+
+    async def _write(self, pieces: Sequence[Buffer]) -> None:
         """Write to the client; if that is interrupted by an error or a cancellation, cut the connection.
 
         Raises:
@@ -160,7 +171,7 @@ class ClientExchange(ReplySender):
         """
         self._writing = True
         try:
-            await self._stream.send_all(data)
+            await send_pieces(self._stream, pieces)
             self._writing = False
         except ENDS as exc:
             raise trio.BrokenResourceError("the client disconnected") from exc

@@ -19,11 +19,12 @@ from swarmlib import (
     Unsupported,
     discard,
 )
+from swarmlib.pieces import Memory, receive_pieces
 
 from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
 from ..http.headers import Headers
-from ..http.outgoing import READ_SIZE, response_head
+from ..http.outgoing import response_head
 from .exchange import ClientExchange, response
 from .fields import JSON_TYPE, OWN_HEADERS, RAW_TYPE, SWITCHING, error_in, headers_in, line_in, status_in, value_in
 
@@ -166,9 +167,11 @@ async def _pump(exchange: ClientExchange, stream: trio.abc.ReceiveStream) -> Non
         with trio.CancelScope() as scope:
             exchange.on_gone(scope.cancel)
             try:
-                while exchange.has_body and (data := await stream.receive_some(READ_SIZE)):
-                    await exchange.write_chunk(bytes(data))
-                await exchange.write_chunk(b"")
+                with Memory() as memory:
+                    while exchange.has_body and (pieces := await receive_pieces(stream, memory)):
+                        await exchange.write_pieces(pieces)
+                        memory.free()
+                await exchange.write_pieces([])
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 exchange.client.abort()  # a connection broke: the body must not be ended as if it were complete
             exchange.finish()

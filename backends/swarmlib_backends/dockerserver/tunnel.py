@@ -5,8 +5,8 @@ from __future__ import annotations
 import trio
 
 from swarmlib.net.sockets import Socket
+from swarmlib.pieces import PIECE, relay
 
-from ..http.outgoing import READ_SIZE, copy
 from ..stream_wrappers import Resumed
 
 
@@ -19,18 +19,18 @@ async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:
 
     async def upstream() -> None:
         try:
-            await copy(client, far)
+            await relay(client, far)
             await far.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the workload no longer reads, but its output is still copied
 
     async with far, trio.open_nursery() as nursery:
         nursery.start_soon(upstream)
-        first = await far.receive_some(READ_SIZE)
+        first = await far.receive_some(PIECE)
         if isinstance(client.inner, Socket):
             await client.inner.until_read()  # the head, which some clients read through a buffer that they then discard
         if first:
             await client.send_all(first)
-            await copy(far, client)
+            await relay(far, client)
         await client.send_eof()  # over TLS, an end without the closing message looks like a cut
         nursery.cancel_scope.cancel()

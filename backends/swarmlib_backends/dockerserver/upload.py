@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import trio
 
 from swarmlib import Invalid, TooLarge, Unavailable
 from swarmlib.net.listening import ENDS
+from swarmlib.pieces import Buffer, Memory
 
 from ..dockerapi.bodies import BodyStream
 from ..http.incoming import Incoming
+
+_Received = TypeVar("_Received")
 
 
 class Upload(BodyStream):
@@ -26,14 +31,26 @@ class Upload(BodyStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `BodyStream.receive_some`."""
-        async with self._lock:
-            try:
-                return await super().receive_some(max_bytes)
-            except ENDS as exc:
-                if isinstance(exc.__cause__, Invalid | TooLarge):
-                    raise  # what arrived is not HTTP, but the client is there to be told so
-                self._cut()
-                raise trio.BrokenResourceError("the client aborted the upload") from exc
+        return await self._read(partial(super().receive_some, max_bytes))
+
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """See `PieceReceiver`."""
+        return await self._read(partial(super().receive_pieces, memory))
+
+    async def _read(self, receive: Callable[[], Awaitable[_Received]]) -> _Received:
+        if self._lock.locked():
+            await self._lock.acquire()
+        else:
+            self._lock.acquire_nowait()  # to acquire it would yield to the other tasks once more for each piece
+        try:
+            return await receive()
+        except ENDS as exc:
+            if isinstance(exc.__cause__, Invalid | TooLarge):
+                raise  # what arrived is not HTTP, but the client is there to be told so
+            self._cut()
+            raise trio.BrokenResourceError("the client aborted the upload") from exc
+        finally:
+            self._lock.release()
 
     async def read_ahead(self) -> bool:
         """Read what the client has sent into memory, now that no more will come (the kernel's buffers bound its size).

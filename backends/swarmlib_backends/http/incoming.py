@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import httptools
 import trio
 
 from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
+from swarmlib.pieces import Buffer, Memory, receive_pieces
 
+from .chunks import PlainChunks, Scanned
 from .head import Head, split_target
 from .outgoing import LAST_CHUNK, request_head
 
@@ -55,6 +57,8 @@ class Incoming:
         self._line = bytearray()
         self._head_came = False
         self._owed = 0
+        self._plain: PlainChunks | None = None
+        """Finds the data of the body, until the parser has to."""
         self._raw = bytearray()
 
     # The parser's callbacks.
@@ -146,10 +150,11 @@ class Incoming:
     def _parse_lines(self, data: bytes) -> None:
         """Parse what came; a head only in whole lines, because the parser copies a line again for each piece of it."""
         while data and self._parsing == self._parse_lines:
-            in_body = not (self._ended or self._reading_head)
+            if not (self._ended or self._reading_head):
+                self._parse_in_body(data)
+                return
             # A client that speaks another protocol (TLS) may never send a line end, so it is refused at once.
-            garbage = self._ended and not self._line and data[0] not in _BEGINNING
-            if in_body or garbage:
+            if self._ended and not self._line and data[0] not in _BEGINNING:
                 self._parse(data)
                 return
             end = self._end_of_lines(data)
@@ -181,6 +186,22 @@ class Incoming:
         if self._head_came and self._parsing == self._parse_lines:
             self._parsing = self._keep
 
+    def _parse_in_body(self, data: bytes) -> None:
+        if self._plain is None:
+            self._parse(data)
+            return
+        found = self._plain.scan(memoryview(data))
+        self._events += map(bytes, found.pieces)
+        self._parse_behind(found)
+
+    def _parse_behind(self, found: Scanned) -> None:
+        """Parse what is behind the data that was found."""
+        if found.flaw:
+            self._fail(_not_http(found.flaw))
+        elif found.rest:
+            self._plain = None
+            self._parse(found.rest)
+
     def _parse(self, data: bytes) -> None:
         """Parse what came. An error is queued behind the events before it, which can still be answered."""
         events = len(self._events)
@@ -195,7 +216,7 @@ class Incoming:
             self._keep(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
             own = exc.__context__  # the error that a callback raised
-            self._fail(own if isinstance(own, SwarmError) else Invalid(f"this is not HTTP/1.1: {exc}"))
+            self._fail(own if isinstance(own, SwarmError) else _not_http(exc))
         except TooLarge as exc:
             self._fail(exc)
 
@@ -228,6 +249,7 @@ class Incoming:
             early = bytes(self._raw)
             self._raw.clear()
             self._parsing = self._parse_lines
+            self._plain = PlainChunks() if self._head.get(b"transfer-encoding") is not None else None
         if early:
             self._parsing(early)
 
@@ -294,9 +316,7 @@ class Incoming:
         """Return the next piece of the body, b"" at its end. Raises as `next_head`; Unavailable if it is cut short."""
         while not self._events:
             if not await self.read():
-                if self._head.framed:
-                    raise Unavailable("the connection ended in the middle of a body")
-                return b""
+                return self._cut_short()
         _raise_error(self._events[0])
         event = self._events.popleft()
         if event is _END:
@@ -314,6 +334,27 @@ class Incoming:
             self._events.popleft()
             return True
         return False
+
+    async def next_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        """Return the next pieces of the body; see `PieceReceiver.receive_pieces`. Raises as `next_chunk`."""
+        while self._plain is not None and not self._events:
+            try:
+                came = await receive_pieces(self._stream, memory)
+            except trio.BrokenResourceError as exc:
+                raise Unavailable("the connection broke") from exc
+            if not came:
+                self._cut_short()
+            found = self._plain.scan(memoryview(came[0] if len(came) == 1 else b"".join(came)))
+            self._parse_behind(found)
+            if found.pieces:
+                return found.pieces
+        piece = await self.next_chunk()
+        return [piece] if piece else ()
+
+    def _cut_short(self) -> bytes:
+        if self._head.framed:
+            raise Unavailable("the connection ended in the middle of a body")
+        return b""
 
     async def body(self, limit: int) -> bytes:
         """Return the rest of the body.
@@ -342,6 +383,10 @@ def _too_large() -> TooLarge:
     return TooLarge(
         f"the head is longer than {MAX_HEAD} bytes, or its trailers longer than {MAX_BETWEEN}", details={"status": 431}
     )
+
+
+def _not_http(flaw: object) -> Invalid:
+    return Invalid(f"this is not HTTP/1.1: {flaw}")
 
 
 def _escaped(line: bytes) -> bytes:

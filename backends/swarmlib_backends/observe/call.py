@@ -14,7 +14,7 @@ from swarmlib.reply import FINAL
 from swarmlib.verbs import CONVERSATIONS
 
 from ..notes import Notes
-from ..stream_wrappers import StreamWrapper
+from ..stream_wrappers import CountingWrapper
 
 INTERNAL: Final = "internal"
 MAX_STEPS: Final = 64
@@ -159,34 +159,29 @@ current: Final[ContextVar[Call | None]] = ContextVar("call", default=None)
 """The call in whose tasks this is read."""
 
 
-class _Upload(StreamWrapper):
+class _Upload(CountingWrapper):
     """A call's upload, whose bytes are counted."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: Call) -> None:
         super().__init__(inner)
         self._call = call
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self.inner.receive_some(max_bytes)
-        self._call.received += len(data)
-        return data
+    async def received(self, count: int) -> None:
+        self._call.received += count
 
 
-class _Stream(StreamWrapper):
+class _Stream(CountingWrapper):
     """The stream of an answer, whose bytes are counted, and whose end is the call's."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, call: Call) -> None:
         super().__init__(inner)
         self._call = call
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self.inner.receive_some(max_bytes)
-        self._call.sent += len(data)
-        return data
+    async def received(self, count: int) -> None:
+        self._call.sent += count
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        self._call.received += len(data)
-        await super().send_all(data)
+    async def sending(self, count: int) -> None:
+        self._call.received += count
 
     async def aclose(self) -> None:
         try:

@@ -18,7 +18,7 @@ from ...dockerapi.references import is_digest, normal, repository, tagged
 from ...enginekit.events import Events
 from ...enginekit.operations import answers, ref_of
 from ...enginekit.refusals import no_such_place
-from ...stream_wrappers import StreamWrapper
+from ...stream_wrappers import CountingWrapper
 from .builder import Builder
 from .images import NamedImages
 
@@ -114,7 +114,7 @@ def _noticed(reply: Reply, ended: Any) -> Reply:
     return reply.replace(stream=_Noticed(reply.stream, ended).alike)
 
 
-class _Noticed(StreamWrapper):
+class _Noticed(CountingWrapper):
     """A stream whose end is noticed."""
 
     def __init__(self, inner: trio.abc.ReceiveStream, ended: Any) -> None:

@@ -1,0 +1,75 @@
+"""The data in a chunked body (RFC 9112, 7.1), found without a copy.
+
+Large bodies consist of plain chunks: a size, a line end, the data, a line end. Those are found here. Everything else
+(the last chunk with its trailers, chunk extensions, whatever is malformed) is left to llhttp, which is at the beginning
+of a chunk then, as if it had seen those before: so there is one judge of what is valid.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+_DATA_END: Final = b"\r\n"
+_SIZE_LINE: Final = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
+"""The end of a chunk's data with the size line of the next, of a size that can't overflow."""
+_BEGUN_LINE: Final = re.compile(rb"(?:\r(?:\n(?:[0-9A-Fa-f]{1,15}\r?)?)?)?")
+_LONGEST_LINE: Final = 19
+_NO_CR: Final = "Missing expected CR after chunk data"
+_NO_LF: Final = "Expected LF after chunk data"
+
+
+class Scanned(NamedTuple):
+    """What was found in a part of a body."""
+
+    pieces: list[memoryview]
+    """The data."""
+    rest: bytes = b""
+    """What llhttp must parse, from the beginning of a chunk on; so must it all that follows in the body."""
+    flaw: str = ""
+    """What is malformed behind the data, in llhttp's words; it can't be asked, as it has not seen the chunk."""
+
+
+class PlainChunks:
+    """The plain chunks at the beginning of one body."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        """Bytes of the present chunk's data that are still to come."""
+        self._line = _DATA_END
+        """What has come of a size line; before the first chunk, as if another chunk had ended."""
+
+    def scan(self, data: memoryview) -> Scanned:
+        """Find the data in what comes next. Once there was a rest or a flaw, nothing more may be scanned."""
+        pieces: list[memoryview] = []
+        at, end = 0, len(data)
+        if not self._left:
+            line = self._line + bytes(data[:_LONGEST_LINE])
+            found = self._next_size(line, 0)
+            if found is None:
+                return self._unusual(pieces, line + bytes(data[_LONGEST_LINE:]))
+            at = found.end() - len(self._line)
+        while (stop := at + self._left) <= end:
+            pieces.append(data[at:stop])
+            found = self._next_size(data, stop)
+            if found is None:
+                return self._unusual(pieces, bytes(data[stop:]))
+            at = found.end()
+        if at < end:
+            pieces.append(data[at:])
+            self._left -= end - at
+        return Scanned(pieces)
+
+    def _next_size(self, data: bytes | memoryview, at: int) -> re.Match[bytes] | None:
+        found = _SIZE_LINE.match(data, at)
+        self._left = 0 if found is None else int(found[1], 16)
+        return found if self._left else None
+
+    def _unusual(self, pieces: list[memoryview], line: bytes) -> Scanned:
+        """Keep what may become a size line; anything else is the parser's."""
+        if _BEGUN_LINE.fullmatch(line):
+            self._line = line
+            return Scanned(pieces)
+        if line.startswith(_DATA_END):
+            return Scanned(pieces, rest=line.removeprefix(_DATA_END))
+        return Scanned(pieces, flaw=_NO_CR if line.startswith(b"\n") else _NO_LF)

@@ -1,0 +1,184 @@
+"""Chunked bodies, of requests and responses: however they are split, they mean what llhttp alone takes them for."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+import httptools
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swarmlib import SwarmError
+from swarmlib.pieces import PIECE, Buffer, Memory, PieceReceiver
+from swarmlib_backends.docker.response import Responses
+from swarmlib_backends.http.chunks import PlainChunks
+from swarmlib_backends.http.incoming import Incoming
+
+REQUEST = b"PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+class Body(NamedTuple):
+    """What a reader understood: the data, whether it was complete, and what was malformed."""
+
+    data: bytes
+    complete: bool = False
+    flaw: str = ""
+
+
+class Split(PieceReceiver):
+    """A stream that gives parts of any size, in memory that is overwritten later."""
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self._parts = list(parts)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self._parts.pop(0) if self._parts else b""
+
+    async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
+        data = await self.receive_some()
+        view = memory.take()
+        view[:] = bytes(PIECE)
+        view[: len(data)] = data
+        return [view[: len(data)]] if data else []
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+class Judge:
+    """What llhttp takes a body for."""
+
+    def __init__(self) -> None:
+        self.data, self.complete = b"", False
+
+    def on_body(self, data: bytes) -> None:
+        if not self.complete:
+            self.data += data
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+    def read(self, head: bytes, body: bytes) -> Body:
+        parser: Any = httptools.HttpRequestParser(self) if head is REQUEST else httptools.HttpResponseParser(self)
+        parser.feed_data(head)
+        try:
+            parser.feed_data(body)
+        except httptools.HttpParserError as exc:
+            return Body(self.data, self.complete, "" if self.complete else str(exc))
+        return Body(self.data, self.complete)
+
+
+async def all_of(next_pieces: Callable[[Memory], Awaitable[Sequence[Buffer]]]) -> Body:
+    data = b""
+    with Memory() as memory:
+        try:
+            while pieces := await next_pieces(memory):
+                data += b"".join(pieces)
+        except SwarmError as exc:
+            cut = "in the middle of a body" in exc.message
+            return Body(data, flaw="" if cut else exc.message.rpartition(": ")[2])
+    return Body(data, complete=True)
+
+
+async def of_request(parts: Sequence[bytes], *, in_place: bool) -> Body:
+    incoming = Incoming(Split([REQUEST, *parts]))
+    await incoming.next_head()
+    incoming.stay()
+
+    async def chunk(_: Memory) -> Sequence[Buffer]:
+        return [data] if (data := await incoming.next_chunk()) else []
+
+    return await all_of(incoming.next_pieces if in_place else chunk)
+
+
+async def of_response(parts: Sequence[bytes]) -> tuple[Body, bool]:
+    responses = Responses(Split([RESPONSE, *parts]), "engine")
+    await responses.head("GET")
+    return await all_of(responses.next_pieces), responses.at_rest
+
+
+plain = st.builds(
+    lambda data, zeros, upper: b"%s%s\r\n%s\r\n" % (b"0" * zeros, (b"%X" if upper else b"%x") % len(data), data),
+    st.binary(min_size=1, max_size=40),
+    st.sampled_from([0, 0, 0, 1, 13, 14, 15]),
+    st.booleans(),
+)
+ODD = (
+    *(b"2;a=b\r\nxy\r\n", b'1;a="b"\r\nx\r\n', b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"00\r\n\r\n", b"\r\n", b"\r"),
+    *(
+        b"\n",
+        b"g\r\n",
+        b"1\nx\r\n",
+        b"1 \r\nx\r\n",
+        b"-1\r\n",
+        b"0x1\r\nx\r\n",
+        b"1\r\nxx\r\n",
+        b"1\r\nx\n",
+        b"1\r\nx\rx",
+    ),
+    *(b"f" * 15 + b"\r\n", b"f" * 16 + b"\r\n", b"f" * 17 + b"\r\n", b"+1\r\nx\r\n", b"1\r\r\nx\r\n", b";\r\n", b"\0"),
+)
+odd = st.sampled_from(ODD)
+bodies = st.builds(
+    lambda begin, middle, end: b"".join([*begin, *middle, *end]),
+    st.lists(plain, max_size=4),
+    st.lists(odd, max_size=2),
+    st.one_of(st.lists(plain, max_size=2), st.just([b"0\r\n\r\n"])),
+)
+
+
+def split(body: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({cut % (len(body) + 1) for cut in cuts})
+    parts = [body[a:b] for a, b in zip([0, *places], [*places, len(body)], strict=True)]
+    return [part for part in parts if part]
+
+
+@given(bodies, st.lists(st.integers(0, 1000), max_size=8))
+def test_a_request_is_read_as_the_parser_alone_does(body: bytes, cuts: list[int]) -> None:
+    wanted = Judge().read(REQUEST, body)
+    for in_place in (False, True):
+        assert trio.run(lambda way=in_place: of_request(split(body, cuts), in_place=way)) == wanted
+
+
+@given(bodies, st.lists(st.integers(0, 1000), max_size=8))
+def test_a_response_is_read_as_the_parser_alone_does(body: bytes, cuts: list[int]) -> None:
+    wanted = Judge().read(RESPONSE, body)
+    found, at_rest = trio.run(of_response, split(body, cuts))
+    assert (found.complete, found.flaw) == (wanted.complete, wanted.flaw)
+    assert wanted.data.startswith(found.data)  # what comes together with something malformed is not delivered
+    assert found.data == wanted.data or wanted.flaw
+    assert not at_rest or (wanted.complete and body.endswith(b"0\r\n\r\n"))
+
+
+@pytest.mark.parametrize("body", [b"3\r\nabc\r\n0\r\n\r\n", b"3\r\nabc\r\n3;x\r\ndef\r\n0\r\n\r\n"])
+async def test_a_response_leaves_its_connection_at_rest_wherever_it_is_split(body: bytes) -> None:
+    for cut in range(len(body) - 4):  # a last chunk that is split later is not certain to have been the end
+        _, at_rest = await of_response(split(body, [cut]))
+        assert at_rest, cut
+
+
+async def test_bytes_behind_a_response_are_no_part_of_it() -> None:
+    found, at_rest = await of_response([b"3\r\nabc\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nX"])
+    assert found == Body(b"abc", complete=True)
+    assert not at_rest
+
+
+async def test_a_request_behind_a_body_is_the_next_request() -> None:
+    incoming = Incoming(Split([REQUEST, b"3\r\nabc\r\n0\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n"]))
+    await incoming.next_head()
+    incoming.stay()
+    assert await all_of(incoming.next_pieces) == Body(b"abc", complete=True)
+    head = await incoming.next_head()
+    assert head is not None
+    assert head.target == "/next"
+
+
+def test_data_is_not_copied() -> None:
+    came = memoryview(bytearray(b"5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n"))
+    found = PlainChunks().scan(came)
+    assert [bytes(piece) for piece in found.pieces] == [b"abcde", b"fghij"]
+    assert all(piece.obj is came.obj for piece in found.pieces)
+    assert found.rest == b"0\r\n\r\n"

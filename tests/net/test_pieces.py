@@ -1,0 +1,177 @@
+"""Large streams are relayed without a copy, whatever lies on their way; and a stage that looks at bytes sees all."""
+
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from swarmlib.net.sockets import Socket
+from swarmlib.pieces import PIECE, Memory, relay, send_pieces
+from swarmlib_backends.stream_wrappers import CountingWrapper, Resumed, StreamWrapper
+
+MIB = 1 << 20
+DATA = os.urandom(4096) * (3 * MIB // 4096)
+
+
+def pair() -> tuple[Socket, trio.SocketStream]:
+    """A socket as the product makes it, and its other end."""
+    ours, theirs = socket.socketpair()
+    return Socket(trio.SocketStream(trio.socket.from_stdlib_socket(ours))), trio.SocketStream(
+        trio.socket.from_stdlib_socket(theirs)
+    )
+
+
+class Counted(CountingWrapper):
+    """Counts what passes."""
+
+    came = went = 0
+
+    async def received(self, count: int) -> None:
+        self.came += count
+
+    async def sending(self, count: int) -> None:
+        self.went += count
+
+
+class Looking(StreamWrapper):
+    """Keeps what passes."""
+
+    def __init__(self, inner: trio.abc.ReceiveStream) -> None:
+        super().__init__(inner)
+        self.seen = b""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await super().receive_some(max_bytes)
+        self.seen += data
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.seen += bytes(data)
+        await super().send_all(data)
+
+
+@asynccontextmanager
+async def fed(source: trio.SocketStream, sink: trio.SocketStream) -> AsyncIterator[bytearray]:
+    """Send DATA on one end, and gather what comes at another."""
+    came = bytearray()
+
+    async def send() -> None:
+        await source.send_all(DATA)
+        await source.send_eof()
+
+    async def gather() -> None:
+        async for data in sink:
+            came.extend(data)
+
+    async with source, sink, trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        nursery.start_soon(gather)
+        yield came
+
+
+@pytest.fixture
+def splices(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all that goes through a pipe."""
+    sizes: list[int] = []
+    real = os.splice
+
+    def counting(*args: int, **options: int) -> int:
+        sizes.append(real(*args, **options))
+        return sizes[-1]
+
+    monkeypatch.setattr(os, "splice", counting)
+    return sizes
+
+
+async def test_a_stream_that_is_only_counted_is_spliced(splices: list[int]) -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    counted, into = Counted(Resumed(source, b"early")), Counted(Resumed(sink, b""))
+    async with source, sink, fed(feeder, end) as came:
+        await relay(counted, into)
+        await sink.send_eof()
+    assert came == b"early" + DATA
+    assert counted.came == into.went == len(came)
+    assert sum(splices) >= 2 * (len(DATA) - PIECE)
+
+
+@pytest.mark.parametrize("looks_at", ["source", "sink"])
+async def test_a_stage_that_looks_at_a_stream_sees_all_of_it(looks_at: str, splices: list[int]) -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    looking = Looking(source if looks_at == "source" else sink)
+    async with source, sink, fed(feeder, end) as came:
+        await relay(*((Counted(looking), sink) if looks_at == "source" else (source, Counted(looking))))
+        await sink.send_eof()
+    assert looking.seen == came == DATA
+    assert not splices
+
+
+async def test_without_pipes_to_spare_it_is_copied(splices: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    (source, feeder), (sink, end) = pair(), pair()
+    async with source, sink, fed(feeder, end) as came:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pipe", none_left)
+            await relay(source, sink)
+        await sink.send_eof()
+    assert came == DATA
+    assert not splices
+
+
+async def test_a_sink_that_breaks_ends_a_splice_and_leaves_no_descriptor(splices: list[int]) -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    before = len(os.listdir("/proc/self/fd"))
+
+    async def feed() -> None:
+        with suppress(trio.BrokenResourceError):
+            await feeder.send_all(DATA * 10)
+
+    async def leave() -> None:
+        left = PIECE * 2
+        while left > 0:
+            left -= len(await end.receive_some(left))
+        await end.aclose()
+
+    async with source, sink, feeder, trio.open_nursery() as nursery:
+        nursery.start_soon(feed)
+        nursery.start_soon(leave)
+        with pytest.raises(trio.BrokenResourceError, match="the connection broke"):
+            await relay(source, sink)
+        await source.aclose()
+    assert splices
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("sizes", [(MIB, 5, MIB), (1,) * 3000, (4096,) * 900, (3000,) * 1100])
+async def test_pieces_arrive_whole_and_in_order(sizes: tuple[int, ...]) -> None:
+    pieces = [bytes([number % 251]) * size for number, size in enumerate(sizes)]
+    sink, end = pair()
+    came = bytearray()
+    async with end, trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            async with sink:
+                await send_pieces(sink, pieces)
+
+        nursery.start_soon(send)
+        async for data in end:
+            came += data
+    assert came == b"".join(pieces)
+
+
+async def test_a_stream_on_which_nothing_moves_holds_no_memory() -> None:
+    source, feeder = pair()
+    with Memory() as memory, Memory() as other:
+        async with source, feeder, trio.open_nursery() as nursery:
+            nursery.start_soon(source.receive_pieces, memory)
+            view = other.take()
+            other.free()
+            await wait_all_tasks_blocked()
+            assert other.take() is view  # the reader that waits has not taken it
+            nursery.cancel_scope.cancel()
