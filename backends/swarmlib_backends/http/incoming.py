@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -16,6 +15,7 @@ from swarmlib.pieces import Buffer, Memory, receive_pieces
 from .chunks import PlainChunks, Scanned
 from .head import Head, split_target
 from .outgoing import LAST_CHUNK, request_head
+from .request_lines import end_of_lines, escaped, may_begin
 
 MAX_HEAD: Final = 1024 * 1024
 """The size limit of a request's head in bytes, as in an engine (Go's DefaultMaxHeaderBytes): clients put options of any
@@ -26,8 +26,6 @@ MAX_HEADERS: Final = 10_000
 MAX_BETWEEN: Final = 64 * 1024
 """The size limit in bytes of what is neither head nor body: trailers, chunk extensions, blank lines."""
 _AROUND: Final = len(b": \r\n")
-_BEGINNING: Final = b"\r\nABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
@@ -154,10 +152,10 @@ class Incoming:
                 self._parse_in_body(data)
                 return
             # A client that speaks another protocol (TLS) may never send a line end, so it is refused at once.
-            if self._ended and not self._line and data[0] not in _BEGINNING:
+            if self._ended and not self._line and not may_begin(data):
                 self._parse(data)
                 return
-            end = self._end_of_lines(data)
+            end = data.find(b"\n") + 1 if self._line else end_of_lines(data, in_head=self._reading_head)
             if end and not self._line:
                 self._parse_whole_lines(data[:end])
                 data = data[end:]
@@ -173,16 +171,9 @@ class Incoming:
         if data:
             self._parsing(data)
 
-    def _end_of_lines(self, data: bytes) -> int:
-        """Return where the lines end that can be parsed at once, none beyond a head; 0 if no line is complete."""
-        if self._line or not data.isascii() or (self._reading_head and data[0] in b"\r\n"):
-            return data.find(b"\n") + 1
-        end = data.find(b"\n\r\n")
-        return data.rfind(b"\n") + 1 if end < 0 else end + 3
-
     def _parse_whole_lines(self, lines: bytes) -> None:
         self._head_came = False
-        self._parse(lines if lines.isascii() or self._reading_head else _escaped(lines))
+        self._parse(lines if self._reading_head else escaped(lines))
         if self._head_came and self._parsing == self._parse_lines:
             self._parsing = self._keep
 
@@ -387,11 +378,6 @@ def _too_large() -> TooLarge:
 
 def _not_http(flaw: object) -> Invalid:
     return Invalid(f"this is not HTTP/1.1: {flaw}")
-
-
-def _escaped(line: bytes) -> bytes:
-    """Return a request's first line with its bytes beyond ASCII as percent escapes: an engine accepts both."""
-    return _BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], line)
 
 
 def _drop(_: bytes) -> None:
