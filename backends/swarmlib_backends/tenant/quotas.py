@@ -98,14 +98,22 @@ class Quotas:
             raise
 
     async def start(self, tenant: str, id: str, request: Request) -> Answer:
-        """Have a container started or restarted. Raises as `create`."""
+        """Have a container started or restarted. Raises as `create`.
+
+        One that is to be removed at its end is removed if it is denied: its client waits for that.
+        """
         return await self._outlive(lambda: self._start(tenant, id, request))
 
     async def _start(self, tenant: str, id: str, request: Request) -> Answer:
         async with self._locks.of(id):
             ledger = await self._ledger(tenant)
             found, host = await self._inspect(id)
-            reservation = ledger.reserve(("containers", id), {**found.amounts, **amounts.running(host)})
+            try:
+                reservation = ledger.reserve(("containers", id), {**found.amounts, **amounts.running(host)})
+            except Denied:
+                if host.get("AutoRemove") and "running" not in found.amounts:  # as an engine after a start that failed
+                    await call(self._sender, Request(Verb.RM, ("containers", id), {"v": "1"}))
+                raise
             return await self._carry_out(ledger, [reservation], request)
 
     async def update(self, tenant: str, id: str, request: Request) -> Answer:

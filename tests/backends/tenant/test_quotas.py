@@ -149,6 +149,17 @@ async def test_an_update_of_what_runs_is_admitted_by_the_sum(autojump_clock: Moc
             await quotas.update("alice", id, update(MemorySwap=-1))
 
 
+async def test_a_container_that_may_not_start_is_removed_if_it_was_to_be_at_its_end() -> None:
+    async with counted(Terms({"running": 1})) as (quotas, engine, _):
+        await start(quotas, await create(quotas, "first", AutoRemove=True))
+        short = await create(quotas, "short", AutoRemove=True)
+        long = await create(quotas, "long")
+        for each in (short, long):
+            with pytest.raises(Denied, match="running: 1 in use"):
+                await start(quotas, each)
+        assert {each["Names"][0] for each in await engine.ls(all=True)} == {"/alice.first", "/alice.long"}
+
+
 async def test_a_limit_is_required_if_its_sum_has_a_quota_and_no_default() -> None:
     async with counted(Terms({"pids": 100, "cpus": 10**9}, defaults={"cpus": 10**8})) as (quotas, engine, _):
         with pytest.raises(Denied, match=r"HostConfig\.PidsLimit is required: the tenant has a quota of pids"):
