@@ -330,7 +330,7 @@ async def _now(side: Side) -> str:
 async def _events(side: Side, begun: str) -> list[Any]:
     until = await _now(side)
     async with side.client.watch(since=_seconds(begun), until=_seconds(until)) as events:
-        told = [side.plain(event.raw) async for event in events if side.tells(event.raw)]
+        told = [side.plain(event) async for event in events if side.tells(event)]
     # An engine mounts the volumes of a container in no order.
     groups = [list(group) for _, group in groupby(told, lambda event: event["Type"] == "volume")]
     return [

@@ -217,11 +217,14 @@ class Connection:
         if exchange.row.kind is not Kind.VALUE or exchange.waited_for:
             await dispatch(self._next, request)
             return
-        exchange.in_task = self._sender  # what still arrives does not concern the call: it is not read meanwhile
+        sender = self._sender  # what still arrives does not concern the call: it is not read meanwhile
+        exchange.in_task = sender
         try:
             await dispatch(self._next, request)
         finally:
             exchange.in_task = None
+        if sender is not None and sender.scope.cancel_called:
+            await trio.lowlevel.checkpoint()  # the cancellation ends here, or it would take the next call with it
 
     def _heed_what_follows(self, exchange: HttpReply) -> None:
         """Set up the reading of what follows a request's head: a body and requests, or a conversation."""

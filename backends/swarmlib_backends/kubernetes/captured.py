@@ -27,8 +27,9 @@ def attached(
     Raises:
         SwarmError: the cluster's error.
     """
-    errors = status.status_of(container.pod or {}, names.STDERR)
-    if command.stderr and "running" in dict_of(errors.get("state")):
+    pod = container.pod or {}
+    errors = dict_of(status.status_of(pod, names.STDERR).get("state"))  # may not be told yet of a container at its gate
+    if command.stderr and status.has_stderr(pod) and "terminated" not in errors:
         return _both(cluster, container, command)
     return remote(cluster, container, command)
 

@@ -29,6 +29,6 @@ async def test_its_answers_are_read(
         ]
         async with events:
             await web.stop()
-            answers.append(("SystemEvents", (await anext(events)).raw))
+            answers.append(("SystemEvents", await anext(events)))
         await web.rm()
     assert unreadable(go_reader, answers) == []
