@@ -100,6 +100,8 @@ class Connection:
                 self._sender = SendersTask(trio.lowlevel.current_task(), scope) if self._client.is_watched else None
                 await self._requests()
                 return
+            if (ended := self._current) is not None and ended.done.is_set() and not ended.keep_alive:
+                return
 
     async def _requests(self) -> None:
         while True:
