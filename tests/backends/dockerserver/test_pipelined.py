@@ -40,8 +40,8 @@ async def test_a_call_behind_one_that_failed_is_answered(tmp_path: Path) -> None
 
 async def test_a_connection_ends_with_a_call_that_failed_if_the_client_said_so(tmp_path: Path) -> None:
     address = tmp_path / "s"
-    async with Chain(DockerServer([f"unix://{address}"]), Waits()).open():
-        async with await trio.open_unix_socket(str(address)) as stream:
-            await stream.send_all(get("/volumes/v").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-            with trio.fail_after(5):
-                assert b"".join([bytes(each) async for each in stream]).startswith(b"HTTP/1.1 404")
+    chain = Chain(DockerServer([f"unix://{address}"]), Waits())
+    async with chain.open(), await trio.open_unix_socket(str(address)) as stream:
+        await stream.send_all(get("/volumes/v").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        with trio.fail_after(5):
+            assert b"".join([bytes(each) async for each in stream]).startswith(b"HTTP/1.1 404")
