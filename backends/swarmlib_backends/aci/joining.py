@@ -65,7 +65,10 @@ class Joining:
         self._twice = b""
         """What may come live although a reading had it."""
         self._begin: bytes | None = None
-        """The beginning of the live output, until it is a line; None once its place is found."""
+        """What has come live as far as a reading may have had it; None once more has come.
+
+        All of it is kept, since a later piece may show that it is not where it seemed to be in the reading.
+        """
 
     def read(self, content: str) -> list[Entry]:
         """Take a reading of the logs; returns the lines that are new, the first perhaps without its beginning."""
@@ -99,17 +102,13 @@ class Joining:
     def live(self, data: bytes) -> bytes:
         """Take a piece of the live output; returns what is new of it."""
         if self._begin is not None:
-            data = self._begin = self._begin + data
-            if b"\n" not in data and len(data) < len(self._twice):
+            came = self._begin + data
+            known = _suffix_that_fits(self._twice, came)
+            if len(came) <= len(known):
+                self._begin = came
                 return b""
             self._begin = None
-            self._twice = _suffix_that_fits(self._twice, data)
-        if self._twice.startswith(data):
-            self._twice = self._twice[len(data) :]
-            return b""
-        if data.startswith(self._twice):
-            data = data[len(self._twice) :]
-        self._twice = b""
+            data = came[len(known) :]
         self._live += len(data)
         return data
 

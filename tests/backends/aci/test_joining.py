@@ -55,6 +55,12 @@ def test_what_is_lost_with_a_live_connection_comes_with_the_next_reading(lines: 
     assert told == "".join(lines).encode()
 
 
+def test_a_later_piece_shows_where_live_output_begins_among_lines_that_are_the_same() -> None:
+    joining, lines = Joining(), ["a\n"] * 7 + ["b\n"]
+    joining.overlaps(joining.read(logs(lines)))
+    assert [joining.live(piece) for piece in (b"a", b"\n", b"b\n", b"c\n")] == [b"", b"", b"", b"c\n"]
+
+
 def test_logs_that_are_gone_or_cut_say_nothing_twice() -> None:
     joining = Joining()
     joining.read(logs(["a\n", "b\n"]))
