@@ -181,7 +181,7 @@ class Lifecycle:
             if await self._runs_on(container):
                 raise
             return
-        if ran.code and container.running:
+        if ran.code and await self._runs_on(container):
             said = ran.errors.decode("utf-8", "replace").strip()
             raise refusal(500, f"Cannot kill container: {container.id}: {said}")
 
