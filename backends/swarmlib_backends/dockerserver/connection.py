@@ -100,11 +100,9 @@ class Connection:
                 self._sender = SendersTask(trio.lowlevel.current_task(), scope) if self._client.is_watched else None
                 await self._requests()
                 return
-            if (ended := self._current) is not None and ended.done.is_set() and not ended.keep_alive:
-                return
 
     async def _requests(self) -> None:
-        while True:
+        while not self._is_over():
             try:
                 head = await self._next_head()
                 if head is None:
@@ -118,8 +116,11 @@ class Connection:
                 return
             if exchange.waited_for and not await self._goes_on(exchange):
                 return
-            if exchange.done.is_set() and not exchange.keep_alive:
-                return
+
+    def _is_over(self) -> bool:
+        """Whether the last response has ended the connection."""
+        last = self._current
+        return last is not None and last.done.is_set() and not last.keep_alive
 
     async def _next_head(self) -> Head | None:
         incoming = self._incoming
