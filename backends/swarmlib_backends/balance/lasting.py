@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, NoReturn
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
 
 import trio
 
 from swarmlib.supervision import supervised
 
-_FIRST_PAUSE: Final = 0.2
-_LAST_PAUSE: Final = 30.0
-
-
-def pauses(longest: float = _LAST_PAUSE) -> Iterator[float]:
-    """Yield the seconds to wait before each new attempt, without end: each pause doubles, up to `longest`."""
-    pause = _FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(pause * 2, longest)
+from ..pauses import LONGEST, pauses
 
 
 async def lasting(what: str, run: Callable[..., Awaitable[Any]], *args: Any) -> NoReturn:
@@ -30,6 +21,6 @@ async def lasting(what: str, run: Callable[..., Awaitable[Any]], *args: Any) -> 
     while True:
         begun = trio.current_time()
         await supervised(what, run, *args)
-        if trio.current_time() - begun > _LAST_PAUSE:
+        if trio.current_time() - begun > LONGEST:
             waits = pauses()
         await trio.sleep(next(waits))

@@ -38,12 +38,12 @@ from swarmlib.supervision import supervised
 from ..dockerapi import patience
 from ..dockerapi.ages import since
 from ..dockerapi.versions import Range
+from ..pauses import pauses
 from . import answers, freshness, merge, swarm_mode
 from .forwarding import Calls, Changed, GiveBack, See
 from .history import History, time_of
 from .index import Index
 from .kept import Kept
-from .lasting import pauses
 from .mirror import Mirror
 from .node import Node
 from .stand_ins import StandIns

@@ -15,9 +15,9 @@ from swarmlib.errors import sole
 from swarmlib.supervision import supervised
 
 from ..calls import distinct
+from ..pauses import pauses
 from .index import Index
 from .kept import Kept
-from .lasting import pauses
 from .member import Hear, Member
 from .node import Node
 from .versions import Advertised, Bridge

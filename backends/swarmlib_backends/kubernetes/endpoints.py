@@ -18,6 +18,7 @@ from swarmlib.supervision import supervised
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..enginekit.networks import PREDEFINED
+from ..pauses import pauses
 from .cluster import Cluster
 from .container import PodContainer
 from .following import Body
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 KIND: Final = "connection"
 """The kind (`names.KIND`) of the EndpointSlices."""
 _FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 30.0
 _SERVICE: Final = "kubernetes.io/service-name"
 
 
@@ -83,7 +83,7 @@ class Endpoints:
         Raises:
             Denied: the account may not have networks.
         """
-        pause = _FIRST_PAUSE
+        waits = pauses(first=_FIRST_PAUSE)
         try:
             while not container.removed.is_set():
                 self._written[container.id] = False
@@ -93,8 +93,7 @@ class Endpoints:
                     raise
                 except SwarmError as exc:
                     _log.warning("kubernetes: the names of %s: %s; it is tried again", container.name, exc)
-                    await trio.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    await trio.sleep(next(waits))
                 else:
                     if not self._written[container.id]:
                         return

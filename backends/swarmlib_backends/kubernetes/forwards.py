@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import trio
@@ -12,6 +13,7 @@ import trio
 from swarmlib import SwarmError, Unavailable, Unsupported
 from swarmlib.errors import ungrouped
 
+from ..pauses import pauses
 from .cluster import Cluster, pod_name
 from .container import PodContainer
 from .streams.forwarding import PortRefused, port_forward
@@ -24,8 +26,8 @@ it has ended, and a container that has begun needs some time until it listens.
 """
 _REST_SECONDS: Final = 5.0
 """How long the last bytes of a Pod that has ended may take."""
-_FIRST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 2.0
+_pauses: Final = partial(pauses, 2.0, first=0.1)
+"""The pauses between attempts, in seconds."""
 _KEPT_BYTES: Final = 64 * 1024
 _LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -61,17 +63,16 @@ async def forward(cluster: Cluster, container: PodContainer, port: int, client: 
     Raises:
         SwarmError: the Pod can't be reached.
     """
-    said, pause, patience = _Said(), _FIRST_PAUSE, trio.current_time() + _REFUSED_SECONDS
+    said, waits, patience = _Said(), _pauses(), trio.current_time() + _REFUSED_SECONDS
     async with client:
         while True:
             async with AsyncExitStack() as stack:
                 upstream = await _connected(cluster, container, port, stack)
                 refused = await _relayed(container, client, upstream, said)
-            waits = container.running and container.record.may_restart and trio.current_time() < patience
-            if not (refused and said.repeatable and waits):
+            may_come = container.running and container.record.may_restart and trio.current_time() < patience
+            if not (refused and said.repeatable and may_come):
                 return
-            await trio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await trio.sleep(next(waits))
 
 
 async def _relayed(
@@ -128,7 +129,7 @@ async def _connected(
     cluster: Cluster, container: PodContainer, port: int, stack: AsyncExitStack
 ) -> trio.abc.HalfCloseableStream:
     """Open a stream to a Pod, which lasts as long as the stack. Raises `SwarmError`."""
-    pause, last = _FIRST_PAUSE, Unavailable(f"{container.name} has no Pod")
+    waits, last = _pauses(), Unavailable(f"{container.name} has no Pod")
     patience = trio.current_time() + _RETRY_SECONDS
     while container.running and trio.current_time() < patience:
         if container.pod is not None:
@@ -136,8 +137,7 @@ async def _connected(
                 return await stack.enter_async_context(_stream(cluster, container, port))
             except SwarmError as exc:
                 last = Unavailable(f"can't forward to the port {port} of {container.name}: {exc.message}")
-        await trio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+        await trio.sleep(next(waits))
     raise last
 
 

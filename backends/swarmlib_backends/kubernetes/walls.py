@@ -16,6 +16,7 @@ from swarmlib import Denied, NotFound, SwarmError, Unavailable
 from swarmlib.supervision import supervised
 
 from ..dockerapi.nullable import dict_of
+from ..pauses import pauses
 from .cluster import Cluster
 from .container import Pod, PodContainer
 from .following import READY_SECONDS
@@ -25,7 +26,6 @@ from .policies import put_policy
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 30.0
 
 
 class Walls:
@@ -61,7 +61,7 @@ class Walls:
         Raises:
             Denied: the account may not have policies.
         """
-        pause = _FIRST_PAUSE
+        waits = pauses(first=_FIRST_PAUSE)
         try:
             while changes := _changes(container):
                 try:
@@ -72,8 +72,7 @@ class Walls:
                     return  # the Pod has gone meanwhile
                 except SwarmError as exc:
                     _log.warning("kubernetes: the walls of %s: %s; it is tried again", container.name, exc)
-                    await trio.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    await trio.sleep(next(waits))
         finally:
             self._moved.discard(container.id)
 

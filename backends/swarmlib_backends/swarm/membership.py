@@ -16,10 +16,10 @@ from swarmlib.asking import Answer, call
 from swarmlib.errors import ungrouped
 from swarmlib.supervision import supervised
 
-from ..balance.lasting import pauses
 from ..balance.member import Member
 from ..balance.members import Members
 from ..dockerapi.filters import encode
+from ..pauses import pauses
 from .nodes import SwarmNode, listed
 from .reaching import Template
 

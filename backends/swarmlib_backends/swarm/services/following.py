@@ -16,13 +16,14 @@ import trio
 from swarmlib import Json, Request, SwarmError, Unavailable, Verb
 from swarmlib.asking import Answer
 
-from ...balance.lasting import lasting, pauses
+from ...balance.lasting import lasting
 from ...balance.member import Member
 from ...dockerapi.filters import encode
 from ...dockerapi.nullable import dict_of
 from ...dockerapi.status import refusal
 from ...enginekit.events import Events
 from ...enginekit.store import ContainerStore
+from ...pauses import pauses
 from ..membership import Membership
 from . import container as shapes
 from .container import Service, ServiceContainer, Task
