@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -35,6 +36,16 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
     for row in rows:
         table.add_row(*map(str, row))
     Console().print(table)
+
+
+def add_beside(parser: argparse.ArgumentParser) -> None:
+    """Take the option of a benchmark that measures two checkouts side by side."""
+    parser.add_argument("--beside", metavar="PYTHON", help="of the environment of another checkout")
+
+
+def pythons(given: argparse.Namespace, this: str) -> dict[str, str]:
+    """The interpreters of the checkouts to measure: `this` names this one's, "beside" the other one's."""
+    return {this: sys.executable} | ({"beside": given.beside} if given.beside else {})
 
 
 def peak_memory(pid: int) -> float:

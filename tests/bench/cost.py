@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.bench.common import in_turns, need, process, show
+from tests.bench.common import add_beside, in_turns, need, process, pythons, show
 from tests.bench.gateway import wrk
 from tests.support.engines import is_served, wait_until
 
@@ -108,14 +107,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--beside", metavar="PYTHON", help="of the environment of another checkout")
+    add_beside(parser)
     given = parser.parse_args()
     need("wrk", "haproxy")
-    pythons = {"this": sys.executable} | ({"beside": given.beside} if given.beside else {})
-    ports = {name: 21950 + number for number, name in enumerate(pythons)}
+    measured = pythons(given, "this")
+    ports = {name: 21950 + number for number, name in enumerate(measured)}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         engine = stack.enter_context(fixed_engine(Path(folder)))
-        for name, python in pythons.items():
+        for name, python in measured.items():
             stack.enter_context(gateway(python, engine, ports[name]))
         script = Path(folder) / "create.lua"
         script.write_text(_LUA.format(body=_BODY))
@@ -123,7 +122,7 @@ def main() -> None:
         for call in _CALLS:
             measures = {n: partial(cost, port, call, given.seconds, script) for n, port in ports.items()}
             rows.append([call, *_row(in_turns(measures, given.rounds))])
-    columns = ["call", *(f"{name}: µs" for name in pythons), *(["this of beside", "µs more"] if given.beside else [])]
+    columns = ["call", *(f"{name}: µs" for name in measured), *(["this of beside", "µs more"] if given.beside else [])]
     show("What a call costs in the gateway, one at a time", columns, rows)
 
 

@@ -15,14 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.bench.common import cpu_seconds, in_turns, need, show
+from tests.bench.common import add_beside, cpu_seconds, in_turns, need, pythons, show
 from tests.bench.cost import fixed_engine
 from tests.bench.gateway import wrk
 from tests.support.engines import docker, free_port, is_served, swarmd, wait_until
@@ -115,10 +114,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--beside", metavar="PYTHON", help="of the environment of another checkout")
+    add_beside(parser)
     given = parser.parse_args()
     need("wrk", "haproxy", "docker")
-    pythons = {"this": sys.executable} | ({"beside": given.beside} if given.beside else {})
+    measured = pythons(given, "this")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         engine = f"docker unix://{stack.enter_context(fixed_engine(folder))}"
@@ -129,11 +128,11 @@ def main() -> None:
             "list, forwarded": engine,
             "list, from the index": f"balance {members}",
         }
-        counted = _counted_rows(chains, list(reversed(pythons.items())), folder)
+        counted = _counted_rows(chains, list(reversed(measured.items())), folder)
         show("What is done for one request, on average (of the other checkout → of this one)", ["", *chains], counted)
-        rows = _measured_rows(chains, pythons, given, folder)
+        rows = _measured_rows(chains, measured, given, folder)
     share = ["this of beside"] if given.beside else []
-    show("Processor time of swarmd for one request", ["by connections", *(f"{n}: µs" for n in pythons), *share], rows)
+    show("Processor time of swarmd for one request", ["by connections", *(f"{n}: µs" for n in measured), *share], rows)
 
 
 if __name__ == "__main__":

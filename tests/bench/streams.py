@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple, TypeAlias
 
-from tests.bench.common import cpu_seconds, need, peak_memory, process, show
+from tests.bench.common import add_beside, cpu_seconds, need, peak_memory, process, pythons, show
 from tests.bench.thin import Way
 from tests.support.engines import docker, engine, is_served, wait_until
 
@@ -156,19 +156,19 @@ def main() -> None:
     parser.add_argument("--thin", action="store_true")
     parser.add_argument("--mib", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--beside", metavar="PYTHON", help="of the environment of another checkout")
+    add_beside(parser)
     given = parser.parse_args()
-    pythons = {"through": sys.executable} | ({"beside": given.beside} if given.beside else {})
+    measured = pythons(given, "through")
     rows: list[list[object]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         socket, moves = stack.enter_context((thin if given.thin else real)(given.mib, folder))
         ways = {"direct": Gateway(socket)}
-        for name, python in pythons.items():
+        for name, python in measured.items():
             ways[name] = stack.enter_context(gateway(python, socket, folder / f"{name}.sock"))
         for what, move in moves.items():
             rows.append([what, *row(in_turns(move, given.mib, ways, given.rounds), ways)])
-    each = [f"{name}, {figure}" for name in pythons for figure in ("of direct", "CPU s", "peak MiB")]
+    each = [f"{name}, {figure}" for name in measured for figure in ("of direct", "CPU s", "peak MiB")]
     show(f"{given.mib} MiB each; CPU seconds are for {REFERENCE_MIB} MiB", ["stream", "direct, MiB/s", *each], rows)
 
 
