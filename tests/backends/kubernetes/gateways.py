@@ -1,11 +1,15 @@
 """Gateways in this process, and calls to them, for the tests against fake clusters."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from swarmlib import Client, Json, Verb, connect
 from swarmlib.client.handles import Workload
+from swarmlib_backends.kubernetes.api.rights import ROLE
+from swarmlib_backends.kubernetes.fakecluster import Rule, User
 from tests.backends.kubernetes.conftest import Place
 
 
@@ -15,6 +19,17 @@ async def gateway(place: Place, *options: str) -> AsyncIterator[Client]:
     given = " ".join(["kubernetes", f"--kubeconfig {place.kubeconfig}", "--tools-image busybox:1", *options])
     async with connect(given) as opened:
         yield opened
+
+
+def limited(place: Place, *, lacking: str = "") -> Place:
+    """The place for an account that has the least Role, and so may not list nodes; without the rights to one kind."""
+    assert place.fake is not None
+    rights = [each for each in ROLE if each.resource.kind != lacking]
+    rules = [Rule([each.name], list(each.verbs), [each.resource.group]) for each in rights]
+    token = place.fake.add_user(User("limited", rules, place.namespace))
+    file = place.kubeconfig.with_name("limited")
+    file.write_text(json.dumps(place.fake.kubeconfig(token, place.namespace)))
+    return replace(place, kubeconfig=file)
 
 
 async def call(client: Client, verb: Verb, *path: str, body: Any = None, **params: str) -> Any:

@@ -1,7 +1,5 @@
 """Logs in fake clusters: stdout and stderr apart by the cluster or by a second container, merged by their times."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -9,9 +7,10 @@ from typing import Any
 import pytest
 import trio
 
-from swarmlib import Client, Verb, connect
+from swarmlib import Client, Verb
 from swarmlib.client.multiplexed import Demultiplexer
 from tests.backends.kubernetes.conftest import Place
+from tests.backends.kubernetes.gateways import gateway
 
 apart = pytest.mark.parametrize(
     ("place", "options"),
@@ -22,12 +21,6 @@ apart = pytest.mark.parametrize(
 PROGRAM = "echo o1; sleep 0.5; echo e1 >&2; sleep 0.5; echo o2; sleep 0.5; printf 'e2, no end' >&2"
 # Between lines there is more time than they take to arrive on a machine that is busy.
 SHOWN = [("stdout", b"o1\n"), ("stderr", b"e1\n"), ("stdout", b"o2\n"), ("stderr", b"e2, no end")]
-
-
-@asynccontextmanager
-async def gateway(place: Place, options: str) -> AsyncGenerator[Client]:
-    async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1 {options}") as opened:
-        yield opened
 
 
 async def create(client: Client, program: str, name: str, **more: Any) -> None:

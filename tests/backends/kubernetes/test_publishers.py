@@ -1,30 +1,17 @@
 """Ports of Pods and of nodes, and networks that are walls, in fake clusters of both releases."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from swarmlib import Client, Json, SwarmError, Verb, connect
+from swarmlib import Client, SwarmError, Verb
 from swarmlib_backends.kubernetes.api.resources import NETWORK_POLICIES, PODS, SERVICES
 from swarmlib_backends.kubernetes.pods import names, walls
 from tests.backends.kubernetes.conftest import Place
+from tests.backends.kubernetes.gateways import call, gateway
 
 pytestmark = pytest.mark.parametrize("place", ["1.20", "1.35"], indirect=True)
 SLEEPS = {"Image": "busybox:1", "Entrypoint": ["sleep", "1000"]}
-
-
-@asynccontextmanager
-async def gateway(place: Place, *options: str) -> AsyncGenerator[Client]:
-    words = ("kubernetes", "--kubeconfig", str(place.kubeconfig), "--tools-image", "busybox:1", *options)
-    async with connect(" ".join(words)) as opened:
-        yield opened
-
-
-async def call(client: Client, verb: Verb, *path: str, body: Any = None, **params: str) -> Any:
-    given = Json.from_data(body) if body is not None else None
-    return (await client.call(verb, path, params=params, body=given)).value
 
 
 async def start(client: Client, name: str, **host: Any) -> dict[str, Any]:

@@ -1,17 +1,13 @@
 """What a cluster says of itself: what its nodes have within the namespace's quota, and what it lists first."""
 
-import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from swarmlib import SwarmError, Verb
 from swarmlib_backends.kubernetes.api.resources import NODES, QUOTAS
-from swarmlib_backends.kubernetes.api.rights import ROLE
-from swarmlib_backends.kubernetes.fakecluster import Rule, User
 from tests.backends.kubernetes.conftest import Place
-from tests.backends.kubernetes.gateways import call, gateway, make
+from tests.backends.kubernetes.gateways import call, gateway, limited, make
 
 pytestmark = pytest.mark.parametrize("place", ["1.35"], indirect=True)
 _GIB = 2**30
@@ -21,16 +17,6 @@ async def info(place: Place) -> dict[str, Any]:
     async with gateway(place) as client:
         found: dict[str, Any] = await client.get()
         return found
-
-
-def limited(place: Place) -> Place:
-    """The place for an account that has the least Role, and so may not list nodes."""
-    assert place.fake is not None
-    rules = [Rule([each.name], list(each.verbs), [each.resource.group]) for each in ROLE]
-    token = place.fake.add_user(User("limited", rules, place.namespace))
-    file = place.kubeconfig.with_name("limited")
-    file.write_text(json.dumps(place.fake.kubeconfig(token, place.namespace)))
-    return replace(place, kubeconfig=file)
 
 
 async def bound(place: Place, **hard: str) -> None:

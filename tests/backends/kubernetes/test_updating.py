@@ -1,26 +1,19 @@
 """Updates of containers in fake clusters of both releases."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from swarmlib import Client, SwarmError, Unsupported, connect
+from swarmlib import Client, SwarmError, Unsupported
 from swarmlib.client.handles import Workload
 from swarmlib_backends.kubernetes.api.resources import PODS
 from tests.backends.kubernetes.conftest import Place
+from tests.backends.kubernetes.gateways import gateway
 
 ON_BOTH = pytest.mark.parametrize("place", ["1.20", "1.35"], indirect=True)
 ON_NEW = pytest.mark.parametrize("place", ["1.35"], indirect=True)
 ON_OLD = pytest.mark.parametrize("place", ["1.20"], indirect=True)
 MIB = 2**20
-
-
-@asynccontextmanager
-async def gateway(place: Place, options: str = "") -> AsyncIterator[Client]:
-    async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1 {options}") as opened:
-        yield opened
 
 
 async def made(client: Client, **host: Any) -> Workload:
