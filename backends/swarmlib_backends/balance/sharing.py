@@ -25,7 +25,7 @@ _DATE: Final = b"date"
 
 
 class Sharing:
-    """Answers reads. Those of different callers are shared only if they are the same caller's to a stage that judges.
+    """Answers reads. An answer serves the requests of one caller only: stages within members may judge by the caller.
 
     max_age: seconds that an answer may be old of which engines do not tell each change; it says its age.
     """
