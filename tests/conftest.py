@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.cluster import Cluster, end, fresh_namespace, shared
-from tests.support.engines import Engine, Swarmd, engine, swarmd
+from tests.support.engines import Engine, Swarmd, docker, engine, swarmd
 from tests.support.gotypes import build
 
 # The tests start hundreds of processes, and rewrite their own modules: without bytecode, each would compile all anew.
@@ -52,6 +52,20 @@ def engines() -> Iterator[tuple[Engine, Engine]]:
     """Two engines, each with a busybox image."""
     with engine() as first, engine() as second:
         yield first, second
+
+
+@pytest.fixture
+def empty_engines(engines: tuple[Engine, Engine]) -> Iterator[tuple[Engine, Engine]]:
+    """The two engines without containers, which leaves none to other tests either."""
+    _empty(engines)
+    yield engines
+    _empty(engines)
+
+
+def _empty(engines: tuple[Engine, Engine]) -> None:
+    for each in engines:
+        if found := docker(each.host, "ps", "--all", "--quiet", check=True).stdout.decode().split():
+            docker(each.host, "rm", "--force", "--volumes", *found, check=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import reduce
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 from tests.support.processes import served
 from tests.support.sshd import sshd
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("empty_engines")]
 
 GUIDES = ["README.md", *(f"docs/{name}.md" for name in ("balance", "machines", "quickstart", "recipes", "stages"))]
 PLACES = ["/run/docker.sock", "/run/a.sock", "/run/b.sock"]
@@ -51,20 +51,6 @@ def follow(engines: tuple[Engine, Engine], tmp_path_factory: pytest.TempPathFact
             somebody.follow(text)
 
     return followed
-
-
-@pytest.fixture(autouse=True)
-def emptied(engines: tuple[Engine, Engine]) -> Iterator[None]:
-    """Engines without containers, before and after."""
-    _empty(engines)
-    yield
-    _empty(engines)
-
-
-def _empty(engines: tuple[Engine, Engine]) -> None:
-    for each in engines:
-        if found := docker(each.host, "ps", "--all", "--quiet", check=True).stdout.decode().split():
-            docker(each.host, "rm", "--force", "--volumes", *found, check=True)
 
 
 @pytest.mark.parametrize("text", FOLLOWED)

@@ -141,12 +141,12 @@ def behind(place: str, made: list[str], folder: Path, engines: dict[str, Path]) 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("place", sorted(BEHIND))
-def test_behind_a_chain(place: str, engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+def test_behind_a_chain(place: str, empty_engines: tuple[Engine, Engine], tmp_path: Path) -> None:
     rows = [each for each in TABLE if each.place == place]
     sockets = {
-        "/run/docker.sock": engines[0].socket,
-        "/run/a.sock": engines[0].socket,
-        "/run/b.sock": engines[1].socket,
+        "/run/docker.sock": empty_engines[0].socket,
+        "/run/a.sock": empty_engines[0].socket,
+        "/run/b.sock": empty_engines[1].socket,
     }
     said = behind(place, [each.made for each in rows], tmp_path, sockets)
     assert said == [each.message for each in rows]
