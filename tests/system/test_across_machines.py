@@ -101,9 +101,12 @@ def test_an_image_is_built(joined: Joined) -> None:
 
 
 def test_events_come_as_they_happen(joined: Joined) -> None:
-    with docker_process(joined.host, "events", "--filter", "type=volume", "--format", "{{.Action}}") as watching:
+    # The far side says that it asks the engine before the engine tells events: what comes between is told by --since.
+    wanted = ("--since", "0", "--filter", "type=volume", "--filter", "volume=across", "--format", "{{.Action}}")
+    begun = joined.far.now()
+    with docker_process(joined.host, "events", *wanted) as watching:
         assert watching.stdout is not None
-        joined.far.wait_for("> watch ")
+        joined.far.wait_for("> watch ", begun)
         docker(joined.host, "volume", "create", "across", check=True)
         read_until(watching.stdout.fileno(), b"create\n")
         docker(joined.host, "volume", "rm", "across", check=True)
