@@ -49,7 +49,7 @@ MAX_RECORD: Final = 512 * 1024 * 1024
 """Bytes of one record, at most: more than the largest value of any backend."""
 PIECE: Final = 1024 * 1024
 """Bytes of a stream in one record, at most."""
-MAX_UNWRITTEN: Final = 16 * 1024 * 1024
+MAX_UNWRITTEN: Final = 4 * 1024 * 1024
 """Bytes of records that may wait to be written before traffic is held back."""
 WRITE_SECONDS: Final = CLEANUP_SECONDS
 """Seconds that traffic is held back, at most."""

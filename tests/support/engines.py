@@ -212,6 +212,14 @@ def docker_process(host: str, *args: str, **options: object) -> Iterator[subproc
             process.stdout.close()
 
 
+@contextmanager
+def events_from_now(host: str, *args: str) -> Iterator[IO[bytes]]:
+    """What `docker events` prints of all that happens from now on, also while the client only begins to watch."""
+    with docker_process(host, "events", "--since", f"{time.time():.6f}", *args) as watching:
+        assert watching.stdout is not None
+        yield watching.stdout
+
+
 def read_until(fd: int, wanted: bytes) -> bytes:
     """Read from a file descriptor until something is seen; fail if it doesn't come. Returns all that was read."""
     seen = b""

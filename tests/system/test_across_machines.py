@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from swarmd import certs
-from tests.support.engines import Engine, docker, docker_process, read_until, use_a_terminal, wait_until
+from tests.support.engines import (
+    Engine,
+    docker,
+    docker_process,
+    events_from_now,
+    read_until,
+    use_a_terminal,
+    wait_until,
+)
 from tests.support.namespaces import Host, two_hosts
 from tests.support.processes import Swarmd, served
 
@@ -101,16 +109,11 @@ def test_an_image_is_built(joined: Joined) -> None:
 
 
 def test_events_come_as_they_happen(joined: Joined) -> None:
-    # The far side says that it asks the engine before the engine tells events: what comes between is told by --since.
-    wanted = ("--since", "0", "--filter", "type=volume", "--filter", "volume=across", "--format", "{{.Action}}")
-    begun = joined.far.now()
-    with docker_process(joined.host, "events", *wanted) as watching:
-        assert watching.stdout is not None
-        joined.far.wait_for("> watch ", begun)
+    with events_from_now(joined.host, "--filter", "volume=across", "--format", "{{.Action}}") as events:
         docker(joined.host, "volume", "create", "across", check=True)
-        read_until(watching.stdout.fileno(), b"create\n")
+        read_until(events.fileno(), b"create\n")
         docker(joined.host, "volume", "rm", "across", check=True)
-        read_until(watching.stdout.fileno(), b"destroy\n")
+        read_until(events.fileno(), b"destroy\n")
 
 
 def test_an_engines_errors_are_its_own(joined: Joined) -> None:

@@ -1,7 +1,6 @@
 """balance over real engines, with the real docker CLI: placement, images that move, and engines that fail and heal."""
 
 import json
-import os
 import socket
 import subprocess
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import docker as sdk
 import pytest
 
-from tests.support.engines import Engine, Swarmd, docker, docker_process, engine, swarmd, wait_until
+from tests.support.engines import Engine, Swarmd, docker, engine, events_from_now, swarmd, wait_until
 from tests.system.test_compose import composer
 
 pytestmark = pytest.mark.engine
@@ -238,12 +237,10 @@ def test_a_compose_project_that_is_changed_stays_with_its_files(both: Swarmd, tm
 
 
 def test_events_of_both_engines_come_in_order_and_say_their_engine(both: Swarmd) -> None:
-    with docker_process(both.host, "events", "--format", "{{json .}}", "--filter", "event=create") as events:
-        assert events.stdout is not None
-        wait_until(lambda: docker(both.host, "version").returncode == 0, "the gateway")
+    with events_from_now(both.host, "--format", "{{json .}}", "--filter", "event=create") as events:
         for number in range(6):
             out(both.host, "create", "--name", f"e{number}", "busybox", "true")
-        seen = [json.loads(events.stdout.readline()) for _ in range(6)]
+        seen = [json.loads(events.readline()) for _ in range(6)]
     assert [each["Actor"]["Attributes"]["name"] for each in seen] == [f"e{number}" for number in range(6)]
     assert {each["Actor"]["Attributes"]["swarmlib.node"] for each in seen} == {"a", "b"}
     until = str(seen[-1]["time"] + 1)
@@ -335,16 +332,15 @@ def test_what_may_be_rescheduled_moves_when_its_engine_is_killed(both: Swarmd, p
 
 def test_an_engine_that_goes_while_events_are_watched_is_told_of(pair: tuple[Engine, Engine], both: Swarmd) -> None:
     a, _ = pair
-    with docker_process(both.host, "events", "--format", "{{.Type}} {{.Action}} {{.Actor.ID}}") as events:
-        assert events.stdout is not None
-        os.set_blocking(events.stdout.fileno(), True)
-        docker(both.host, "version")
+    with events_from_now(both.host, "--format", "{{.Type}} {{.Action}} {{.Actor.ID}}") as events:
+        out(both.host, "create", "--name", "before", "-e", "constraint:node==b", "busybox", "true")
+        assert events.readline().startswith(b"container create ")
         a.kill()
-        assert events.stdout.readline() == b"daemon engine_disconnect a\n"
+        assert events.readline() == b"daemon engine_disconnect a\n"
         a.start()
-        assert events.stdout.readline() == b"daemon engine_connect a\n"
+        assert events.readline() == b"daemon engine_connect a\n"
         out(both.host, "create", "--name", "after", "-e", "constraint:node==a", "busybox", "true")
-        assert events.stdout.readline().startswith(b"container create ")
+        assert events.readline().startswith(b"container create ")
 
 
 def test_processes_and_containers_stand_in_one_list_and_members_come_and_go(

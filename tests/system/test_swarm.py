@@ -6,12 +6,12 @@ import select
 import shlex
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.engines import Swarmd, docker, docker_process, read_until, swarmd, wait_until
+from tests.support.engines import Swarmd, docker, docker_process, events_from_now, read_until, swarmd, wait_until
 from tests.support.paths import ROOT
 from tests.support.swarm_engines import Machines, swarm
 
@@ -89,11 +89,9 @@ def test_a_stack_is_deployed_with_a_worker_first(worker_first: Swarmd, machines:
 
 def test_containers_on_all_nodes_share_a_network_of_the_swarm(worker_first: Swarmd, machines: Machines) -> None:
     host = worker_first.host
-    with docker_process(host, "events", "--format", "{{json .}}", "--filter", "type=network") as events:
-        assert events.stdout is not None
-        with closing(events.stdout):
-            out(host, "network", "create", "-d", "overlay", "--attachable", "net1")
-            read_until(events.stdout.fileno(), b"net1")
+    with events_from_now(host, "--format", "{{json .}}", "--filter", "type=network") as events:
+        out(host, "network", "create", "-d", "overlay", "--attachable", "net1")
+        read_until(events.fileno(), b"net1")
     for each in machines.all:
         rule = f"constraint:node=={each.name}"
         out(host, "run", "-d", "--name", f"on-{each.name}", "--network", "net1", "-e", rule, "busybox", "sleep", "1000")
