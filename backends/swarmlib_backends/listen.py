@@ -20,7 +20,7 @@ from swarmlib import CLEANUP_SECONDS, Invalid, Sender, Source, SwarmError, argum
 from swarmlib.net import callers
 from swarmlib.net.address import ListenAddress, ListenUrl
 from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, most_connections
-from swarmlib.net.listening import check_addresses, listening, serve, unix_users
+from swarmlib.net.listening import Risk, check_addresses, listening, serve, unix_users
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
 from swarmlib.quantities import Duration
@@ -34,7 +34,7 @@ __all__ = ["Listen"]
 
 DRAIN_SECONDS: Final = CLEANUP_SECONDS - 1
 """Seconds that calls in progress may take when the stage closes; the rest of the cleanup is for closing sessions."""
-_SAFER: Final = "use tls:// with --ca"
+_RISK: Final = Risk("get root access", "use tls:// with --ca")
 _ENDS: Final = (SwarmError, OSError)
 """How a session may end in normal operation: its peer disconnected, or does not speak the protocol."""
 _log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Listen(Source):
         """See `Backend.preflight`."""
         for url in self._addresses:
             exposed = self.insecure or url.scheme == "tls"
-            check_addresses([url], exposed=exposed, safer=_SAFER, group=self.group)
+            check_addresses([url], exposed=exposed, risk=_RISK, group=self.group)
         self._tls_context()
 
     def _tls_context(self) -> ssl.SSLContext | None:
@@ -110,7 +110,7 @@ class Listen(Source):
                 async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
                     for url in self._addresses:
                         secure = url.scheme == "tls"
-                        bound = listening([url], exposed=self.insecure or secure, safer=_SAFER, group=self.group)
+                        bound = listening([url], exposed=self.insecure or secure, risk=_RISK, group=self.group)
                         listeners = await stack.enter_async_context(bound)
                         nursery.start_soon(sessions.accept, tls if secure else None, listeners)
                     task_status.started()

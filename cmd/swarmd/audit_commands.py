@@ -39,6 +39,6 @@ def verify(files: tuple[Path, ...]) -> None:
     for line in (*found.problems, *found.remarks):
         click.echo(line)
     if found.problems:
-        click.echo(f"{len(found.problems)} problems in {found.lines} lines")
+        click.echo(f"problems: {len(found.problems)}; lines: {found.lines}")
         raise SystemExit(EXIT_FAILED)
-    click.echo(f"{found.lines} lines are in order; the last is {found.last.number}, with the hash {found.last.digest}")
+    click.echo(f"lines in order: {found.lines}; the last is {found.last.number}, with the hash {found.last.digest}")

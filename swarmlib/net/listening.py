@@ -15,6 +15,7 @@ import socket
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from typing import Final, TypeAlias
@@ -47,21 +48,33 @@ other.
 """
 
 
+@dataclass(frozen=True)
+class Risk:
+    """What the error says about an address that other machines must not reach.
+
+    Attributes:
+        gain: what they could do, such as `get root access`.
+        safer: what to do instead, such as `use tls://`.
+    """
+
+    gain: str
+    safer: str
+
+
 @asynccontextmanager
 async def listening(
-    addresses: Sequence[Address], *, exposed: bool, safer: str, group: str = ""
+    addresses: Sequence[Address], *, exposed: bool, risk: Risk, group: str = ""
 ) -> AsyncGenerator[list[trio.SocketListener]]:
     """Listen on every address; closed, and its unix sockets removed, at the end.
 
-    exposed: TCP addresses that other machines reach are allowed; where they are not, `safer` is what the error
-        advises.
+    exposed: TCP addresses that other machines reach are allowed; where they are not, the error names the `risk`.
     group: who may use the unix sockets too (mode 0660); else only their owner may (0600).
 
     Raises:
         Invalid: there is no such group, or this process was started with no sockets. Denied: other machines reach it.
         Unavailable: it is in use, or can't be bound.
     """
-    check_addresses(addresses, exposed=exposed, safer=safer, group=group)
+    check_addresses(addresses, exposed=exposed, risk=risk, group=group)
     with handover.opened() as server:
         for address in addresses:
             try:
@@ -73,7 +86,7 @@ async def listening(
         yield server.listeners
 
 
-def check_addresses(addresses: Sequence[Address], *, exposed: bool, safer: str, group: str = "") -> None:
+def check_addresses(addresses: Sequence[Address], *, exposed: bool, risk: Risk, group: str = "") -> None:
     """Check what `listening` takes, without binding anything.
 
     Raises:
@@ -82,8 +95,8 @@ def check_addresses(addresses: Sequence[Address], *, exposed: bool, safer: str, 
     for index, address in enumerate(addresses):
         if not exposed and address.host and not _is_loopback(address.host):
             raise Denied(
-                f"can't listen on {address}: other machines could connect and get root access; "
-                f"listen on 127.0.0.1 or a unix socket, {safer}, or use --insecure"
+                f"can't listen on {address}: other machines could connect and {risk.gain}; "
+                f"listen on 127.0.0.1 or a unix socket, {risk.safer}, or use --insecure"
             )
         if address.text in (other.text for other in addresses[:index]):
             raise Invalid(f"{address} is given more than once")

@@ -266,7 +266,7 @@ async def test_an_images_label_makes_no_container_a_tenants(tmp_path: Path) -> N
 
 async def test_a_client_of_no_tenant_and_of_several_is_denied(tmp_path: Path) -> None:
     async with Chain(Simulator()).open() as engine:
-        text = '[clients.a]\nusers = [1]\n[tenant.x]\nclients = ["a"]\n[tenant.y]\nclients = ["a"]\n'
+        text = '[clients]\na.users = [1]\nb.users = [1]\n[tenant]\nx.clients = ["a"]\ny.clients = ["b"]\n'
         async with tenants(engine, tmp_path, text) as (several, nobody):
             with pytest.raises(Denied, match="uid:1 is a client of several tenants"):
                 await several.get("version")

@@ -54,7 +54,7 @@ def test_sighup_opens_the_file_again(folder: Path) -> None:
         ping(folder)
         swarmd.process.terminate()
         assert swarmd.process.wait(20) == 143
-    assert "5 lines are in order" in invoke("audit", "verify", str(before), str(log)).stdout
+    assert "lines in order: 5" in invoke("audit", "verify", str(before), str(log)).stdout
 
 
 def test_sigkill_loses_no_line_of_a_call_that_was_answered(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_sigkill_loses_no_line_of_a_call_that_was_answered(folder: Path) -> None
     with running(folder) as swarmd:
         swarmd.process.terminate()
         swarmd.process.wait(20)
-    assert "6 lines are in order" in invoke("audit", "verify", str(folder / "log")).stdout
+    assert "lines in order: 6" in invoke("audit", "verify", str(folder / "log")).stdout
     calls = [line for line in map(json.loads, (folder / "log").read_text().splitlines()) if "operation" in line]
     assert [line["caller"] for line in calls] == [f"uid:{os.getuid()}"] * 2
 

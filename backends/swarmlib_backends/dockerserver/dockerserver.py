@@ -23,7 +23,7 @@ from swarmlib.net import callers
 from swarmlib.net.address import Address
 from swarmlib.net.hangups import Hangups
 from swarmlib.net.limiter import ClientConnection, ConnectionLimiter, Heed, most_connections
-from swarmlib.net.listening import check_addresses, listening, serve, unix_users
+from swarmlib.net.listening import Risk, check_addresses, listening, serve, unix_users
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
 from swarmlib.options import Reader
@@ -31,7 +31,7 @@ from swarmlib.options import Reader
 from .connection import Connection, linger
 from .reply import last_response
 
-_SAFER: Final = "require client certificates (--tlsverify)"
+_RISK: Final = Risk("get root access", "require client certificates (--tlsverify)")
 
 
 class _Address(Address):
@@ -100,7 +100,7 @@ class DockerServer(Source):
 
     async def preflight(self) -> None:
         """See `Backend.preflight`."""
-        check_addresses(self._urls, exposed=self._exposed, safer=_SAFER, group=self.group)
+        check_addresses(self._urls, exposed=self._exposed, risk=_RISK, group=self.group)
         self._tls_context()
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -110,7 +110,7 @@ class DockerServer(Source):
         addresses = self._urls
         self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
         async with (
-            listening(addresses, exposed=self._exposed, safer=_SAFER, group=self.group) as listeners,
+            listening(addresses, exposed=self._exposed, risk=_RISK, group=self.group) as listeners,
             Hangups.open() as self._hangups,
         ):
             task_status.started()

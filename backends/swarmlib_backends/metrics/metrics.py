@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from swarmlib import Filter, argument, option
 from swarmlib.net.address import Address
+from swarmlib.net.listening import Risk
 from swarmlib.options import Reader
 
 from .. import control
@@ -19,7 +20,7 @@ from ..observe.observation import observed
 from .exposition import exposition
 from .families import snapshot
 
-_SAFER: Final = "scrape it through a proxy with TLS"
+_RISK: Final = Risk("read the figures", "scrape it through a proxy with TLS")
 
 
 class _Address(Address):
@@ -53,7 +54,7 @@ class Metrics(Filter):
         self._endpoint().check()
 
     def _endpoint(self) -> Endpoint:
-        return Endpoint(self.name, self._address, self.allow_host, self.insecure, _SAFER)
+        return Endpoint(self.name, self._address, self.allow_host, self.insecure, _RISK)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

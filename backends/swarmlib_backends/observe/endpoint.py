@@ -17,7 +17,7 @@ import trio
 from swarmlib import Denied
 from swarmlib.net.address import Address
 from swarmlib.net.limiter import ConnectionLimiter
-from swarmlib.net.listening import check_addresses, listening, serve
+from swarmlib.net.listening import Risk, check_addresses, listening, serve
 from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured
 
@@ -51,7 +51,7 @@ class Endpoint:
         address: where it listens.
         hosts: the names that browsers may use for it, besides those of the address, IP addresses and localhost.
         exposed: whether other machines may connect.
-        safer: what the error advises where they may not.
+        risk: what the error says where they may not.
         tls: of a `tls` address.
         token: what every request must present as a bearer token, except for `/`, which only shows a page; "" for none.
     """
@@ -60,7 +60,7 @@ class Endpoint:
     address: Address
     hosts: Collection[str]
     exposed: bool
-    safer: str
+    risk: Risk
     tls: ssl.SSLContext | None = None
     token: str = field(default="", repr=False)
 
@@ -70,7 +70,7 @@ class Endpoint:
         Raises:
             Denied: other machines would reach it, and may not.
         """
-        check_addresses([self.address], exposed=self.exposed, safer=self.safer)
+        check_addresses([self.address], exposed=self.exposed, risk=self.risk)
 
     @asynccontextmanager
     async def serving(self, handler: Handler) -> AsyncGenerator[None]:
@@ -81,7 +81,7 @@ class Endpoint:
             Unavailable: it can't listen there.
         """
         limiter = ConnectionLimiter(MAX_CONNECTIONS, self.name)
-        bound = listening([self.address], exposed=self.exposed, safer=self.safer)
+        bound = listening([self.address], exposed=self.exposed, risk=self.risk)
         async with bound as listeners, trio.open_nursery() as nursery:
             work = partial(self._connection, limiter, handler)
             nursery.start_soon(partial(serve, make_room=limiter.make_room), listeners, work, self.name)

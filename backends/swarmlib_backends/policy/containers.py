@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from swarmlib import Request
 
+from ..dockerapi import capabilities
 from . import mounts, names
 from .demands import (
     FIELDS,
@@ -57,7 +58,7 @@ def network_mode(place: str, value: Any) -> Iterator[Demand]:
 
 def capability(place: str, value: Any) -> Iterator[Demand]:
     """Read a capability, in the form of the kernel without `CAP_`."""
-    yield Demand("capabilities", value.upper().removeprefix("CAP_"), place)
+    yield Demand("capabilities", capabilities.plain(value), place)
 
 
 def _device(place: str, value: Any) -> Iterator[Demand]:

@@ -374,6 +374,6 @@ def _requirements(table: Table) -> Requirements:
         runtime=table.text("runtime"),
         read_only=table.flag("read_only"),
         no_new_privileges=table.flag("no_new_privileges"),
-        dropped=requirements.capabilities(table.texts("drop_capabilities") or ()),
+        dropped=table.read("drop_capabilities", table.texts("drop_capabilities") or (), requirements.to_drop),
         pinned=table.flag("images_pinned"),
     )

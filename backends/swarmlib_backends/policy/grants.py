@@ -13,6 +13,7 @@ from typing import Final
 from swarmlib import Invalid
 from swarmlib.quantities import number_of_bytes
 
+from ..dockerapi import capabilities
 from ..globs import Match, globs
 from ..image_patterns import images
 from ..toml_tables import Table
@@ -87,6 +88,19 @@ def sizes(given: Sequence[str]) -> Match:
     return lambda value: value.isdigit() and int(value) <= most
 
 
+def _named_capabilities(given: Sequence[str]) -> Match:
+    """Match capabilities by shell patterns, with or without `CAP_`.
+
+    Raises:
+        Invalid: a pattern fits none that Linux has.
+    """
+    plain = [capabilities.plain(each) for each in given]
+    for each in plain:
+        if not any(map(globs([each]), capabilities.KNOWN)):
+            capabilities.known(each)
+    return globs(plain)
+
+
 def urls(given: Sequence[str]) -> Match:
     """Match URLs; one that could lead out of the folder that a pattern names is matched by `**` alone."""
     match, anything = globs(given), "**" in given
@@ -97,6 +111,7 @@ _DETOUR: Final = re.compile(r"\.\.|[\\@%\s]")
 KINDS: Final[Mapping[str, Callable[[Sequence[str]], Match]]] = {
     **dict.fromkeys(("images", "tags", "plugins"), images),
     "binds": folders,
+    "capabilities": _named_capabilities,
     "ports": ports,
     "shm": sizes,
     "urls": urls,
@@ -112,7 +127,7 @@ KINDS: Final[Mapping[str, Callable[[Sequence[str]], Match]]] = {
                 "storage",
             ),
             *("networks", "network_drivers", "network_options", "ipam_drivers", "subnets", "links", "namespaces"),
-            *("privileged", "capabilities", "devices", "security", "sysctls", "groups", "runtimes", "annotations"),
+            *("privileged", "devices", "security", "sysctls", "groups", "runtimes", "annotations"),
             *(
                 "priorities",
                 "ulimits",

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from swarmlib import Request
 from swarmlib.quantities import shown_bytes
 
-from ..dockerapi import limits, references
+from ..dockerapi import capabilities, limits, references
 from ..dockerapi.operations import ImageBuild
 from ..globs import Match, globs
 from .demands import Demand
@@ -140,7 +140,7 @@ def _created(request: Request) -> Container:
         runtime=host.get("Runtime", ""),
         read_only=host.get("ReadonlyRootfs", False),
         no_new_privileges=_takes_privileges_away(host.get("SecurityOpt", ())),
-        dropped=capabilities(host.get("CapDrop", ())),
+        dropped=_dropped(host.get("CapDrop", ())),
     )
 
 
@@ -175,7 +175,7 @@ def _service(request: Request) -> Container:
         runtime="",
         read_only=spec.get("ReadOnly", False),
         no_new_privileges=_inside(spec, "Privileges").get("NoNewPrivileges", False),
-        dropped=capabilities(spec.get("CapabilityDrop", ())),
+        dropped=_dropped(spec.get("CapabilityDrop", ())),
     )
 
 
@@ -209,6 +209,14 @@ def _takes_privileges_away(options: Sequence[str]) -> bool:
     return bool(found) and found[-1][1] != "false"
 
 
-def capabilities(given: Sequence[str]) -> frozenset[str]:
-    """Return capabilities in the form of the kernel, without `CAP_`."""
-    return frozenset(each.upper().removeprefix("CAP_") for each in given)
+def to_drop(given: Sequence[str]) -> frozenset[str]:
+    """Return the capabilities that a rule wants dropped.
+
+    Raises:
+        Invalid: one of them is none that Linux has.
+    """
+    return frozenset(map(capabilities.known, given))
+
+
+def _dropped(given: Sequence[str]) -> frozenset[str]:
+    return frozenset(map(capabilities.plain, given))

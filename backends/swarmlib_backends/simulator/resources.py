@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ..dockerapi import capabilities
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
 from ..enginekit.mounts import check_temporary
@@ -16,16 +17,6 @@ _CFS_PERIODS: Final = range(1000, 1_000_001)
 """In microseconds."""
 _OOM_SCORES: Final = range(-1000, 1001)
 RUNTIMES: Final = ("io.containerd.runc.v2", "io.containerd.runtime.v1.linux", "runc")
-_CAPABILITIES: Final = frozenset(
-    {
-        *("ALL", "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN"),
-        *("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE"),
-        *("LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST"),
-        *("NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT"),
-        *("SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME"),
-        *("SYS_TTY_CONFIG", "WAKE_ALARM"),
-    }
-)
 
 
 def check_resources(host: Mapping[str, Any], engine: Engine) -> None:
@@ -89,8 +80,8 @@ def check_privileges(host: Mapping[str, Any]) -> None:
     """Raise what is said of rights, scores, runtimes and places that there are none of."""
     for name in ("CapAdd", "CapDrop"):
         for given in list_of(host.get(name)):
-            capability = given.upper().removeprefix("CAP_")
-            if capability not in _CAPABILITIES:
+            capability = capabilities.plain(given)
+            if capability not in capabilities.KNOWN:
                 raise refusal(400, f'invalid {name}: unknown capability: "CAP_{capability}"')
     score, mode, runtime = host.get("OomScoreAdj") or 0, host.get("CgroupnsMode") or "", host.get("Runtime") or "runc"
     if score not in _OOM_SCORES:

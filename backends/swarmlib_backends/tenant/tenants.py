@@ -134,6 +134,7 @@ def parse(text: str, name: str) -> Tenants:
     known = clients.read(top.table("clients"))
     table = top.table("tenant")
     tenancies = [_named(table, each, known) for each in table.values]
+    _check_clients(table, tenancies)
     lease = top.read_table("lease", lambda table: _tenancy(table, LEASE, known))
     top.end()
     if not tenancies and lease is None:
@@ -147,6 +148,19 @@ def _named(tenants: Table, name: str, known: Mapping[str, Client]) -> Tenancy:
     if name.startswith(LEASE):
         raise tenants.mistake(name, f"invalid tenant {name!r}: names that begin with {LEASE!r} are those of leases")
     return _tenancy(tenants.table(name), name, known)
+
+
+def _check_clients(tenants: Table, tenancies: Sequence[Tenancy]) -> None:
+    """Check that somebody can act for each tenant, and each client for one."""
+    whose: dict[str, str] = {}
+    for each in tenancies:
+        if not each.clients and not each.socket:
+            raise tenants.mistake(each.name, f"nobody can act for tenant {each.name!r}: give it clients or a socket")
+        for client in each.clients:
+            if (other := whose.setdefault(client.name, each.name)) != each.name:
+                raise tenants.mistake(
+                    each.name, f"client {client.name!r} is one of the tenant {other!r} already: a client has one tenant"
+                )
 
 
 def _tenancy(table: Table, name: str, known: Mapping[str, Client]) -> Tenancy:

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from swarmlib import Filter, Invalid, Request, argument, option
 from swarmlib.net.address import Address
+from swarmlib.net.listening import Risk
 from swarmlib.net.tls import server_context
 from swarmlib.options import Reader
 
@@ -23,7 +24,7 @@ from .pages import Pages
 
 MIN_TOKEN: Final = 16
 """The least characters of a token: nobody guesses one."""
-_SAFER: Final = "use tls:// with --cert, --key and --token-file"
+_RISK: Final = Risk("see calls and logs", "use tls:// with --cert, --key and --token-file")
 
 
 class _Address(Address):
@@ -74,7 +75,7 @@ class Web(Filter):
         token = _token(Path(self.token_file)) if self.token_file else ""
         tls = server_context(self.cert, self.key) if self._address.scheme == "tls" else None
         exposed = bool(token) and (tls is not None or self.insecure)
-        return Endpoint(self.name, self._address, self.allow_host, exposed, _SAFER, tls, token)
+        return Endpoint(self.name, self._address, self.allow_host, exposed, _RISK, tls, token)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:

@@ -145,7 +145,7 @@ hosts = st.fixed_dictionaries(
         "Binds": st.lists(st.sampled_from(["/srv:/a", "/srv/ci:/b:ro", "data:/c", "/etc:/d:rshared"]), max_size=2),
         "NetworkMode": st.sampled_from(["none", "host", "app", "container:web"]),
         "Privileged": st.booleans(),
-        "CapAdd": st.lists(texts, max_size=2),
+        "CapAdd": st.lists(st.sampled_from(["ALL", "NET_ADMIN", "CAP_SYS_TIME", "cap_kill"]), max_size=2),
         "Sysctls": st.dictionaries(texts, texts, max_size=2),
         "PortBindings": st.sampled_from([{"80/tcp": [{"HostPort": port}]} for port in ("", "80", "8000-8010")]),
         "ShmSize": st.integers(0, 1 << 40),

@@ -303,7 +303,7 @@ async def test_a_socket_follows_the_file(
 
 
 async def test_without_the_table_there_are_no_leases(tmp_path: Path) -> None:
-    text = "[tenant.alice]\nimages = ['busybox']"
+    text = f"[tenant.alice]\nimages = ['busybox']\nsocket = '{tmp_path}/alice.sock'"
     async with Chain(Simulator()).open() as sender, desk(sender, tmp_path, text) as operator:
         with pytest.raises(Denied, match=r"has no \[lease\]"):
             await lease(operator)

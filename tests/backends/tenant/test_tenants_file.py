@@ -16,6 +16,7 @@ from tests.support.tenants import tenants
 
 GUIDE = (ROOT / "docs" / "tenants.md").read_text("utf-8")
 CLIENTS = "[clients.a]\nusers = [1]\n"
+X = '[tenant.x]\nclients = ["a"]\n'
 
 
 def test_the_file_of_the_guide() -> None:
@@ -37,7 +38,7 @@ def test_the_file_of_the_guide() -> None:
 
 @pytest.mark.parametrize("image", ["tenant.invalid/bob/app", "tenant.invalid/bob/app:1", "<none>:<none>", "no image"])
 def test_not_even_everything_shares_what_is_a_tenants_own(image: str) -> None:
-    assert not parse('[tenant.a]\nimages = ["**", "tenant.invalid/**"]\n', "x").by_name["a"].is_shared(image)
+    assert not parse('[tenant.a]\nsocket = "/s"\nimages = ["**", "tenant.invalid/**"]\n', "x").by_name["a"].is_shared(image)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,8 @@ def test_not_even_everything_shares_what_is_a_tenants_own(image: str) -> None:
         ("[tenant.a.container]\nbind = []\n", "f:2: unknown key 'bind'"),
         ('[tenant.a]\nimages = ["A B"]\n', "f:2: images: invalid reference format"),
         ('[clients.c]\ncontainers = ["web"]\n[tenant.a]\nclients = ["c"]\n', "f:4: client 'c': a tenant's containers"),
+        ('[tenant.a]\nimages = ["**"]\n', "f:1: nobody can act for tenant 'a': give it clients or a socket"),
+        (f'{CLIENTS}{X}[tenant.y]\nclients = ["a"]\n', "f:5: client 'a' is one of the tenant 'x' already"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(text: str, said: str) -> None:
@@ -66,7 +69,7 @@ async def test_the_file_is_read_again_and_a_bad_one_changes_nothing(
         while words not in caplog.text:  # noqa: ASYNC110 - the log tells nobody
             await trio.sleep(1)
 
-    text = f'{CLIENTS}[tenant.x]\nclients = ["a"]\n'
+    text = CLIENTS + X
     async with Chain(Simulator()).open() as engine, tenants(engine, tmp_path, text) as (client, _):
         assert (await client.get())["Name"] == "x"
         (tmp_path / "tenants.toml").write_text(text.replace("tenant.x", "tenant.y"))

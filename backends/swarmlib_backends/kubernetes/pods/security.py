@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ...dockerapi import capabilities
 from ...dockerapi.nullable import dict_of, list_of
 from . import names
 from .fields import refused
@@ -93,7 +94,7 @@ def _id(text: str, place: str) -> int:
 
 
 def _capabilities(host: Mapping[str, Any], field: str) -> list[str]:
-    found = [str(each).upper().removeprefix("CAP_") for each in list_of(host.get(field))]
+    found = [capabilities.plain(str(each)) for each in list_of(host.get(field))]
     for each in found:
         if not _CAPABILITY.fullmatch(each):
             raise refused((f"HostConfig.{field} {each!r:.40}", "it is no capability"))
