@@ -64,16 +64,23 @@ class Watcher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendersTask:
     """The task of a sender that does nothing else while its call is under way, and learns without reading from its
     client that this has gone. A `Server` runs the request's handler in it, instead of in a task of its own.
 
-    scope: what the sender waits in. Cancelling it cancels the call, and nothing else.
+    scope: what the sender waits in.
     """
 
     task: trio.lowlevel.Task
     scope: trio.CancelScope
+    is_cancelled: bool = False
+    """Whether `cancel` was called: the scope's own answer costs a look at the clock."""
+
+    def cancel(self) -> None:
+        """Cancel the call, and nothing else."""
+        self.is_cancelled = True
+        self.scope.cancel()
 
 
 class ReplySender(trio.abc.SendChannel[Reply]):

@@ -10,7 +10,7 @@ import trio
 
 from .errors import TimedOut
 from .refusing import as_error, closed, end_dropped, refuse
-from .reply_channel import CLEANUP_SECONDS, ReplySender
+from .reply_channel import CLEANUP_SECONDS, ReplySender, SendersTask
 from .request import Handler, Request, Sender
 from .verbs import Verb
 
@@ -41,8 +41,8 @@ class ServerInlet(trio.abc.SendChannel[Request]):
         self._active = 0
         self._waiting = trio.lowlevel.ParkingLot()
         self._closed = False
-        self._in_senders: dict[object, trio.CancelScope] = {}
-        """The scopes of the calls that run in their senders' tasks, by their turns."""
+        self._in_senders: dict[object, SendersTask] = {}
+        """The senders in whose tasks calls run, by the calls' turns."""
 
     async def send(self, value: Request) -> None:
         """Have the request handled, or send it on."""
@@ -58,7 +58,7 @@ class ServerInlet(trio.abc.SendChannel[Request]):
         elif self._closed:
             await refuse(value, closed(self._name()))
         else:
-            await self._run_in_senders(handler, value, sender.scope)
+            await self._run_in_senders(handler, value, sender)
 
     async def take_up(self, handler: Handler, value: Request) -> None:
         """See `Server.take_up`."""
@@ -82,15 +82,15 @@ class ServerInlet(trio.abc.SendChannel[Request]):
         """Refuse what comes from now on, and end the calls that run in their senders' tasks."""
         self._closed = True
         self._waiting.unpark_all()
-        for scope in self._in_senders.values():
-            scope.cancel()
+        for sender in self._in_senders.values():
+            sender.cancel()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS):
             while self._in_senders:
                 await self._waiting.park()
 
-    async def _run_in_senders(self, handler: Handler, request: Request, scope: trio.CancelScope) -> None:
+    async def _run_in_senders(self, handler: Handler, request: Request, sender: SendersTask) -> None:
         turn = self._turn(request.reply)
-        self._in_senders[turn] = scope
+        self._in_senders[turn] = sender
         try:
             if not await self._handle(handler, request, turn):
                 await request.reply.aclose()

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from functools import lru_cache
 from typing import Final
 
 import trio
 
-from swarmlib import Invalid, Json, Meta, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
-from swarmlib.net import callers
+from swarmlib import Invalid, Request, Sender, SwarmError, TimedOut, Unavailable, dispatch
 from swarmlib.net.limiter import ClientConnection
 from swarmlib.reply_channel import SendersTask
-from swarmlib.trace_context import PARENT, STATE, TraceContext
 
-from ..dockerapi import table
-from ..dockerapi.canonical import canonical
-from ..dockerapi.rows import TRACE_HEADERS, Kind, Row
+from ..dockerapi.rows import Kind
 from ..dockerapi.targets import Moved
-from ..http.admission import bearer, check_head, expects_invitation
+from ..http.admission import expects_invitation
 from ..http.head import Head
-from ..http.headers import Headers
 from ..http.incoming import Incoming
 from ..http.outgoing import response_head
 from ..stream_wrappers import Resumed
-from .admission import check_json, check_type, takes_json
+from .admission import check_json, takes_json
+from .asked import Asked, HeadReader
 from .exchange import response
 from .fields import OWN_HEADERS
 from .reply import HttpReply, last_response
@@ -42,18 +36,11 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 """How long, and how much, is still read from a client after its last response: closing with unread bytes would reset
 the connection, and the response could be lost."""
 
-_OPTIONS: Final = "OPTIONS"
-_USUAL: Final = (b"content-type", b"application/json")
-_WHOLE_HEADERS: Final = frozenset({b"content-type", b"content-encoding"}) | TRACE_HEADERS
-_WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-")
-"""The headers that are forwarded with a request that has no row."""
-
 
 class Connection:
     """Reads a client's requests and forwards them.
 
-    caller: who it is. tokens: whether a request that presents a bearer token is the caller's whom that names.
-    hosts: the names that it may use for this server; None for any.
+    caller: who it is. reader: reads the heads of the requests.
     """
 
     def __init__(
@@ -62,17 +49,14 @@ class Connection:
         next: Sender,
         client: ClientConnection,
         caller: str = "",
-        hosts: Collection[str] | None = None,
-        *,
-        tokens: bool = False,
+        reader: HeadReader | None = None,
     ) -> None:
         self._stream = stream
         self._next = next
         self._client = client
         self._caller = caller
-        self._tokens = tokens
-        self._hosts = hosts
-        self._incoming = Incoming(stream)
+        self._reader = reader or HeadReader()
+        self._incoming = Incoming(stream, self._reader.repeated_heads)
         self._current: HttpReply | None = None
         self._reading = trio.CancelScope()
 
@@ -120,7 +104,7 @@ class Connection:
     def _is_over(self) -> bool:
         """Whether the last response has ended the connection."""
         last = self._current
-        return last is not None and last.done.is_set() and not last.keep_alive
+        return last is not None and last.is_done and not last.keep_alive
 
     async def _next_head(self) -> Head | None:
         incoming = self._incoming
@@ -147,11 +131,11 @@ class Connection:
 
     async def _previous_done(self, previous: HttpReply) -> bool:
         """Wait until the exchange in progress ends; return whether another request may follow it."""
-        if previous.ends_with_client and not previous.done.is_set():
+        if previous.ends_with_client and not previous.is_done:
             await self._done_or_left(previous)
-            await previous.done.wait()
-        elif not previous.done.is_set():
-            await previous.done.wait()
+            await previous.until_done()
+        elif not previous.is_done:
+            await previous.until_done()
         previous.leave()
         self._current = None
         return previous.keep_alive
@@ -168,7 +152,7 @@ class Connection:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(left)
-            await previous.done.wait()
+            await previous.until_done()
             nursery.cancel_scope.cancel()
 
     async def _last_answer(self) -> None:
@@ -176,47 +160,42 @@ class Connection:
         current = self._current
         if current is None:
             return
-        if not current.done.is_set() and current.ends_with_client:
+        if not current.is_done and current.ends_with_client:
             await current.break_off()
         await self._previous_done(current)
 
     async def _begin(self, head: Head) -> HttpReply:
         self._client.busy()
-        check_head(head, self._hosts)
-        if head.has_body:
-            check_type(head)
-        found = _route(head)
-        exchange = HttpReply(self._client, self._stream, self._nursery, self._reading, head, found.row)
+        asked = self._reader.read(head)
+        row = asked.route.row
+        exchange = HttpReply(self._client, self._stream, self._nursery, self._reading, head, row)
         self._heed_what_follows(exchange)
-        if found.row.upload or (found.row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
+        if row.upload or (row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
             exchange.upload = self._upload(exchange)
         body = b"" if not exchange.has_json_body or self._incoming.skip_empty() else await self._body(head)
         self._current = exchange
         try:
-            if body:
-                check_json(head)
-            request = canonical(self._request(found, exchange, body))
+            request = self._request(asked, exchange, body)
         except SwarmError as exc:
             await exchange.refuse(exc)
         else:
             await self._send_on(exchange, request)
         return exchange
 
-    def _request(self, found: table.Route, exchange: HttpReply, body: bytes) -> Request:
-        params = found.params
-        if exchange.upgrade and found.row.kind is Kind.WHOLE:
-            params = {**params, "upgrade": exchange.protocol}
-        token = bearer(exchange.head) if self._tokens else None
-        caller = self._caller if token is None else callers.by_token(token)
-        meta = _meta(caller, found.version, _kept(exchange.head.headers, found.row))
-        given = Json(body) if body else None
-        return Request(found.row.verb, found.path, params, given, meta, upload=exchange.upload)
+    def _request(self, asked: Asked, exchange: HttpReply, body: bytes) -> Request:
+        if asked.is_repeated:
+            return asked.request(self._caller, exchange)
+        if body:
+            check_json(exchange.head)
+        request = asked.request(self._reader.caller(exchange.head, self._caller), exchange, body)
+        if self._incoming.is_repeatable and (repeated := asked.repeated(request)) is not None:
+            self._incoming.remember(repeated)
+        return request
 
     async def _send_on(self, exchange: HttpReply, request: Request) -> None:
         if exchange.upload is not None:
             exchange.under_way = trio.CancelScope()
             self._nursery.start_soon(self._heed_end, exchange, exchange.upload, exchange.under_way)
-        request.reply = exchange
         if exchange.row.kind is not Kind.VALUE or exchange.waited_for:
             await dispatch(self._next, request)
             return
@@ -226,7 +205,7 @@ class Connection:
             await dispatch(self._next, request)
         finally:
             exchange.in_task = None
-        if sender is not None and sender.scope.cancel_called:
+        if sender is not None and sender.is_cancelled:
             await trio.lowlevel.checkpoint()  # the cancellation ends here, or it would take the next call with it
 
     def _heed_what_follows(self, exchange: HttpReply) -> None:
@@ -266,7 +245,7 @@ class Connection:
                 await exchange.break_off()
 
     async def _goes_on(self, exchange: HttpReply) -> bool:
-        await exchange.done.wait()
+        await exchange.until_done()
         if exchange.tunnel is not None:
             await tunnel(Resumed(self._stream, self._incoming.take_over()), exchange.tunnel)
         return exchange.keep_alive
@@ -305,41 +284,3 @@ def _last_response(error: SwarmError) -> bytes:
     if isinstance(error, Moved):
         return response(301, [*OWN_HEADERS, (b"Location", error.location.encode())], b"", keep_alive=False)
     return last_response(error)
-
-
-def _route(head: Head) -> table.Route:
-    if head.method == _OPTIONS:
-        return table.whole(head.method, head.target)  # an engine answers it on every path, or a stage before it judges
-    try:
-        return table.route(head.method, head.target)
-    except table.NoRow:
-        return table.whole(head.method, head.target)
-
-
-def _kept(headers: Headers, row: Row) -> tuple[tuple[str, str], ...]:
-    """Return the headers that are forwarded with a request."""
-    if row.kind is Kind.WHOLE:
-        found = [header for header in headers if _is_kept_with_whole(header[0].lower())]
-    else:
-        kept = row.kept_headers
-        found = [header for header in headers if header[0].lower() in kept]
-        if found and not row.upload:
-            found = [(name, value) for name, value in found if (name.lower(), value) != _USUAL]
-    return tuple((name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in found) if found else ()
-
-
-def _is_kept_with_whole(lower: bytes) -> bool:
-    return lower in _WHOLE_HEADERS or lower.startswith(_WHOLE_PREFIXES)
-
-
-def _meta(caller: str, version: str, kept: tuple[tuple[str, str], ...]) -> Meta:
-    """Return what is known of a call, of whose headers those that are `kept` may tell to which trace it belongs."""
-    if not kept:  # as of most calls
-        return _plain_meta(caller, version)
-    parents, states = ([value for name, value in kept if name == header] for header in (PARENT, STATE))
-    others = tuple(header for header in kept if header[0] not in (PARENT, STATE))
-    return Meta(caller, version, others, TraceContext.read(parents, states))
-
-
-_plain_meta: Final = lru_cache(maxsize=256)(Meta)
-"""The meta of a call without headers, which many calls share."""

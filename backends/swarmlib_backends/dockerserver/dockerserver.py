@@ -28,6 +28,7 @@ from swarmlib.net.sockets import lean
 from swarmlib.net.tls import secured, server_context
 from swarmlib.options import Reader
 
+from .asked import HeadReader
 from .connection import Connection, linger
 from .reply import last_response
 
@@ -108,7 +109,8 @@ class DockerServer(Source):
         self._limiter = ConnectionLimiter(most_connections(self.max_connections), self.name, self.heed)
         self._tls = self._tls_context()
         addresses = self._urls
-        self._hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
+        hosts = {host.lower() for host in (*self.allow_host, *(address.host for address in addresses)) if host}
+        self._plain, self._private = (HeadReader(each, tokens=self.tokens) for each in (hosts, None))
         async with (
             listening(addresses, exposed=self._exposed, risk=_RISK, group=self.group) as listeners,
             Hangups.open() as self._hangups,
@@ -146,8 +148,8 @@ class DockerServer(Source):
     ) -> None:
         plain = self._tls is None and carrier.socket.family != socket.AF_UNIX
         with self._hangups.watching(carrier.socket, ended=client.ended.set, gone=client.abort) as client.is_watched:
-            hosts = self._hosts if plain else None
-            await Connection(stream, self.next, client, caller, hosts, tokens=self.tokens).serve()
+            reader = self._plain if plain else self._private
+            await Connection(stream, self.next, client, caller, reader).serve()
 
 
 async def _turn_away(stream: trio.abc.HalfCloseableStream, *, in_words: bool) -> None:

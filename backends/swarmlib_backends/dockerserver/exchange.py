@@ -49,7 +49,11 @@ class ClientExchange(ReplySender):
     """The connection's task, while it sends the request and waits for the end of the call."""
     under_way: trio.CancelScope | None = None
     """Cancelled when the exchange ends: the scope of the tasks beside it."""
+    is_done = False
+    """Whether the response is complete, or can't be any more."""
     _writing = False
+    _done: trio.Event | None = None
+    """What `until_done` waits for; the connection seldom has to wait."""
 
     def __init__(
         self,
@@ -71,7 +75,6 @@ class ClientExchange(ReplySender):
         self.upgrade = self.conversation and head.get(b"upgrade") is not None
         """Whether it may switch to another protocol. An engine does not require Connection: Upgrade for this."""
         self.keep_alive = head.keep_alive and not self.conversation
-        self.done = trio.Event()
         self._stream = stream
         self._reading = reading
 
@@ -84,7 +87,7 @@ class ClientExchange(ReplySender):
         """See `ReplySender.leave`."""
         super().leave()
         if self.in_task is not None:
-            self.in_task.scope.cancel()
+            self.in_task.cancel()
 
     @property
     def protocol(self) -> str:
@@ -200,13 +203,21 @@ class ClientExchange(ReplySender):
             await self.write_chunk(b"", before=before)
             self.finish()
 
+    async def until_done(self) -> None:
+        """Wait until the response is complete."""
+        if not self.is_done:
+            self._done = self._done or trio.Event()
+            await self._done.wait()
+
     def finish(self) -> None:
         """Mark the response as complete."""
         if self.upload is not None and not self.upload.complete:
             self.keep_alive = False
         if self.under_way is not None:
             self.under_way.cancel()
-        self.done.set()
+        self.is_done = True
+        if self._done is not None:
+            self._done.set()
         if self.tunnel is None:
             self.client.idle()
         if not self.keep_alive and not self.waited_for and self.in_task is None:

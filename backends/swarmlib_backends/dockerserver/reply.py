@@ -130,7 +130,7 @@ class HttpReply(ClientExchange):
         self.finish()
 
     async def _error(self, error: SwarmError) -> None:
-        if self.done.is_set():
+        if self.is_done:
             return  # the response is complete: a later failure does not concern this client
         if self.row.kind is Kind.WHOLE and isinstance(error, Unsupported):
             error = NotFound("page not found")  # as an engine says of paths that it doesn't have
@@ -156,7 +156,7 @@ class HttpReply(ClientExchange):
         self.leave()
 
     async def _finish(self) -> None:
-        if self.head_out and self.row.kind in _PIECES and not self.gone and not self.done.is_set():
+        if self.head_out and self.row.kind in _PIECES and not self.gone and not self.is_done:
             await self.write_chunk(b"")
             self.finish()
 

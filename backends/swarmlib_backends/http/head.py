@@ -32,6 +32,8 @@ class Head:
     """Whether the body's end is marked (by its length or chunks), rather than by the connection's end."""
     has_body: bool = False
     """Whether a body follows: chunks, or a length that is not 0."""
+    meaning: object = None
+    """What its reader has made of it, of a head that is remembered (`repeated`)."""
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of a header; `name` in lower case."""

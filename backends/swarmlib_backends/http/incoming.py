@@ -15,16 +15,10 @@ from swarmlib.pieces import Buffer, Memory, receive_pieces
 from .chunks import PlainChunks, Scanned
 from .head import Head, split_target
 from .outgoing import LAST_CHUNK, request_head
+from .repeated import RepeatedHeads
 from .request_lines import end_of_lines, escaped, may_begin
+from .sizes import MAX_HEAD, check_sizes, too_large
 
-MAX_HEAD: Final = 1024 * 1024
-"""The size limit of a request's head in bytes, as in an engine (Go's DefaultMaxHeaderBytes): clients put options of any
-length into queries, and the passwords of all their registries into a header.
-"""
-MAX_HEADERS: Final = 10_000
-"""The most headers of a request. Each costs a client three bytes, and this server a hundred."""
-MAX_BETWEEN: Final = 64 * 1024
-"""The size limit in bytes of what is neither head nor body: trailers, chunk extensions, blank lines."""
 _AROUND: Final = len(b": \r\n")
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
@@ -38,8 +32,11 @@ class Incoming:
     returns b"". What follows a head is not interpreted before the owner has said what it is.
     """
 
-    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+    def __init__(self, stream: trio.abc.ReceiveStream, repeated: RepeatedHeads | None = None) -> None:
         self._stream = stream
+        self._repeated = repeated
+        self._repeatable = b""
+        """What was read last, if it is a request that consists of its head."""
         self._reset()
 
     def _reset(self) -> None:
@@ -95,7 +92,7 @@ class Incoming:
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
             raise Invalid(f"HTTP version {version} is not supported: expected 1.1")
-        self._check_size()
+        self._check_sizes()
         self._reading_head = False
         self._head_came = True
         self._head_bytes = self._unparsed = 0  # from here on, the bytes of its trailers
@@ -110,7 +107,7 @@ class Incoming:
 
     def on_message_complete(self) -> None:
         """End the body, with its trailers."""
-        self._check_size()
+        self._check_sizes()
         self._ended = True
         self._events.append(_END)
 
@@ -142,8 +139,34 @@ class Incoming:
             raise Unavailable("the connection broke") from exc
         if not data:
             return False
-        self._parsing(data if isinstance(data, bytes) else bytes(data))
+        data = data if isinstance(data, bytes) else bytes(data)
+        if self._repeated is None or not self._is_between:
+            self._repeatable = b""
+            self._parsing(data)
+        elif (head := self._repeated.find(data)) is not None:
+            self._head, self._parsing = head, self._keep
+            self._events += (head, _END)
+        else:
+            self._parsing(data)
+            alone = not self._raw and len(self._events) == 2 and self._events[1] is _END
+            self._repeatable = data if alone else b""
         return True
+
+    @property
+    def _is_between(self) -> bool:
+        """Whether a request, and nothing else, begins with the next byte: the parser is as it was before the first."""
+        waits = self._ended and not self._events and not self._line and self._parsing == self._parse_lines
+        return waits and self._head.keep_alive and not self._unparsed
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the request whose head was returned last is just that head, so that it can be remembered."""
+        return bool(self._repeatable)
+
+    def remember(self, meaning: object) -> None:
+        """Remember that head with its meaning (see `RepeatedHeads`)."""
+        if self._repeated is not None:
+            self._repeated.remember(self._repeatable, self._head, meaning)
 
     def _parse_lines(self, data: bytes) -> None:
         """Parse what came; a head only in whole lines, because the parser copies a line again for each piece of it."""
@@ -167,7 +190,7 @@ class Incoming:
                 self._line.clear()
                 self._parse_whole_lines(lines)
             elif len(self._line) > MAX_HEAD:
-                self._fail(_too_large())
+                self._fail(too_large())
         if data:
             self._parsing(data)
 
@@ -200,7 +223,7 @@ class Incoming:
             self._parser.feed_data(data)
             # An unfinished header (or chunk extension) causes no event, so bytes without an event are counted.
             self._unparsed = 0 if len(self._events) > events else self._unparsed + len(data)
-            self._check_size()
+            self._check_sizes()
         except httptools.HttpParserUpgrade as upgrade:
             self._events.pop()  # the parser takes even a body for the other protocol's, and reports an end
             self._parsing = self._keep
@@ -211,12 +234,8 @@ class Incoming:
         except TooLarge as exc:
             self._fail(exc)
 
-    def _check_size(self) -> None:
-        most = MAX_HEAD if self._reading_head else MAX_BETWEEN
-        if self._head_bytes > most or self._unparsed > most:
-            raise _too_large()
-        if len(self._head.headers) > MAX_HEADERS:
-            raise TooLarge(f"the head has more than {MAX_HEADERS} headers", details={"status": 431})
+    def _check_sizes(self) -> None:
+        check_sizes(self._head, self._head_bytes, self._unparsed, in_head=self._reading_head)
 
     def _fail(self, error: SwarmError) -> None:
         self._events.append(error)
@@ -368,12 +387,6 @@ class Incoming:
         self._events.clear()
         self._raw.clear()
         return raw
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(
-        f"the head is longer than {MAX_HEAD} bytes, or its trailers longer than {MAX_BETWEEN}", details={"status": 431}
-    )
 
 
 def _not_http(flaw: object) -> Invalid:
