@@ -18,6 +18,7 @@ from swarmlib.net.dialling import open_tcp, open_unix, reaching
 from swarmlib.net.sockets import Socket
 from swarmlib.net.tls import TlsStream
 
+from ..http.repeated import RepeatedHeads
 from .npipe import open_pipe
 from .response import Responses
 from .ssh import SshTunnel
@@ -71,9 +72,9 @@ class Connection:
     sent: whether the request of the present exchange was sent completely. reused: whether it served an exchange before.
     """
 
-    def __init__(self, stream: trio.abc.HalfCloseableStream, whose: str) -> None:
+    def __init__(self, stream: trio.abc.HalfCloseableStream, whose: str, repeated: RepeatedHeads | None = None) -> None:
         self.stream = stream
-        self.responses = Responses(stream, whose)
+        self.responses = Responses(stream, whose, repeated)
         self.sent = False
         self.reused = False
 
@@ -138,6 +139,7 @@ class Engine:
         self._ssh = SshTunnel(endpoint.parts, nursery, endpoint.ssh_options) if endpoint.parts.scheme == "ssh" else None
         self.deadlines = Deadlines()
         self._idle: list[Connection] = []
+        self._repeated = RepeatedHeads()
 
     async def connection(self, due: float = math.inf, *, fresh: bool = False) -> Connection:
         """Return a connection that nobody else uses; `give_back` ends its use.
@@ -162,7 +164,7 @@ class Engine:
                 return kept
             await trio.aclose_forcefully(kept.stream)
         with trio.CancelScope(deadline=due):
-            return Connection(await self._dial(), self.name)
+            return Connection(await self._dial(), self.name, self._repeated)
         raise Unavailable(f"can't connect to {self.name} in time")
 
     async def give_back(self, connection: Connection) -> None:

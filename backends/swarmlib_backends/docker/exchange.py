@@ -17,7 +17,6 @@ from ..dockerapi.bodies import BodyStream
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
 from ..http.head import Head
-from ..http.headers import end_to_end
 from ..http.outgoing import LAST_CHUNK, chunked
 from ..stream_wrappers import Resumed, StreamWrapper
 from .engine import Connection, Engine
@@ -120,7 +119,7 @@ class EngineExchange:
         head = await self._responses.head(row.method, upgrade=upgrade_of(row), invited=self._invited.set)
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
-            raise error_of(head.status, end_to_end(head.headers), body, self._name)
+            raise error_of(head.status, head.forwarded, body, self._name)
         await self._by_kind(head)
 
     async def _by_kind(self, head: Head) -> None:
@@ -140,9 +139,9 @@ class EngineExchange:
             await self._conversation(head)
 
     def _details(self, head: Head) -> dict[str, Any]:
-        headers = end_to_end(head.headers)
+        headers = head.forwarded
         if self._row.method == "HEAD" and (length := head.get(b"content-length")) is not None:
-            headers.append((b"Content-Length", length))  # of the body that isn't there
+            headers = (*headers, (b"Content-Length", length))  # of the body that isn't there
         details: dict[str, Any] = {"headers": headers}
         if head.status not in (self._row.status, _SWITCHED):
             details["status"] = head.status
@@ -225,7 +224,7 @@ class EngineExchange:
     async def _answer_whole(self, whole: Whole) -> trio.Event:
         """Relay the only response on this connection; return the event that is set when the connection is closed."""
         head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._invited.set)
-        args: dict[str, Any] = {"status": head.status, "headers": end_to_end(head.headers)}
+        args: dict[str, Any] = {"status": head.status, "headers": head.forwarded}
         closed = trio.Event()
         if head.status == _SWITCHED:
             args["upgrade"] = whole.upgrade

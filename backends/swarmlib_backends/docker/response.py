@@ -20,17 +20,17 @@ from swarmlib.pieces import Buffer, Memory, receive_pieces
 from ..http.chunks import PlainChunks
 from ..http.head import Head
 from ..http.outgoing import LAST_CHUNK
+from ..http.repeated import RepeatedHeads
+from .framing import Framing
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a response's head including its trailers, at most."""
 MAX_HEADERS: Final = 256
 """Headers of a response, at most."""
 _HEAD_END: Final = b"\r\n\r\n"
-_VERSIONS: Final = ("1.1", "1.0")
 _INTERIM: Final = range(100, 200)
 _CONTINUE: Final = 100
 _SWITCHING: Final = 101
-_WITHOUT_BODY: Final = (204, 304)
 _Received = TypeVar("_Received")
 
 
@@ -42,11 +42,13 @@ class Responses:
     """Reads the responses to requests that are sent one after another: `head`, then `next_chunk` until it returns b"".
 
     stream: the connection. whose: names the engine in every error, such as `engine unix:///run/docker.sock`.
+    repeated: the heads that the engine repeats, for all its connections.
     """
 
-    def __init__(self, stream: trio.abc.ReceiveStream, whose: str) -> None:
+    def __init__(self, stream: trio.abc.ReceiveStream, whose: str, repeated: RepeatedHeads | None = None) -> None:
         self._stream = stream
         self.whose = whose
+        self._repeated = repeated or RepeatedHeads()
         self._rest = b""  # read, but not yet parsed
         self._begin()
 
@@ -69,8 +71,12 @@ class Responses:
             Unavailable: the connection ended inside the head.
         """
         self._head_bytes = 0
+        bodyless = method == "HEAD"
         while True:
-            head = await self._next_head()
+            head = await self._next_head(repeated=not bodyless)
+            if isinstance(head.meaning, Framing):
+                self._frame(head, head.meaning)
+                return head
             if head.status == _SWITCHING:
                 protocol = (head.get(b"upgrade") or upgrade.encode()).lower()
                 if not upgrade or protocol != upgrade.lower().encode():
@@ -79,30 +85,46 @@ class Responses:
             if head.status == _CONTINUE:
                 invited()
             if head.status not in _INTERIM:
-                self._frame(head, method)
+                framing = Framing.of(
+                    head, self._version, keep_alive=self._keep_alive, bodyless=bodyless, wrong=self.wrong
+                )
+                self._frame(head, framing)
+                if self._in_one_piece and not bodyless:
+                    self._repeated.remember(self._in_one_piece, head, framing)
                 return head
 
     def wrong(self, what: str) -> BadAnswer:
         """Return the error that says how the engine violated its protocol."""
         return BadAnswer(f"{self.whose}: {what}")
 
-    async def _next_head(self) -> Head:
+    async def _next_head(self, *, repeated: bool) -> Head:
         self._begin()
         data, tail, found = self._rest, b"", -1
         while found < 0:
-            data = data or bytes(await self._received(self._stream.receive_some)) or self._cut_short()
+            data = data or await self._more()
             found = (tail + data).find(_HEAD_END)
             cut = len(data) if found < 0 else found + len(_HEAD_END) - len(tail)
-            self._feed_head(data[:cut])
-            self._rest = data[cut:]
+            piece, self._rest = data[:cut], data[cut:]
+            if found >= 0 and not tail:
+                self._in_one_piece = piece
+                if repeated and (known := self._repeated.find(piece)) is not None:
+                    self._head, self._head_whole, self._head_bytes = known, True, cut
+                    return known
+            self._feed_head(piece)
             data, tail = b"", (tail + data)[-3:]
         if not self._head_whole:
             raise self.wrong("its answer is not HTTP/1.1: it begins with an empty line")
         return self._head
 
+    async def _more(self) -> bytes:
+        return bytes(await self._received(self._stream.receive_some)) or self._cut_short()
+
     def _begin(self) -> None:
-        self._parser: Any = httptools.HttpResponseParser(self)
+        self._parser: Any = None
+        """Made once it is needed."""
         self._head = Head()
+        self._in_one_piece = b""
+        """The head's bytes, if they came at once."""
         self._head_whole = False
         self._keep_alive = False
         self._ended = False
@@ -129,6 +151,7 @@ class Responses:
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD:
             raise self.wrong(f"the head of its answer is longer than {MAX_HEAD} bytes")
+        self._parser = self._parser or httptools.HttpResponseParser(self)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -169,31 +192,15 @@ class Responses:
 
     # The body.
 
-    def _frame(self, head: Head, method: str) -> None:
-        """Find where the body ends (RFC 9112, 6.3). The parser refuses repeated lengths, and a length with chunks."""
-        codings = [value.strip().lower() for name, value in head.headers if name.lower() == b"transfer-encoding"]
-        length = head.get(b"content-length")
-        if self._version not in _VERSIONS:
-            raise self.wrong(f"it speaks HTTP/{self._version}")
-        if not _is_final(head.status):
-            raise self.wrong(f"its answer has the unknown status {head.status}")
-        if codings and (codings != [b"chunked"] or self._version == "1.0"):
-            raise self.wrong("the transfer coding of its answer is not `chunked`")
-        head.framed = True
-        self._cut: Callable[[Buffer], Sequence[Buffer]] = self._by_length
-        if method == "HEAD" or head.status in _WITHOUT_BODY:
-            # A body that the head announces, and that an engine may send against HTTP, would follow the head.
-            self._keep_alive = self._keep_alive and not codings and not int(length or 0)
-            self._ended = True
-        elif codings:
-            self._cut = self._by_chunks
-            self._plain = PlainChunks()
-        elif length is not None:
-            self._left = int(length)
-            self._ended = not self._left
-        else:
-            head.framed = False
-            self._cut = self._by_end
+    def _frame(self, head: Head, framing: Framing) -> None:
+        head.framed = framing.chunked or framing.length is not None
+        self._keep_alive = framing.keep_alive
+        self._left = framing.length or 0
+        self._ended = framing.length == 0
+        self._plain = PlainChunks() if framing.chunked else None
+        self._cut: Callable[[Buffer], Sequence[Buffer]] = (
+            self._by_chunks if framing.chunked else self._by_length if head.framed else self._by_end
+        )
 
     async def next_chunk(self) -> bytes:
         """Return the next piece of the body; b"" at its end. Raises as `next_pieces`."""
@@ -269,6 +276,11 @@ class Responses:
         return pieces
 
     def _feed_chunks(self, data: Buffer) -> None:
+        if self._parser is None:  # the head was known: the parser must see it before the chunks
+            keep_alive = self._keep_alive
+            self._parser = httptools.HttpResponseParser(self)
+            self._parser.feed_data(self._in_one_piece)
+            self._keep_alive = keep_alive
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -286,8 +298,3 @@ class Responses:
         """Return what was read after the head of a 101: the beginning of the other protocol."""
         rest, self._rest = self._rest, b""
         return rest
-
-
-def _is_final(status: int) -> bool:
-    """Return whether a status ends an exchange of the Engine API, which does not redirect."""
-    return 200 <= status < 300 or status == 304 or 400 <= status < 600

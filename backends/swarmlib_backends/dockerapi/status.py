@@ -25,7 +25,7 @@ from swarmlib import (
     Unsupported,
 )
 
-from ..http.headers import Headers
+from ..http.headers import FixedHeaders, Headers
 
 _STATUS: Final[dict[str, int]] = {
     Invalid.code: 400,
@@ -86,7 +86,7 @@ def error_body(error: SwarmError) -> bytes:
     return raw if isinstance(raw, bytes) else orjson.dumps({"message": error.message}) + b"\n"
 
 
-def error_headers(error: SwarmError) -> Headers | None:
+def error_headers(error: SwarmError) -> FixedHeaders | None:
     """Return the engine's own headers, if the error came from one."""
     return error.details.get("headers")
 
@@ -115,7 +115,7 @@ def _class(status: int) -> type[SwarmError]:
     return _CLASS.get(status, Invalid if status < 500 else Internal)
 
 
-def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmError:
+def error_of(status: int, headers: FixedHeaders, body: bytes, backend: str) -> SwarmError:
     """Return the error that an engine's response means; if it is really an engine's, the error keeps all of it."""
     code = next((value.decode("latin-1") for name, value in headers if name.lower() == _CODE.lower()), "")
     kind = ERRORS.get(code) or _class(status)
@@ -127,7 +127,7 @@ def error_of(status: int, headers: Headers, body: bytes, backend: str) -> SwarmE
     return kind(f"{backend}: {_text(status, body)}", backend=backend, details={"status": status})
 
 
-def _is_engines(headers: Headers) -> bool:
+def _is_engines(headers: FixedHeaders) -> bool:
     """Return whether an error that is not JSON is an engine's: a client that is too old gets plain text, a HEAD request
     no body, and an attach the media type of the stream.
     """

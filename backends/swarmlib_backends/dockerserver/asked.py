@@ -19,7 +19,7 @@ from ..dockerapi.rows import TRACE_HEADERS, Kind, Row
 from ..http.admission import bearer, check_head
 from ..http.head import Head
 from ..http.headers import Headers
-from ..http.repeated import RepeatedHeads
+from ..http.repeated import RepeatedHeads, is_plain
 from .admission import check_type
 from .exchange import ClientExchange
 
@@ -57,14 +57,6 @@ class Asked:
         made = Request(route.row.verb, route.path, params, given, meta, upload=exchange.upload, reply=exchange)
         return canonical(made)
 
-    def repeated(self, request: Request) -> Asked | None:
-        """Return the same for a head that is remembered, of which this is the request; None if the request is more than
-        its row, path and parameters.
-        """
-        if self.route.row.kind in _CONVERSATIONS or request.body is not None or request.upload or self.headers:
-            return None
-        return Asked(replace(self.route, path=request.path, params=request.params), (), is_repeated=True)
-
 
 class HeadReader:
     """Reads the heads that come to the listeners of one kind.
@@ -91,6 +83,15 @@ class HeadReader:
             check_type(head)
         found = _route(head)
         return Asked(found, _kept(head.headers, found.row))
+
+    def remember(self, data: bytes, head: Head, asked: Asked, request: Request) -> None:
+        """Remember a head, of which `data` is all, and what it asks for, if `request` is no more than its row, path and
+        parameters.
+        """
+        if asked.route.row.kind in _CONVERSATIONS or request.upload or asked.headers or not is_plain(head):
+            return
+        route = replace(asked.route, path=request.path, params=request.params)
+        self.repeated_heads.remember(data, head, Asked(route, (), is_repeated=True))
 
     def caller(self, head: Head, sender: str) -> str:
         """Return whose request it is: `sender`'s, unless a token says another. Raise Invalid for a malformed one."""

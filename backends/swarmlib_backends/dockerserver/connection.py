@@ -188,8 +188,8 @@ class Connection:
         if body:
             check_json(exchange.head)
         request = asked.request(self._reader.caller(exchange.head, self._caller), exchange, body)
-        if self._incoming.is_repeatable and (repeated := asked.repeated(request)) is not None:
-            self._incoming.remember(repeated)
+        if self._incoming.repeatable:
+            self._reader.remember(self._incoming.repeatable, exchange.head, asked, request)
         return request
 
     async def _send_on(self, exchange: HttpReply, request: Request) -> None:
@@ -282,5 +282,5 @@ def _waits(head: Head) -> bool:
 
 def _last_response(error: SwarmError) -> bytes:
     if isinstance(error, Moved):
-        return response(301, [*OWN_HEADERS, (b"Location", error.location.encode())], b"", keep_alive=False)
+        return response(301, (*OWN_HEADERS, (b"Location", error.location.encode())), b"", keep_alive=False)
     return last_response(error)

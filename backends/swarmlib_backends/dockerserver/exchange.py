@@ -16,8 +16,8 @@ from swarmlib.reply_channel import SendersTask
 
 from ..dockerapi.rows import Kind, Row
 from ..http.head import Head
-from ..http.headers import TOKEN, Headers
-from ..http.outgoing import LAST_CHUNK, chunk, chunked, response_head
+from ..http.headers import TOKEN, FixedHeaders, Headers
+from ..http.outgoing import LAST_CHUNK, chunk, chunked, response_head, whole_response
 from .fields import OWN_HEADERS, error_in, line_in
 from .upload import Upload
 
@@ -29,12 +29,10 @@ _CLOSE: Final = (b"Connection", b"close")
 _STREAMS: Final = (Kind.WATCH, Kind.PROGRESS, Kind.STREAM)
 
 
-def response(status: int, headers: Headers, body: bytes, *, keep_alive: bool, bodyless: bool = False) -> bytes:
+def response(status: int, headers: FixedHeaders, body: bytes, *, keep_alive: bool, bodyless: bool = False) -> bytes:
     """Return a whole response; `bodyless` for a HEAD request."""
-    ending: Headers = [] if keep_alive else [_CLOSE]
-    if bodyless or status in _BODYLESS:
-        return response_head(status, [*headers, *ending])
-    return response_head(status, [*headers, (b"Content-Length", b"%d" % len(body)), *ending]) + body
+    has_none = bodyless or status in _BODYLESS
+    return whole_response(status, headers, None if has_none else body, keep_alive=keep_alive)
 
 
 class ClientExchange(ReplySender):
@@ -132,7 +130,7 @@ class ClientExchange(ReplySender):
         self.leave()
         self.client.abort()
 
-    async def write_whole(self, status: int, headers: Headers, body: bytes) -> None:
+    async def write_whole(self, status: int, headers: FixedHeaders, body: bytes) -> None:
         """Write a whole response."""
         if self.upload is not None and not self.upload.complete:
             self.keep_alive = False  # the rest of the body precedes the next request
@@ -140,7 +138,7 @@ class ClientExchange(ReplySender):
         await self.write(response(status, headers, body, keep_alive=self.keep_alive, bodyless=self.bodyless))
         self.finish()
 
-    def stream_head(self, status: int, headers: Headers) -> bytes:
+    def stream_head(self, status: int, headers: FixedHeaders) -> bytes:
         """Return the head of a response whose body is sent in pieces by `write_chunk`."""
         self.head_out = True
         self.has_body = status not in _BODYLESS and not self.bodyless

@@ -12,21 +12,19 @@ from typing import Any, Final, cast
 from swarmlib import ERRORS, BadAnswer, Internal, Invalid, Json, SwarmError
 
 from ..dockerapi.status import RAW_STREAM, code_headers, error_body, error_headers, in_band, status_of
-from ..http.headers import HOP_BY_HOP, TOKEN, Headers
+from ..http.headers import HOP_BY_HOP, TOKEN, FixedHeaders, Headers
 
 JSON_TYPE: Final = (b"Content-Type", b"application/json")
 RAW_TYPE: Final = (b"Content-Type", RAW_STREAM)
-OWN_HEADERS: Final[Headers] = [
+OWN_HEADERS: Final[FixedHeaders] = (
     (b"Api-Version", b"1.41"),
     (b"Docker-Experimental", b"false"),
     (b"Ostype", b"linux"),
     (b"Server", b"swarmlib"),
-]
+)
 """The headers of a response for which the answering stage gives none."""
 
 _PAIRS: Final = (tuple, list)
-_USUAL_LENGTH: Final = 64
-"""The length of a header's value up to which its check is remembered."""
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
 SWITCHING: Final = 101
@@ -46,7 +44,7 @@ def status_in(details: Mapping[str, Any], usual: int) -> int:
     return status
 
 
-def headers_in(details: Mapping[str, Any], usual: Headers, *, length: bool = False) -> Headers:
+def headers_in(details: Mapping[str, Any], usual: FixedHeaders, *, length: bool = False) -> FixedHeaders:
     """Return the headers in a reply's details, or `usual`, without those that this server writes itself; and its
     warnings, and its age in seconds.
 
@@ -60,8 +58,8 @@ def headers_in(details: Mapping[str, Any], usual: Headers, *, length: bool = Fal
     found = usual if given is None else _headers(given, length=length)
     warnings, age = details.get("warnings"), details.get("age")
     if age is not None:
-        found = [*found, _age(age)]
-    return found if warnings is None else [*found, *_warnings(warnings)]
+        found = (*found, _age(age))
+    return found if warnings is None else (*found, *_warnings(warnings))
 
 
 def value_in(value: object) -> Json:
@@ -75,7 +73,7 @@ def value_in(value: object) -> Json:
     return value
 
 
-def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, Headers, bytes]:
+def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, FixedHeaders, bytes]:
     """Return the status, headers and body of an error's response, taken from the engine's if the error came from one.
 
     raw: as text in place of a stream, as an engine answers a client that attaches to a container. Errors in the request
@@ -88,9 +86,9 @@ def error_in(error: SwarmError, *, raw: bool = False) -> tuple[int, Headers, byt
     status = status_of(error)
     _check_bytes(error, "body")
     given = error_headers(error)
-    headers = _headers(given) if given else [*OWN_HEADERS, JSON_TYPE, *code_headers(error)]
+    headers = _headers(given) if given else (*OWN_HEADERS, JSON_TYPE, *code_headers(error))
     if raw and not (given and (RAW_TYPE in headers or isinstance(error, Invalid))):
-        return status, [RAW_TYPE, *code_headers(error)], error.message.encode() + b"\r\n"
+        return status, (RAW_TYPE, *code_headers(error)), error.message.encode() + b"\r\n"
     return status, headers, error_body(error)
 
 
@@ -118,26 +116,28 @@ def _sayable(error: SwarmError) -> SwarmError:
     return ERRORS.get(error.code, Internal)(message, details=error.details)
 
 
-def _headers(given: object, *, length: bool = False) -> Headers:
+def _headers(given: object, *, length: bool = False) -> FixedHeaders:
+    if type(given) is tuple:
+        try:
+            return _known_headers(given, length=length)  # engines repeat all of them in each answer
+        except TypeError:
+            pass  # a pair is a list: it came over the wire
+    return _read_headers(given, length=length)
+
+
+def _read_headers(given: object, *, length: bool) -> FixedHeaders:
     found: Headers = []
     for header in _sequence(given, "headers"):
         name, value = _pair(header)
-        lower = (_usual_name if len(value) <= _USUAL_LENGTH else _checked_name)(name, value)
+        lower = _lower_token(name)
+        if b"\r" in value or b"\n" in value or b"\0" in value:  # three searches are faster than a regular expression
+            raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")
         if lower not in HOP_BY_HOP or (length and lower == b"content-length" and _DIGITS.fullmatch(value)):
             found.append((name, value))
-    return found
+    return tuple(found)
 
 
-def _checked_name(name: bytes, value: bytes) -> bytes:
-    """Return a header's name in lower case, if the header can be written."""
-    lower = _lower_token(name)
-    if b"\r" in value or b"\n" in value or b"\0" in value:  # three searches are faster than a regular expression
-        raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")
-    return lower
-
-
-_usual_name: Final = lru_cache(maxsize=256)(_checked_name)
-"""The same for a header that engines repeat in each answer."""
+_known_headers: Final = lru_cache(maxsize=64)(_read_headers)
 
 
 def _pair(header: object) -> tuple[bytes, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import trio
@@ -23,7 +24,7 @@ from swarmlib.pieces import Memory, receive_pieces
 
 from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
-from ..http.headers import Headers
+from ..http.headers import FixedHeaders, Headers
 from ..http.outgoing import response_head
 from .exchange import ClientExchange, response
 from .fields import JSON_TYPE, OWN_HEADERS, RAW_TYPE, SWITCHING, error_in, headers_in, line_in, status_in, value_in
@@ -118,7 +119,7 @@ class HttpReply(ClientExchange):
             raise BadAnswer("a reply switches protocols before the request's body has been read")
         if reply.details.get("status") == SWITCHING and not self.upgrade:
             raise BadAnswer("a reply switches protocols (101), although the request did not ask for it")
-        headers = headers_in(reply.details, [RAW_TYPE])
+        headers = headers_in(reply.details, (RAW_TYPE,))
         head = _switching(self, headers) if self.upgrade else response_head(200, headers)
         self.head_out = True
         try:
@@ -177,8 +178,9 @@ async def _pump(exchange: ClientExchange, stream: trio.abc.ReceiveStream) -> Non
             exchange.finish()
 
 
-def _usual(content_type: tuple[bytes, bytes] | None) -> Headers:
-    return OWN_HEADERS if content_type is None else [*OWN_HEADERS, content_type]
+@lru_cache
+def _usual(content_type: tuple[bytes, bytes] | None) -> FixedHeaders:
+    return OWN_HEADERS if content_type is None else (*OWN_HEADERS, content_type)
 
 
 def _without_stream(reply: Ack) -> None:
@@ -186,6 +188,6 @@ def _without_stream(reply: Ack) -> None:
         raise BadAnswer("a reply has a stream: expected a value for this operation")
 
 
-def _switching(exchange: ClientExchange, headers: Headers) -> bytes:
+def _switching(exchange: ClientExchange, headers: FixedHeaders) -> bytes:
     upgrade: Headers = [(b"Connection", b"Upgrade"), (b"Upgrade", exchange.protocol.encode("latin-1"))]
     return response_head(SWITCHING, [*headers, *upgrade])

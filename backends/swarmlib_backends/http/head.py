@@ -8,7 +8,7 @@ from typing import Final
 
 from swarmlib import Invalid
 
-from .headers import Headers
+from .headers import HOP_BY_HOP, FixedHeaders, Headers
 
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]+)([/?].*|)", re.IGNORECASE)
 
@@ -34,6 +34,14 @@ class Head:
     """Whether a body follows: chunks, or a length that is not 0."""
     meaning: object = None
     """What its reader has made of it, of a head that is remembered (`repeated`)."""
+    _forwarded: FixedHeaders | None = None
+
+    @property
+    def forwarded(self) -> FixedHeaders:
+        """The headers without those that concern a single connection."""
+        if self._forwarded is None:
+            self._forwarded = tuple(header for header in self.headers if header[0].lower() not in HOP_BY_HOP)
+        return self._forwarded
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of a header; `name` in lower case."""

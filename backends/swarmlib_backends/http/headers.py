@@ -8,6 +8,8 @@ from typing import Final, TypeAlias
 from swarmlib import Invalid
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
+FixedHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Headers that do not change, and may be shared by many messages."""
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -35,8 +37,3 @@ def is_form(kind: str) -> bool:
 def not_json(content_type: object) -> Invalid:
     """Return an engine's error for a body that should be JSON, but has another Content-Type."""
     return Invalid(f"Content-Type specified ({content_type}) must be '{JSON}'")
-
-
-def end_to_end(headers: Headers) -> Headers:
-    """Return the headers without those that concern a single connection."""
-    return [header for header in headers if header[0].lower() not in HOP_BY_HOP]

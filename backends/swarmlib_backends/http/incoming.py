@@ -35,8 +35,8 @@ class Incoming:
     def __init__(self, stream: trio.abc.ReceiveStream, repeated: RepeatedHeads | None = None) -> None:
         self._stream = stream
         self._repeated = repeated
-        self._repeatable = b""
-        """What was read last, if it is a request that consists of its head."""
+        self.repeatable = b""
+        """What was read last, if that is a request, and nothing but its head."""
         self._reset()
 
     def _reset(self) -> None:
@@ -120,7 +120,10 @@ class Incoming:
 
     def buffered_head(self) -> bool:
         """Return whether `next_head` can return or raise without reading from the stream."""
-        return bool(self._events) and any(isinstance(event, _HEAD_OR_ERROR) for event in self._events)
+        events = self._events
+        if events and isinstance(events[0], _HEAD_OR_ERROR):  # as nearly always
+            return True
+        return bool(events) and any(isinstance(event, _HEAD_OR_ERROR) for event in events)
 
     @property
     def body_here(self) -> bool:
@@ -141,7 +144,7 @@ class Incoming:
             return False
         data = data if isinstance(data, bytes) else bytes(data)
         if self._repeated is None or not self._is_between:
-            self._repeatable = b""
+            self.repeatable = b""
             self._parsing(data)
         elif (head := self._repeated.find(data)) is not None:
             self._head, self._parsing = head, self._keep
@@ -149,7 +152,7 @@ class Incoming:
         else:
             self._parsing(data)
             alone = not self._raw and len(self._events) == 2 and self._events[1] is _END
-            self._repeatable = data if alone else b""
+            self.repeatable = data if alone else b""
         return True
 
     @property
@@ -157,16 +160,6 @@ class Incoming:
         """Whether a request, and nothing else, begins with the next byte: the parser is as it was before the first."""
         waits = self._ended and not self._events and not self._line and self._parsing == self._parse_lines
         return waits and self._head.keep_alive and not self._unparsed
-
-    @property
-    def is_repeatable(self) -> bool:
-        """Whether the request whose head was returned last is just that head, so that it can be remembered."""
-        return bool(self._repeatable)
-
-    def remember(self, meaning: object) -> None:
-        """Remember that head with its meaning (see `RepeatedHeads`)."""
-        if self._repeated is not None:
-            self._repeated.remember(self._repeatable, self._head, meaning)
 
     def _parse_lines(self, data: bytes) -> None:
         """Parse what came; a head only in whole lines, because the parser copies a line again for each piece of it."""
@@ -259,7 +252,8 @@ class Incoming:
             early = bytes(self._raw)
             self._raw.clear()
             self._parsing = self._parse_lines
-            self._plain = PlainChunks() if self._head.get(b"transfer-encoding") is not None else None
+            chunked = self._head.framed and self._head.get(b"transfer-encoding") is not None
+            self._plain = PlainChunks() if chunked else None
         if early:
             self._parsing(early)
 
@@ -313,8 +307,9 @@ class Incoming:
         """
         while True:
             while self._events:
-                _raise_error(self._events[0])
-                event = self._events.popleft()
+                event = self._events[0]
+                _raise_error(event)
+                self._events.popleft()
                 if isinstance(event, Head):
                     return event
             if not await self.read():

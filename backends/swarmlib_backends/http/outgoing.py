@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 from swarmlib.pieces import Buffer
+
+from .headers import FixedHeaders
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -14,8 +17,23 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 
 def response_head(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return the bytes of a response's head."""
+    return _first_lines(status, headers) + b"\r\n"
+
+
+def _first_lines(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     lines = [b"%s: %s\r\n" % header for header in headers]
-    return b"HTTP/1.1 %d %s\r\n%s\r\n" % (status, _REASONS.get(status, b"Status"), b"".join(lines))
+    return b"HTTP/1.1 %d %s\r\n%s" % (status, _REASONS.get(status, b"Status"), b"".join(lines))
+
+
+_known_lines: Final[Callable[[int, FixedHeaders], bytes]] = lru_cache(maxsize=64)(_first_lines)
+
+
+def whole_response(status: int, headers: FixedHeaders, body: bytes | None, *, keep_alive: bool) -> bytes:
+    """Return the bytes of a response with all of its body; None where it has none. The same headers cost little."""
+    ending = b"\r\n" if keep_alive else b"Connection: close\r\n\r\n"
+    if body is None:
+        return _known_lines(status, headers) + ending
+    return b"%sContent-Length: %d\r\n%s" % (_known_lines(status, headers), len(body), ending) + body
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

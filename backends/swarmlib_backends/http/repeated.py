@@ -1,7 +1,7 @@
-"""Heads of requests that clients repeat: pollers send the same bytes again and again.
+"""Heads that are repeated: pollers send the same bytes again and again, and engines answer with the same ones.
 
-A head that was read once, strictly, means the same each time it comes, byte for byte, at the beginning of a request. So
-it is neither parsed nor judged again. Nothing that may hold a secret is remembered.
+A head that was read once, strictly, means the same each time it comes, byte for byte, at the beginning of a message. So
+it is neither parsed nor judged again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ MOST: Final = 256
 LONGEST: Final = 1024
 """The most bytes of a head that is remembered."""
 _PLAIN: Final = frozenset({b"host", b"user-agent", b"accept", b"accept-encoding", b"connection", b"content-type"})
-"""The headers that hold no secrets, and that clients repeat."""
+"""The headers of requests that clients repeat, and that hold no secrets."""
 
 
 class RepeatedHeads:
-    """The heads that were read before, by their bytes. They are shared: nobody may change them."""
+    """The heads that were read before, by their bytes, with what they mean. They are shared: nobody may change them."""
 
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
@@ -29,13 +29,18 @@ class RepeatedHeads:
         return self._heads.get(data)
 
     def remember(self, data: bytes, head: Head, meaning: object) -> None:
-        """Remember a head, which is all of `data`, with its meaning; not one that announces a body, ends its
-        connection, or may hold a secret.
-        """
-        if len(data) > LONGEST or head.framed or head.upgrade or not head.keep_alive:
+        """Remember a head, of which `data` is all, with its meaning, unless it is too long."""
+        if len(data) > LONGEST:
             return
-        if all(name.lower() in _PLAIN for name, _ in head.headers):
-            if len(self._heads) >= MOST:
-                self._heads.clear()
-            head.meaning = meaning
-            self._heads[data] = head
+        if len(self._heads) >= MOST:
+            self._heads.clear()
+        head.meaning = meaning
+        self._heads[data] = head
+
+
+def is_plain(head: Head) -> bool:
+    """Return whether the head of a request may be remembered: it announces no body and no other protocol, does not end
+    its connection, and none of its headers could hold a secret.
+    """
+    goes_on = head.keep_alive and not head.framed and not head.upgrade
+    return goes_on and all(name.lower() in _PLAIN for name, _ in head.headers)
