@@ -143,8 +143,8 @@ class Incoming:
         if not data:
             return False
         data = data if isinstance(data, bytes) else bytes(data)
+        self.repeatable = b""
         if self._repeated is None or not self._is_between:
-            self.repeatable = b""
             self._parsing(data)
         elif (head := self._repeated.find(data)) is not None:
             self._head, self._parsing = head, self._keep
