@@ -129,23 +129,24 @@ class ServerInlet(trio.abc.SendChannel[Request]):
     async def _handle(self, handler: Handler, request: Request, turn: object) -> bool:
         """Run a handler; return whether it has forwarded the request, whose end it does not know."""
         try:
-            forwarded = await _answer(handler, request) is FORWARDED
-            if forwarded and request.reply.is_with(turn):
-                await end_dropped(request, self._name())
+            result = await handler(request)
+            if result is FORWARDED:
+                if request.reply.is_with(turn):
+                    await end_dropped(request, self._name())
+                return True
+            await _answer(request, result)
         except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
             await refuse(request, as_error(exc, self._name(), request))
-            return False
-        return forwarded
+        return False
 
 
-async def _answer(handler: Handler, request: Request) -> Any:
-    result = await handler(request)
+async def _answer(request: Request, result: Any) -> None:
+    """Answer with what a handler has returned, unless it has answered itself."""
     reply = request.reply
-    if result is FORWARDED or reply.answered:
-        return result
+    if reply.answered:
+        return
     if result is None or request.verb is Verb.SPAWN:
         await reply.ack(result)
     else:
         await reply.set(result)
         await reply.ack()
-    return result

@@ -47,13 +47,17 @@ class ClientConnection:
 
     def idle(self) -> None:
         """Nothing is under way on it, and it may be cut to make room for another."""
-        self._limiter.idle[self] = None
-        self._limiter.tell()
+        limiter = self._limiter
+        limiter.idle[self] = None
+        if limiter.heed is not None:
+            limiter.tell()
 
     def busy(self) -> None:
         """Something is under way, and it is not cut."""
-        self._limiter.idle.pop(self, None)
-        self._limiter.tell()
+        limiter = self._limiter
+        limiter.idle.pop(self, None)
+        if limiter.heed is not None:
+            limiter.tell()
 
     def abort(self) -> None:
         """Cut the connection; what is not whole is broken off, which tells the client so."""
@@ -70,7 +74,7 @@ class ConnectionLimiter:
 
     def __init__(self, most: int, server: str, heed: Heed | None = None) -> None:
         self._server = server
-        self._heed = heed
+        self.heed: Final = heed
         self._most = most
         self._present = 0
         self._full = False
@@ -103,8 +107,8 @@ class ConnectionLimiter:
 
     def tell(self) -> None:
         """Tell how many are connected, and busy, if somebody wants to know."""
-        if self._heed is not None:
-            self._heed(self._present, self._present - len(self.idle))
+        if self.heed is not None:
+            self.heed(self._present, self._present - len(self.idle))
 
     def make_room(self) -> bool:
         """Cut the connection that has been idle the longest; False where none is."""

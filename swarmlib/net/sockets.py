@@ -45,7 +45,9 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
         while True:
-            await trio.lowlevel.wait_readable(self._open())
+            if (descriptor := self._descriptor()) < 0:  # `_open`, without its cost
+                raise _closed()
+            await trio.lowlevel.wait_readable(descriptor)
             size = min(max_bytes or MAX_READ_SIZE, self._read_size)
             try:
                 data = os.read(self._descriptor(), size)
@@ -100,12 +102,13 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         """Give the descriptor. Raises ClosedResourceError where the socket is closed."""
         descriptor = self._descriptor()
         if descriptor < 0:
-            raise trio.ClosedResourceError("this socket is closed")
+            raise _closed()
         return descriptor
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`."""
-        descriptor = self._open()
+        if (descriptor := self._descriptor()) < 0:
+            raise _closed()
         try:
             sent = os.write(descriptor, data) if data else 0
         except BlockingIOError:
@@ -169,6 +172,10 @@ def _write(descriptor: int, pieces: Sequence[Buffer]) -> int:
     if sum(map(len, pieces)) < len(pieces) * _SMALL_PIECE:
         return os.write(descriptor, b"".join(pieces))
     return os.writev(descriptor, pieces[:_MOST_PIECES])
+
+
+def _closed() -> trio.ClosedResourceError:
+    return trio.ClosedResourceError("this socket is closed")
 
 
 def _broken(exc: OSError) -> trio.BrokenResourceError:

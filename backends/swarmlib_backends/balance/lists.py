@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from swarmlib import Json, Request, Unavailable
@@ -19,6 +20,7 @@ from .select import Selection
 from .sharing import Sharing
 
 _CONTAINERS: Final = ("containers",)
+_WATCHABLE: Final = attrgetter("watchable")
 
 
 class Listing:
@@ -42,7 +44,7 @@ class Listing:
         """
         selection = Selection.of(request)
         chosen = selection.chosen(self._members.all)
-        if request.path == _CONTAINERS and selection.plain and all(each.watchable for each in chosen):
+        if request.path == _CONTAINERS and selection.plain and all(map(_WATCHABLE, chosen)):
             await self._answer_from_index(request, selection, chosen)
         else:
             await self._sharing.reply(request, chosen, partial(self._asked, request, selection, chosen))

@@ -37,7 +37,10 @@ class Selection:
         asked = request.params
         if not isinstance(asked, Params) or "filters" not in asked.declared:  # for the engines to refuse
             return cls(asked, {})
-        limit = asked.limit if isinstance(asked, ContainerList) and (asked.limit or 0) > 0 else None
+        limit = asked.limit if "limit" in asked and isinstance(asked, ContainerList) else None
+        limit = limit if (limit or 0) > 0 else None
+        if "filters" not in asked:
+            return cls(asked, {}, limit=limit)
         filters = decode(asked)
         labels = filters.get("label", [])
         nodes = [*filters.pop("node", []), *(each.partition("=")[2] or "*" for each in labels if _is_node(each))]
@@ -73,7 +76,7 @@ class Selection:
     def plain(self) -> bool:
         """Whether it asks for nothing but what the index holds: labels with their values, if any."""
         asked = {name for name, value in self.params.items() if value != "0"}
-        known = self.filters.keys() <= {"label"} and all("=" in each for each in self.labels)
+        known = not self.filters or (self.filters.keys() <= {"label"} and all("=" in each for each in self.labels))
         return known and asked <= {"all", "filters"}
 
     @property

@@ -98,6 +98,7 @@ class Docker(Server):
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Hold the connections to the engine open."""
+        self._clock, self._own_name = trio.lowlevel.current_clock(), self.name
         async with open_engine(self._endpoint()) as self._engine:
             yield
 
@@ -114,11 +115,11 @@ class Docker(Server):
             await self._exchange(row, request, math.inf)
             return
         limit = patience.seconds(request.verb, request.path, request.params, self.timeout)
-        due = trio.current_time() + limit
+        due = self._clock.current_time() + limit
         try:
             await self._exchange(row, request, due)
         except Unavailable as exc:
-            if trio.current_time() < due:
+            if self._clock.current_time() < due:
                 raise
             raise TimedOut(f"{self._engine.name} did not answer within {limit:g} s") from exc
 
@@ -136,14 +137,14 @@ class Docker(Server):
         """Have a request answered, until `due` on trio's clock. Raise Unavailable if that has passed."""
         connection = await self._engine.connection(due)
         try:
-            await EngineExchange(self._engine, connection, self.name, row, request).run()
+            await EngineExchange(self._engine, connection, self._own_name, row, request).run()
         except NoAnswer:
             # The engine may have just closed a connection that was kept. Only requests that change nothing are retried:
             # nobody knows whether the engine has carried out any other.
             if not connection.reused or row.method not in _SAFE:
                 raise
             fresh = await self._engine.connection(due, fresh=True)
-            await EngineExchange(self._engine, fresh, self.name, row, request).run()
+            await EngineExchange(self._engine, fresh, self._own_name, row, request).run()
 
     async def _attach(self, request: Request) -> None:
         """Send the workload's output as `log` replies, and its state when it ends."""

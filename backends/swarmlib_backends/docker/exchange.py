@@ -49,7 +49,8 @@ class EngineExchange:
         self._request = request
         self._reply = request.reply
         self._forwarded = False
-        self._invited = trio.Event()
+        self._invited: trio.Event | None = None
+        """Set when the engine asks for the upload, if there is one."""
 
     async def run(self) -> None:
         """Send the request and relay the response. The connection is closed unless both were completed.
@@ -79,10 +80,11 @@ class EngineExchange:
     ) -> None:
         """Send the request while its response is relayed, and until then at most."""
         async with upload:
+            self._invited = trio.Event()
             await self._send(head)
             with ungrouped():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._upload, upload)
+                    nursery.start_soon(self._upload, upload, self._invited)
                     await relay()
                     nursery.cancel_scope.cancel()
 
@@ -98,9 +100,13 @@ class EngineExchange:
             return False
         return True
 
-    async def _upload(self, body: trio.abc.ReceiveStream) -> None:
+    def _note_invitation(self) -> None:
+        if self._invited is not None:
+            self._invited.set()
+
+    async def _upload(self, body: trio.abc.ReceiveStream, invited: trio.Event) -> None:
         with trio.move_on_after(INVITATION_SECONDS):
-            await self._invited.wait()
+            await invited.wait()
         with Memory() as memory:
             while pieces := await self._next_pieces(body, memory):
                 if not await self._send(*chunked(pieces)):
@@ -116,7 +122,7 @@ class EngineExchange:
 
     async def _relay(self) -> None:
         row = self._row
-        head = await self._responses.head(row.method, upgrade=upgrade_of(row), invited=self._invited.set)
+        head = await self._responses.head(row.method, upgrade=upgrade_of(row), invited=self._note_invitation)
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
             raise error_of(head.status, head.forwarded, body, self._name)
@@ -223,7 +229,7 @@ class EngineExchange:
 
     async def _answer_whole(self, whole: Whole) -> trio.Event:
         """Relay the only response on this connection; return the event that is set when the connection is closed."""
-        head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._invited.set)
+        head = await self._responses.head(whole.method, upgrade=whole.upgrade, invited=self._note_invitation)
         args: dict[str, Any] = {"status": head.status, "headers": head.forwarded}
         closed = trio.Event()
         if head.status == _SWITCHED:

@@ -7,9 +7,8 @@ of them, `at_rest` is false, and the connection is closed instead of being used 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import httptools
 import trio
@@ -31,7 +30,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 _INTERIM: Final = range(100, 200)
 _CONTINUE: Final = 100
 _SWITCHING: Final = 101
-_Received = TypeVar("_Received")
+_ENDS: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class NoAnswer(Unavailable):
@@ -50,6 +49,7 @@ class Responses:
         self.whose = whose
         self._repeated = repeated or RepeatedHeads()
         self._rest = b""  # read, but not yet parsed
+        self._head = Head()
         self._begin()
 
     @property
@@ -101,7 +101,7 @@ class Responses:
         self._begin()
         data, tail, found = self._rest, b"", -1
         while found < 0:
-            data = data or await self._more()
+            data = data or await self._received() or self._cut_short()
             found = (tail + data).find(_HEAD_END)
             cut = len(data) if found < 0 else found + len(_HEAD_END) - len(tail)
             piece, self._rest = data[:cut], data[cut:]
@@ -116,13 +116,9 @@ class Responses:
             raise self.wrong("its answer is not HTTP/1.1: it begins with an empty line")
         return self._head
 
-    async def _more(self) -> bytes:
-        return bytes(await self._received(self._stream.receive_some)) or self._cut_short()
-
     def _begin(self) -> None:
         self._parser: Any = None
-        """Made once it is needed."""
-        self._head = Head()
+        """Made for a head that is not known, or for chunks that are not plain."""
         self._in_one_piece = b""
         """The head's bytes, if they came at once."""
         self._head_whole = False
@@ -140,18 +136,22 @@ class Responses:
             raise NoAnswer(f"{self.whose}: the connection was closed before an answer came")
         raise Unavailable(f"{self.whose}: the connection ended in the middle of a head")
 
-    async def _received(self, receive: Callable[[], Awaitable[_Received]]) -> _Received:
+    async def _received(self) -> bytes:
         try:
-            return await receive()
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            kind = Unavailable if self._head_bytes else NoAnswer
-            raise kind(f"{self.whose}: the connection broke") from exc
+            return bytes(await self._stream.receive_some())
+        except _ENDS as exc:
+            raise self._broken() from exc
+
+    def _broken(self) -> Unavailable:
+        kind = Unavailable if self._head_bytes else NoAnswer
+        return kind(f"{self.whose}: the connection broke")
 
     def _feed_head(self, data: bytes) -> None:
         self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD:
             raise self.wrong(f"the head of its answer is longer than {MAX_HEAD} bytes")
-        self._parser = self._parser or httptools.HttpResponseParser(self)
+        if self._parser is None:
+            self._parser, self._head = httptools.HttpResponseParser(self), Head()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -218,7 +218,10 @@ class Responses:
             data: Buffer = self._rest
             self._rest = b""
             if not data:
-                came = await self._received(partial(receive_pieces, self._stream, memory))
+                try:
+                    came = await receive_pieces(self._stream, memory)
+                except _ENDS as exc:
+                    raise self._broken() from exc
                 data = came[0] if len(came) == 1 else b"".join(came)
             if not data and self._head.framed:
                 raise Unavailable(f"{self.whose}: the connection ended in the middle of a body")

@@ -15,11 +15,10 @@ from ..dockerapi.targets import Moved
 from ..http.admission import expects_invitation
 from ..http.head import Head
 from ..http.incoming import Incoming
-from ..http.outgoing import response_head
+from ..http.outgoing import response_head, whole_response
 from ..stream_wrappers import Resumed
 from .admission import check_json, takes_json
 from .asked import Asked, HeadReader
-from .exchange import response
 from .fields import OWN_HEADERS
 from .reply import HttpReply, last_response
 from .tunnel import tunnel
@@ -131,10 +130,9 @@ class Connection:
 
     async def _previous_done(self, previous: HttpReply) -> bool:
         """Wait until the exchange in progress ends; return whether another request may follow it."""
-        if previous.ends_with_client and not previous.is_done:
-            await self._done_or_left(previous)
-            await previous.until_done()
-        elif not previous.is_done:
+        if not previous.is_done:
+            if previous.ends_with_client:
+                await self._done_or_left(previous)
             await previous.until_done()
         previous.leave()
         self._current = None
@@ -172,7 +170,8 @@ class Connection:
         self._heed_what_follows(exchange)
         if row.upload or (row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
             exchange.upload = self._upload(exchange)
-        body = b"" if not exchange.has_json_body or self._incoming.skip_empty() else await self._body(head)
+        given = exchange.upload is not None or row.kind is Kind.WHOLE  # the body, to a stage, as it arrives
+        body = b"" if given or self._incoming.skip_empty() else await self._body(head)
         self._current = exchange
         try:
             request = self._request(asked, exchange, body)
@@ -196,7 +195,7 @@ class Connection:
         if exchange.upload is not None:
             exchange.under_way = trio.CancelScope()
             self._nursery.start_soon(self._heed_end, exchange, exchange.upload, exchange.under_way)
-        if exchange.row.kind is not Kind.VALUE or exchange.waited_for:
+        if exchange.row.kind is not Kind.VALUE or exchange.upload is not None:
             await dispatch(self._next, request)
             return
         sender = self._sender  # what still arrives does not concern the call: it is not read meanwhile
@@ -282,5 +281,5 @@ def _waits(head: Head) -> bool:
 
 def _last_response(error: SwarmError) -> bytes:
     if isinstance(error, Moved):
-        return response(301, (*OWN_HEADERS, (b"Location", error.location.encode())), b"", keep_alive=False)
+        return whole_response(301, (*OWN_HEADERS, (b"Location", error.location.encode())), b"", keep_alive=False)
     return last_response(error)

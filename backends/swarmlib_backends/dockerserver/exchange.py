@@ -29,12 +29,6 @@ _CLOSE: Final = (b"Connection", b"close")
 _STREAMS: Final = (Kind.WATCH, Kind.PROGRESS, Kind.STREAM)
 
 
-def response(status: int, headers: FixedHeaders, body: bytes, *, keep_alive: bool, bodyless: bool = False) -> bytes:
-    """Return a whole response; `bodyless` for a HEAD request."""
-    has_none = bodyless or status in _BODYLESS
-    return whole_response(status, headers, None if has_none else body, keep_alive=keep_alive)
-
-
 class ClientExchange(ReplySender):
     """A request in progress, and the state of its response. `reply` makes the response of the replies."""
 
@@ -73,6 +67,8 @@ class ClientExchange(ReplySender):
         self.upgrade = self.conversation and head.get(b"upgrade") is not None
         """Whether it may switch to another protocol. An engine does not require Connection: Upgrade for this."""
         self.keep_alive = head.keep_alive and not self.conversation
+        self.bodyless = head.method == "HEAD"
+        """Whether the response has no body, whatever its head says."""
         self._stream = stream
         self._reading = reading
 
@@ -104,11 +100,6 @@ class ClientExchange(ReplySender):
         """Whether the connection reads no requests until this is done: all that arrives belongs to this exchange."""
         return self.conversation or self.upload is not None
 
-    @property
-    def has_json_body(self) -> bool:
-        """Whether the request's body, if it has one, is read before any stage sees the request."""
-        return self.upload is None and self.row.kind is not Kind.WHOLE
-
     async def refuse(self, error: SwarmError) -> None:
         """Write an error as the whole response; for an attach to a container, as text in place of its stream."""
         await self.write_whole(*error_in(error, raw=self.row.name == "ContainerAttach"))
@@ -120,11 +111,6 @@ class ClientExchange(ReplySender):
         """
         return self.row.kind in _STREAMS and self.row.verb is not Verb.FILE
 
-    @property
-    def bodyless(self) -> bool:
-        """Whether the response has no body, whatever its head says."""
-        return self.head.method == "HEAD"
-
     def cut(self) -> None:
         """Cancel all work for the client, and cut its connection: it is lost, or the response would be incomplete."""
         self.leave()
@@ -135,7 +121,8 @@ class ClientExchange(ReplySender):
         if self.upload is not None and not self.upload.complete:
             self.keep_alive = False  # the rest of the body precedes the next request
         self.head_out = True
-        await self.write(response(status, headers, body, keep_alive=self.keep_alive, bodyless=self.bodyless))
+        none = self.bodyless or status in _BODYLESS
+        await self._write((whole_response(status, headers, None if none else body, keep_alive=self.keep_alive),))
         self.finish()
 
     def stream_head(self, status: int, headers: FixedHeaders) -> bytes:

@@ -25,8 +25,8 @@ from swarmlib.pieces import Memory, receive_pieces
 from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
 from ..http.headers import FixedHeaders, Headers
-from ..http.outgoing import response_head
-from .exchange import ClientExchange, response
+from ..http.outgoing import response_head, whole_response
+from .exchange import ClientExchange
 from .fields import JSON_TYPE, OWN_HEADERS, RAW_TYPE, SWITCHING, error_in, headers_in, line_in, status_in, value_in
 
 _PIECES: Final = (Kind.WATCH, Kind.PROGRESS)
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 def last_response(error: SwarmError) -> bytes:
     """Return the last response on a connection, for an error. Raise BadAnswer if its details do not make one."""
-    return response(*error_in(error), keep_alive=False)
+    return whole_response(*error_in(error), keep_alive=False)
 
 
 class HttpReply(ClientExchange):
@@ -46,7 +46,7 @@ class HttpReply(ClientExchange):
     _set_before: Set | None = None
 
     async def _deliver(self, reply: Reply) -> None:
-        if self.gone:
+        if self._gone:
             raise trio.BrokenResourceError("the client disconnected")
         try:
             if isinstance(reply, Error):
@@ -93,6 +93,8 @@ class HttpReply(ClientExchange):
         await self.write_whole(self._status(details, usual), headers, body)
 
     def _status(self, details: Mapping[str, Any], usual: int) -> int:
+        if "status" not in details:
+            return usual
         status = status_in(details, usual)
         if status == SWITCHING:
             raise BadAnswer("a reply switches protocols (101), although the request did not ask for it")

@@ -308,7 +308,8 @@ class Incoming:
         while True:
             while self._events:
                 event = self._events[0]
-                _raise_error(event)
+                if isinstance(event, SwarmError):
+                    raise event
                 self._events.popleft()
                 if isinstance(event, Head):
                     return event

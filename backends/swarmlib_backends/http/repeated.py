@@ -6,6 +6,7 @@ it is neither parsed nor judged again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from .head import Head
@@ -23,10 +24,8 @@ class RepeatedHeads:
 
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
-
-    def find(self, data: bytes) -> Head | None:
-        """Return the head that these bytes are, if they are exactly one that is remembered."""
-        return self._heads.get(data)
+        self.find: Final[Callable[[bytes], Head | None]] = self._heads.get
+        """Gives the head that these bytes are, if they are exactly one that is remembered."""
 
     def remember(self, data: bytes, head: Head, meaning: object) -> None:
         """Remember a head, of which `data` is all, with its meaning, unless it is too long."""
