@@ -121,14 +121,14 @@ class Kept:
         Callers of the same key share questions, one of which is under way at a time. An error is shared too, and is
         raised by the answer; it is not kept.
         """
-        if (known := self._known(key)) is not None:
+        if (known := self.known(key)) is not None:
             return known
         arrived = next(self._turns)
         question = self._questions.setdefault(key, _Question())
         question.waiting += 1
         try:
             async with question.lock:
-                if (known := self._known(key)) is not None:
+                if (known := self.known(key)) is not None:
                     return known
                 if question.last is None or question.last.turn < arrived:
                     question.last = await self._ask(Answer(key, topics, next(self._turns)), ask)
@@ -138,7 +138,8 @@ class Kept:
             if not question.waiting:
                 del self._questions[key]
 
-    def _known(self, key: bytes) -> Answer | None:
+    def known(self, key: bytes) -> Answer | None:
+        """Return the answer of this key that is kept."""
         known = self._answers.get(key)
         if known is None or known.until <= trio.current_time():
             return None

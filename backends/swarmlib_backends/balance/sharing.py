@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache, partial
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from swarmlib import Ack, Log, Request, Set
@@ -22,6 +23,7 @@ Ask: TypeAlias = Callable[[], Awaitable[Replies]]
 """Asks the members; raises SwarmError."""
 
 _DATE: Final = b"date"
+_NAME: Final = attrgetter("name")
 
 
 class Sharing:
@@ -47,9 +49,11 @@ class Sharing:
             replies = await ask()
             await _send(request, [*replies.before, replies.ack], None)
             return
-        topics = [topic for member in members for topic in rule.topics(member, id)]
-        found = partial(self._found, request, rule, members, ask, id)
-        answer = await self._kept.answer(_key(request, members, id), topics, found)
+        key = _key(request, members, id)
+        answer = self._kept.known(key)
+        if answer is None:
+            topics = [topic for member in members for topic in rule.topics(member, id)]
+            answer = await self._kept.answer(key, topics, partial(self._found, request, rule, members, ask, id))
         await _send(request, answer.replies(), answer.age)
 
     async def _found(self, request: Request, rule: Rule, members: Sequence[Member], ask: Ask, id: str) -> Found:
@@ -70,7 +74,7 @@ def _is_of(answer: Replies, id: str) -> bool:
 
 def _key(request: Request, members: Sequence[Member], id: str) -> bytes:
     # Who calls matters to stages within members. Clients choose the length of the key, so only its digest is kept.
-    about = "\0".join((request.meta.caller, id, *(member.name for member in members)))
+    about = "\0".join((request.meta.caller, id, *map(_NAME, members)))
     return blake2b(about.encode() + b"\0" + key_of(request)).digest()
 
 
@@ -88,13 +92,22 @@ def _with_details(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:
 
 def dated(details: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the details of a reply that came earlier, with the time of now in its headers."""
-    if "headers" not in details:
+    headers = details.get("headers")
+    if headers is None:
         return details
-    return {**details, "headers": [*map(_dated, details["headers"])]}
+    second = int(time.time())
+    try:
+        found = _known_dated(tuple(headers), second)  # the same for all who ask in this second
+    except TypeError:
+        found = _dated(headers, second)  # a pair is a list: it came over the wire
+    return {**details, "headers": found}
 
 
-def _dated(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
-    return (header[0], _date(int(time.time()))) if header[0].lower() == _DATE else header
+def _dated(headers: Iterable[tuple[bytes, bytes]], second: int) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name, _date(second) if name.lower() == _DATE else value) for name, value in headers)
+
+
+_known_dated: Final = lru_cache(maxsize=64)(_dated)
 
 
 @lru_cache(maxsize=1)

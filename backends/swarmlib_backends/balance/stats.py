@@ -67,7 +67,7 @@ def _accepting(details: Mapping[str, Any], *, streams: bool) -> Mapping[str, Any
     """Return the details of an engine's answer, as it answers a request for one sample if not for all."""
     if streams or "headers" not in details:
         return dated(details)
-    return dated({**details, "headers": [*details["headers"], _TYPE]})
+    return dated({**details, "headers": (*details["headers"], _TYPE)})
 
 
 def _is_complete(value: Json) -> bool:

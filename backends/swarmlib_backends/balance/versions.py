@@ -47,7 +47,10 @@ def at_version(details: Mapping[str, Any], advertised: Range) -> Mapping[str, An
     if headers is None:
         return details
     newest = text(advertised.newest).encode()
-    return {**details, "headers": [(name, newest if name.lower() == _HEADER else value) for name, value in headers]}
+    return {
+        **details,
+        "headers": tuple((name, newest if name.lower() == _HEADER else value) for name, value in headers),
+    }
 
 
 class Advertised:
