@@ -117,12 +117,10 @@ def _sayable(error: SwarmError) -> SwarmError:
 
 
 def _headers(given: object, *, length: bool = False) -> FixedHeaders:
-    if type(given) is tuple:
-        try:
-            return _known_headers(given, length=length)  # engines repeat all of them in each answer
-        except TypeError:
-            pass  # a pair is a list: it came over the wire
-    return _read_headers(given, length=length)
+    try:
+        return _known_headers(given, length=length)  # engines repeat all of them in each answer
+    except TypeError:  # they are in a list: they came over the wire
+        return _read_headers(given, length=length)
 
 
 def _read_headers(given: object, *, length: bool) -> FixedHeaders:

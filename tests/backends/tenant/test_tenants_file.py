@@ -38,7 +38,11 @@ def test_the_file_of_the_guide() -> None:
 
 @pytest.mark.parametrize("image", ["tenant.invalid/bob/app", "tenant.invalid/bob/app:1", "<none>:<none>", "no image"])
 def test_not_even_everything_shares_what_is_a_tenants_own(image: str) -> None:
-    assert not parse('[tenant.a]\nsocket = "/s"\nimages = ["**", "tenant.invalid/**"]\n', "x").by_name["a"].is_shared(image)
+    assert (
+        not parse('[tenant.a]\nsocket = "/s"\nimages = ["**", "tenant.invalid/**"]\n', "x")
+        .by_name["a"]
+        .is_shared(image)
+    )
 
 
 @pytest.mark.parametrize(
