@@ -259,7 +259,7 @@ async def test_a_request_of_no_row_gets_its_one_response(tmp_path: Path) -> None
         )
         assert (ack.details["status"], ack.details["headers"], "upgrade" in ack.details) == (
             299,
-            [(b"X-New", b"1")],
+            ((b"X-New", b"1"),),
             False,
         )
         assert await read(ack.stream) == b"news"
