@@ -34,7 +34,6 @@ from swarmlib.verbs import CONVERSATIONS
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import Row
-from ..notes import taking
 from ..queues import counted
 from ..reopening import reopened
 from ..stream_wrappers import CountingWrapper
@@ -88,7 +87,7 @@ class Audit(Filter):
         if request.upload is not None:
             request = request.replace(upload=_Upload(request.upload, call).alike)
         try:
-            with taking(call.line.notes):
+            with call.line.notes:
                 if not self.sync:
                     request.reply.watch(call)
                     await self.next.send(request)

@@ -14,6 +14,7 @@ from swarmlib import (
     Chain,
     Client,
     Denied,
+    Error,
     Filter,
     Json,
     Meta,
@@ -21,6 +22,7 @@ from swarmlib import (
     Request,
     Sender,
     Server,
+    Set,
     Unavailable,
     Verb,
     ask,
@@ -62,6 +64,8 @@ class Leaf(Server):
         await request.reply.ack()
         await request.reply.set("event")
         await self.release.wait()
+        if not self.up:
+            raise Unavailable("it is gone")
 
     async def set(self, request: Request) -> None:
         assert request.upload is not None
@@ -191,6 +195,15 @@ async def test_a_conversation_lasts_until_its_end() -> None:
         assert not seen.under_way
 
 
+async def test_a_conversation_that_breaks_off_has_ended() -> None:
+    leaf = Leaf(up=False)
+    leaf.release.set()
+    async with observed(leaf) as (seen, sender), await ask(sender, of("", Verb.WATCH)) as replies:
+        assert [type(reply) for reply in [each async for each in replies]] == [Ack, Set, Error]
+        assert not seen.under_way
+        assert kinds(seen) == {("SystemEvents", "unavailable", "leaf"): 1}
+
+
 async def test_an_upload_is_counted() -> None:
     async with observed(Leaf()) as (seen, sender):
         near, far = memory_stream_pair()
@@ -211,10 +224,10 @@ async def test_a_denial_is_kept_without_what_is_secret() -> None:
 
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, most in (("MAX_CLIENTS", 3), ("MAX_KINDS", 2), ("MAX_FED", 2)):
+    for name, most in (("MAX_CLIENTS", 3), ("MAX_KINDS", 2)):
         monkeypatch.setattr(observation, name, most)
     async with observed(Leaf()) as (seen, sender):
-        with seen.feeding() as feed:
+        with seen.feeding(2) as feed:
             for number in range(5):
                 family = ["containers", "images", "volumes", "networks", "tasks"][number]
                 await call(sender, of(f"uid:{number}", Verb.LS, family))
