@@ -47,14 +47,17 @@ def canonical(request: Request) -> Request:
     Raises:
         Invalid, TooLarge: a parameter or the body is wrong; the error says where, and what would be right.
     """
-    row = _row_of(request.verb, request.path, request.upload is not None)
-    if row is None or row.kind is Kind.WHOLE:
+    try:
+        row = table.row_of(request.verb, request.path, upload=request.upload is not None)
+    except Unsupported:
+        return request
+    if row.kind is Kind.WHOLE:
         return request
     params, body, meta = request.params, request.body, request.meta
     check = required.of_row(row.name)
     params_done = type(params) is row.params or not (check or params)
     body_done = body is None or (type(body) is _Body and body.row is row)
-    if params_done and body_done and not _says_of_the_body(meta):
+    if params_done and body_done and not (meta.headers and _says_of_the_body(meta)):
         return request
     if row.upload:
         _check_no_form(meta)
@@ -73,7 +76,7 @@ def canonical(request: Request) -> Request:
 
 
 def _says_of_the_body(meta: Meta) -> bool:
-    return bool(meta.headers) and any(name in _ABOUT_THE_BODY for name, _ in meta.headers)
+    return any(name in _ABOUT_THE_BODY for name, _ in meta.headers)
 
 
 def _without_type(meta: Meta) -> Meta:
@@ -100,13 +103,6 @@ def _check_new_name(path: Path, name: object) -> None:
     """
     if isinstance(name, str) and name:
         check_path((path[0], name.removeprefix("/")))  # an engine takes /web for web
-
-
-def _row_of(verb: Verb, path: Path, upload: bool) -> Row | None:
-    try:
-        return table.row_of(verb, path, upload=upload)
-    except Unsupported:
-        return None
 
 
 def _check_no_form(meta: Meta) -> None:
