@@ -14,7 +14,7 @@ from swarmlib import Request
 
 
 class Notes:
-    """What is known about a call from the stages behind. Notes are taken in their context: `with Notes() as notes`.
+    """What stages have found out about a call. A stage takes them in their context: `with Notes() as notes`.
 
     Attributes:
         verdict: what a policy decided: `allowed`, `denied`, or `would deny`; "" if none was asked.
@@ -24,7 +24,7 @@ class Notes:
         object: what names the object in the request's path without doubt, as a stage has looked it up; "" if none has.
         before: the request as it came to the first stage that changed it; None if none did.
         after: the request as the last of these stages has sent it on.
-        outer: the notes that a stage further in front takes; None if none does.
+        outer: those that a stage further in front takes; None if none does.
     """
 
     verdict = rule = reason = held = object = ""  # here, since most calls change none of these

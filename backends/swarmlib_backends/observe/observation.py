@@ -159,11 +159,13 @@ class Observation:
             self._feed(call)
 
     def _feed(self, call: Call) -> None:
-        """Keep a call for the viewers, without a large body or answer."""
+        """Keep a call for the viewers, without a large body or answer, or the requests that stages have changed."""
         if call.body is not None and call.body.held > MAX_VALUE:
             call.body = None
         if call.answer is not None and not 0 < call.answer.held <= MAX_VALUE:
             call.answer = None
+        if call.notes is not None and call.notes.before is not None:
+            call.notes.before = call.notes.after = None
         for feed in self._feeds:
             feed.calls.append(call)
             feed.put += 1

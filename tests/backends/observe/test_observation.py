@@ -29,10 +29,10 @@ from swarmlib import (
     next_reply,
 )
 from swarmlib.asking import call
-from swarmlib_backends import Balance, control
+from swarmlib_backends import Balance, control, notes
 from swarmlib_backends.observe import observation
 from swarmlib_backends.observe.engines import is_ready
-from swarmlib_backends.observe.observation import Observation
+from swarmlib_backends.observe.observation import MAX_VALUE, Observation
 from swarmlib_backends.observe.status import state
 
 
@@ -66,6 +66,9 @@ class Leaf(Server):
         await self.release.wait()
         if not self.up:
             raise Unavailable("it is gone")
+
+    async def spawn(self, request: Request) -> object:
+        return {"Id": "made"}
 
     async def set(self, request: Request) -> None:
         assert request.upload is not None
@@ -240,6 +243,22 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         assert ([each.path for each in calls], dropped) == ([("networks",), ("tasks",)], 3)
         assert feed.take() == ([], 0)
+
+
+async def test_what_waits_for_a_viewer_holds_no_requests() -> None:
+    @dataclass(eq=False)
+    class Change(Filter):
+        async def send(self, request: Request) -> None:
+            notes.changed(request, request)
+            notes.judged("allowed", "all", "")
+            await self.next.send(request)
+
+    async with observed(Change(), Leaf()) as (seen, sender):
+        with seen.feeding() as feed:
+            await call(sender, of("", Verb.SPAWN, "containers", body={"Image": "x" * MAX_VALUE}))
+            ((ended,), _) = feed.take()
+    assert ended.notes is not None
+    assert (ended.notes.verdict, ended.notes.before, ended.notes.after, ended.body) == ("allowed", None, None, None)
 
 
 async def test_a_stage_that_raises_ends_its_call() -> None:
