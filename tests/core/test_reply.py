@@ -1,6 +1,9 @@
 """The reply contract, held to the table in `swarmlib.reply` by a state machine."""
 
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -254,3 +257,30 @@ async def test_a_watcher_sees_each_reply_and_learns_when_the_final_one_was_deliv
         await reply.error(Conflict("it broke off"))
         await reply.aclose()
     assert notes.found == ["log", "set", "ack", "delivered", "error", "delivered", "closed"]
+
+
+async def test_replies_that_have_ended_are_freed_at_once_also_if_a_watcher_holds_their_request() -> None:
+    @dataclass
+    class Holder:
+        request: Request
+
+        def see(self, reply: Reply) -> Reply:
+            return reply
+
+        def delivered(self) -> None:
+            """Do nothing."""
+
+        def closed(self) -> None:
+            """Do nothing."""
+
+    request = Request(Verb.GET, reply=open_reply()[0])
+    freed = weakref.ref(request.reply)
+    request.reply.watch(Holder(request))
+    await request.reply.ack()
+    await request.reply.aclose()
+    gc.disable()
+    try:
+        del request
+        assert freed() is None
+    finally:
+        gc.enable()
