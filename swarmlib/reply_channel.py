@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol
 import trio
 
 from .errors import SwarmError, Unavailable
-from .reply import Ack, Error, Log, Reply, Set
+from .reply import FINAL, Ack, Error, Log, Reply, Set
 from .values import as_json
 
 CLEANUP_SECONDS: Final = 5.0
@@ -56,7 +56,7 @@ class Watcher(Protocol):
         ...
 
     def delivered(self) -> None:
-        """Note that a reply was delivered."""
+        """Note that a final reply was delivered."""
         ...
 
     def closed(self) -> None:
@@ -182,8 +182,9 @@ class ReplySender(trio.abc.SendChannel[Reply]):
         for watcher in watchers:
             value = watcher.see(value)
         await self._deliver(value)
-        for watcher in watchers:
-            watcher.delivered()
+        if watchers and type(value) in FINAL:
+            for watcher in watchers:
+                watcher.delivered()
 
     async def aclose(self) -> None:
         """End the replies. If there was no final reply, the caller gets `unavailable`. Calling it twice is harmless,
@@ -199,7 +200,8 @@ class ReplySender(trio.abc.SendChannel[Reply]):
             await self._finish()
         except trio.BrokenResourceError:  # not `suppress`, which would cost each call 2 µs
             self._state = _State.CLOSED
-        for watcher in self._watchers:
+        watchers, self._watchers = self._watchers, ()  # which may hold the request, and so this: a ring would last
+        for watcher in watchers:
             watcher.closed()
 
     async def abandon(self, by: str) -> None:

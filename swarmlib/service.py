@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, TypeAlias
@@ -113,7 +113,8 @@ class Filter(_Stage):
     Override `send`; forward with `await self.next.send(request)`, which may return before the answer or after it. What
     `send` raises becomes the `error` reply. A request that it neither answers nor forwards is answered `unavailable`
     when it returns, unless it declares that it keeps the request (`request.keep()`).
-    To see or change replies, put a `Tap` around `request.reply`.
+    To see or change replies, put a `Tap` around `request.reply`. A class that does not override `send` costs a call
+    next to nothing.
     """
 
     position: ClassVar[Position] = "between"
@@ -127,7 +128,7 @@ class Filter(_Stage):
         """See `Backend.open`."""
         stage = self._bound_to(next)
         async with stage.lifespan():
-            inlet = _FilterInlet(stage)
+            inlet = _PassingInlet(stage) if type(stage).send is Filter.send else _FilterInlet(stage)
             try:
                 yield inlet
             finally:
@@ -155,6 +156,22 @@ class _FilterInlet(trio.abc.SendChannel[Request]):
         else:
             if reply.is_with(self):
                 await end_dropped(value, self._stage.name)
+
+    async def aclose(self) -> None:
+        self._closed = True
+
+
+class _PassingInlet(trio.abc.SendChannel[Request]):
+    """The channel of a filter that forwards every request as it is, until the stage is closed."""
+
+    def __init__(self, stage: Filter) -> None:
+        self._stage = stage
+        self._send = stage.next.send
+        self._closed = False
+
+    def send(self, value: Request) -> Coroutine[Any, Any, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the coroutine that sends the request on: one of its own here would cost each call."""
+        return refuse(value, closed(self._stage.name)) if self._closed else self._send(value)
 
     async def aclose(self) -> None:
         self._closed = True

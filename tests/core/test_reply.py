@@ -1,6 +1,9 @@
 """The reply contract, held to the table in `swarmlib.reply` by a state machine."""
 
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -13,6 +16,7 @@ from swarmlib import (
     Ack,
     Conflict,
     ContractError,
+    Reply,
     ReplySender,
     Request,
     Tap,
@@ -226,3 +230,57 @@ async def test_nobody_gets_the_replies_to_a_request_that_nobody_has_sent() -> No
         await request.reply.ack()
     await request.reply.aclose()
     assert not request.reply.answered  # many requests share it: it must not remember
+
+
+async def test_a_watcher_sees_each_reply_and_learns_when_the_final_one_was_delivered() -> None:
+    class Notes:
+        def __init__(self) -> None:
+            self.found: list[str] = []
+
+        def see(self, reply: Reply) -> Reply:
+            self.found.append(reply.kind)
+            return reply
+
+        def delivered(self) -> None:
+            self.found.append("delivered")
+
+        def closed(self) -> None:
+            self.found.append("closed")
+
+    reply, replies = open_reply()
+    notes = Notes()
+    reply.watch(notes)
+    async with replies:
+        await reply.log(b"a line")
+        await reply.set("an object")
+        await reply.ack()
+        await reply.error(Conflict("it broke off"))
+        await reply.aclose()
+    assert notes.found == ["log", "set", "ack", "delivered", "error", "delivered", "closed"]
+
+
+async def test_replies_that_have_ended_are_freed_at_once_also_if_a_watcher_holds_their_request() -> None:
+    @dataclass
+    class Holder:
+        request: Request
+
+        def see(self, reply: Reply) -> Reply:
+            return reply
+
+        def delivered(self) -> None:
+            """Do nothing."""
+
+        def closed(self) -> None:
+            """Do nothing."""
+
+    request = Request(Verb.GET, reply=open_reply()[0])
+    freed = weakref.ref(request.reply)
+    request.reply.watch(Holder(request))
+    await request.reply.ack()
+    await request.reply.aclose()
+    gc.disable()
+    try:
+        del request
+        assert freed() is None
+    finally:
+        gc.enable()

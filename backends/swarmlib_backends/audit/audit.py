@@ -33,8 +33,6 @@ from swarmlib.verbs import CONVERSATIONS
 
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
-from ..dockerapi.rows import Row
-from ..notes import taking
 from ..queues import counted
 from ..reopening import reopened
 from ..stream_wrappers import CountingWrapper
@@ -72,6 +70,7 @@ class Audit(Filter):
         """Hold the file open."""
         run = secrets.token_hex(_RUN_BYTES)
         self._ids = map(f"{run}-{{}}".format, count(1))
+        """The ids of calls: of this run, and their numbers in it."""
         journal = await trio.to_thread.run_sync(partial(Journal, self.file, durable=self.sync))
         self._writer = Writer(journal, self.file, sync=self.sync)
         async with self._writer.running(), counted(self.name, self._writer.unwritten):
@@ -83,12 +82,12 @@ class Audit(Filter):
         request = canonical(request)
         if self.sync:
             self._writer.check()
-        call = _Call(self, request)
+        call = _Call(self._writer, next(self._ids), request)
         request.reply.on_gone(call.gone)
         if request.upload is not None:
             request = request.replace(upload=_Upload(request.upload, call).alike)
         try:
-            with taking(call.line.notes):
+            with call.line.notes:
                 if not self.sync:
                     request.reply.watch(call)
                     await self.next.send(request)
@@ -102,39 +101,29 @@ class Audit(Filter):
             assert isinstance(told, Error)
             raise told.error from exc
 
-    def put(self, entry: bytes) -> None:
-        """Have an entry written."""
-        self._writer.put(entry)
-
-    async def write(self, entry: bytes) -> None:
-        """Have an entry written, and wait for it with `--sync`. Raise as `Writer.write`."""
-        if self.sync:
-            await self._writer.write(entry)
-        else:
-            self._writer.put(entry)
-
-    def next_id(self) -> str:
-        """Return the id of a call: of this run, and its number in it."""
-        return next(self._ids)
-
 
 class _Call:
     """One call in progress. Without `--sync` it watches the replies where they are sent; see `Watcher`."""
 
-    def __init__(self, stage: Audit, request: Request) -> None:
-        self._stage = stage
+    _ended = _streams = False
+
+    def __init__(self, writer: Writer, id: str, request: Request) -> None:
+        self._writer = writer
         self._began = perf_counter()
         self._lasts = request.verb in CONVERSATIONS
-        self._ended = self._streams = False
-        self.line = Line(stage.next_id(), request, _row(request))
+        try:
+            row = table.row_of(request.verb, request.path, upload=request.upload is not None)
+        except Unsupported:
+            row = None
+        self.line = Line(id, request, row)
 
     def see(self, reply: Reply) -> Reply:
         """Take a reply into account, and have the line written if it is the end; return the reply."""
         self.line.add(reply)
-        if type(reply) in FINAL:
-            reply = self._noted(reply)
-            if not self._ended and self._is_end(reply):
-                self._stage.put(self._entry())
+        if isinstance(reply, Ack) and (self._lasts or reply.stream is not None):
+            return self._going_on(reply)
+        if type(reply) in FINAL and not self._ended:
+            self._writer.put(self._entry())
         return reply
 
     def delivered(self) -> None:
@@ -148,8 +137,9 @@ class _Call:
     async def replied(self, reply: Reply) -> Reply:
         """Take a reply into account, and write the line if it is the end; return the reply that the client gets."""
         self.line.add(reply)
-        reply = self._noted(reply)
-        if self._is_end(reply):
+        if isinstance(reply, Ack) and (self._lasts or reply.stream is not None):
+            return self._going_on(reply)
+        if type(reply) in FINAL:
             try:
                 await self.end()
             except Unavailable as exc:
@@ -157,16 +147,12 @@ class _Call:
                 return Error(exc)
         return reply
 
-    def _noted(self, reply: Reply) -> Reply:
-        if isinstance(reply, Ack) and reply.stream is not None:
-            self._streams = True
-            return reply.replace(stream=_Conversation(reply.stream, self).alike)
-        return reply
-
-    def _is_end(self, reply: Reply) -> bool:
-        if isinstance(reply, Ack):
-            return not self._lasts and reply.stream is None
-        return isinstance(reply, Error)
+    def _going_on(self, reply: Ack) -> Ack:
+        """Return an answer that is not the end: more replies follow it, or its stream has the call's end."""
+        if reply.stream is None:
+            return reply
+        self._streams = True
+        return reply.replace(stream=_Conversation(reply.stream, self).alike)
 
     async def end(self) -> None:
         """Write the line, if that was not done yet.
@@ -175,7 +161,7 @@ class _Call:
             Unavailable: it can't be written, with `--sync`.
         """
         if not self._ended:
-            await self._stage.write(self._entry())
+            await self._writer.write(self._entry())
 
     async def finished(self) -> None:
         """Write the line at the end of the replies, unless a stream goes on. Raise as `end`."""
@@ -184,24 +170,17 @@ class _Call:
 
     def gone(self) -> None:
         """Have the line written of a client that disconnects before the end."""
-        if not self._streams:
+        if not self._ended and not self._streams:
             self.broke()
 
     def broke(self) -> None:
         """Have the line written of a call whose end the client does not wait for."""
         if not self._ended:
-            self._stage.put(self._entry())
+            self._writer.put(self._entry())
 
     def _entry(self) -> bytes:
         self._ended = True
         return self.line.finish((perf_counter() - self._began) * 1000)
-
-
-def _row(request: Request) -> Row | None:
-    try:
-        return table.row_of(request.verb, request.path, upload=request.upload is not None)
-    except Unsupported:
-        return None
 
 
 class _Told(Tap):

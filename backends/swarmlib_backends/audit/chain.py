@@ -6,7 +6,7 @@ without its line end; it ends with `hash`, the SHA-256 of all its bytes before `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Self, cast
@@ -36,16 +36,21 @@ class Link:
         """Return the link of a line, whatever its bytes are."""
         return cls(number, sha256(line).hexdigest())
 
-    def append(self, entry: bytes) -> tuple[bytes, Link]:
-        """Return the line of an entry, which follows this one, and its link.
+    def append(self, entries: Sequence[bytes]) -> tuple[bytes, Link]:
+        """Return the lines of entries, which follow this one, with their line ends, and the link of the last one.
 
-        entry: a JSON object with at least one field, on one line.
+        entries: JSON objects with at least one field, each on one line.
         """
-        text = b'{"n":%d,"prev":"%s",%s' % (self.number + 1, self.digest.encode(), entry[1:-1])
-        hashed = sha256(text)
-        tail = b'%s%s"}' % (_TAIL, hashed.hexdigest().encode())
-        hashed.update(tail)
-        return text + tail, Link(self.number + 1, hashed.hexdigest())
+        lines = list[bytes]()
+        digest = self.digest
+        for number, entry in enumerate(entries, self.number + 1):
+            text = b'{"n":%d,"prev":"%s",%s' % (number, digest.encode(), entry[1:-1])
+            hashed = sha256(text)
+            tail = b'%s%s"}' % (_TAIL, hashed.hexdigest().encode())
+            hashed.update(tail)
+            digest = hashed.hexdigest()
+            lines += text, tail, b"\n"
+        return b"".join(lines), Link(self.number + len(entries), digest)
 
 
 @dataclass(frozen=True, slots=True)

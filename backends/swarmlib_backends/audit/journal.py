@@ -27,13 +27,17 @@ _NUMBER: Final = re.compile(rb'\{"n":(\d{1,18}),')
 
 def now() -> str:
     """Return the time in the form of RFC 3339, with milliseconds, in UTC."""
-    second, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    return f"{_second(second)}.{milliseconds:03d}Z"
+    return _at(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)  # lines share it on a busy machine
+def _at(milliseconds: int) -> str:
+    second, rest = divmod(milliseconds, 1000)
+    return f"{_second(second)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=1)
 def _second(second: int) -> str:
-    """Return a second since the epoch in the form of RFC 3339, which many lines share."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
@@ -162,13 +166,10 @@ class Journal:
 
     def _write(self, file: int, entries: Sequence[bytes], last: Link, begin: bytes = b"") -> Link:
         """Write entries after the line `last`; return the new last line. After an error, the file is as before."""
-        lines = [begin]
-        for entry in entries:
-            line, last = last.append(entry)
-            lines += line, b"\n"
+        lines, last = last.append(entries)
         size = os.fstat(file).st_size
         try:
-            _write_all(file, b"".join(lines))
+            _write_all(file, begin + lines)
             if self._durable:
                 os.fsync(file)
         except OSError:

@@ -35,6 +35,7 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _TENANT: Final = "tenant:"
 _NAMES: Final = ("name", "fromImage", "repo", "t", "remote")
 """The parameters with the name that a client gives to what it creates, or of what it has fetched."""
+_NAMING: Final = frozenset(_NAMES)
 _ENCODE_ANY: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """Encodes also what is no Unicode, which orjson refuses; it takes several times as long."""
 _DELETE: Final = b"\x7f"
@@ -67,6 +68,7 @@ class _Plan:
         described: whether the answer describes one object.
         identified: whether the object's full id is in the answer.
         particular: whether there is more to say than the object: what was made, an image, a command.
+        nameless: whether only a parameter can name the object: it is neither in the path nor in the answer.
     """
 
     def __init__(self, row: Row) -> None:
@@ -75,42 +77,49 @@ class _Plan:
         self.described = row.verb is Verb.SPAWN or one
         self.identified = self.place is None or one
         self.particular = self.described or row.kind is Kind.PROGRESS
+        self.nameless = self.place is None and not self.particular and row.kind is not Kind.WHOLE
 
 
 _PLANS: Final = {row.name: _Plan(row) for row in (*ROWS, WHOLE)}
 
 
 class Line:
-    """What is known about a call so far."""
+    """What is known about a call so far.
+
+    Attributes:
+        notes: what stages find out about it.
+        received: bytes from the client: of the body, the upload and the conversation.
+        sent: bytes to the client: of values, lines and streams.
+    """
+
+    received = sent = 0
+    _answer = _NOTHING
+    _digest = ""
+    _status: int | None = None
+    _error: SwarmError | None = None
 
     def __init__(self, id: str, request: Request, row: Row | None) -> None:
         self._id = id
         self._request = request
         self._row = row
         self._plan = _PLANS[row.name] if row else None
-        self._answer = _NOTHING
-        self._digest = ""
-        self._status: int | None = None
-        self._error: SwarmError | None = None
         self.notes = Notes()
-        self.received = len(request.body.raw) if request.body is not None else 0
-        """Bytes from the client: of the body, the upload and the conversation."""
-        self.sent = 0
-        """Bytes to the client: of values, lines and streams."""
+        if request.body is not None:
+            self.received = len(request.body.raw)
 
     def add(self, reply: Reply) -> None:
         """Take a reply into account."""
-        if isinstance(reply, Error):
+        if isinstance(reply, Log):
+            self.sent += len(reply.line)
+        elif isinstance(reply, Error):
             self._error = reply.error
             if self._status is None:
                 self._status = self._status_of(reply.error)
-            return
-        if isinstance(reply, Log):
-            self.sent += len(reply.line)
-        elif reply.value is not None:
-            self._add_value(reply.value)
-        if isinstance(reply, Ack):
-            self._status = self._usual_status(reply)
+        else:
+            if reply.value is not None:
+                self._add_value(reply.value)
+            if isinstance(reply, Ack):
+                self._status = self._usual_status(reply)
 
     def _add_value(self, value: Json) -> None:
         try:
@@ -145,6 +154,8 @@ class Line:
         """Return the entry: a JSON object on one line, without control characters."""
         fields = self._fields(milliseconds)
         entry = _json(fields)
+        if len(entry) <= MAX_LINE // 2:
+            return entry
         for name in ("changed", "argv", "reason", "error"):  # only texts of many escaped characters are that long
             if len(entry) > MAX_LINE // 2 and name in fields:
                 entry = _json({**fields, name: "left out: the line would be too long"})
@@ -152,22 +163,25 @@ class Line:
 
     def _fields(self, milliseconds: float) -> dict[str, Any]:
         request, notes = self._request, self.notes
-        return {
-            "time": now(),
-            "id": self._id,
-            **({"trace": request.meta.trace.trace_id} if request.meta.trace else {}),
-            **_who(request.meta.caller),
-            "operation": self._row.name if self._row else f"{request.verb}",
-            **({"object": self._object()} if request.path else {}),
-            **(self._particulars() if self._plan and self._plan.particular else {}),
-            **(self._judgement() if notes.verdict or notes.held else {}),
-            **(self._problems() if notes.reason or self._error else {}),
-            **({"changed": _changes(notes.before, notes.after)} if notes.before and notes.after else {}),
-            **({"status": self._status} if self._status is not None else {}),
-            "ms": round(milliseconds, 3),
-            "in": self.received,
-            "out": self.sent,
-        }
+        fields: dict[str, Any] = {"time": now(), "id": self._id}
+        if request.meta.trace:
+            fields["trace"] = request.meta.trace.trace_id
+        fields |= _who(request.meta.caller)
+        fields["operation"] = self._row.name if self._row else f"{request.verb}"
+        if request.path:
+            fields["object"] = self._object()
+        if self._plan and self._plan.particular:
+            fields |= self._particulars()
+        if notes.verdict or notes.held:
+            fields |= self._judgement()
+        if notes.reason or self._error:
+            fields |= self._problems()
+        if notes.before and notes.after:
+            fields["changed"] = _changes(notes.before, notes.after)
+        if self._status is not None:
+            fields["status"] = self._status
+        fields["ms"], fields["in"], fields["out"] = round(milliseconds, 3), self.received, self.sent
+        return fields
 
     def _particulars(self) -> dict[str, str]:
         found = {
@@ -190,6 +204,8 @@ class Line:
 
     def _object(self) -> dict[str, str]:
         """Return what the call is about: its kind, its full id as far as it is known, and its name if it has one."""
+        if self._plan and self._plan.nameless and _NAMING.isdisjoint(self._request.params):
+            return {"kind": self._request.path[0]}  # which the row says
         found = {"kind": _text(self._request.path[0])}
         name, id = self._name(), self._full_id()
         if id:

@@ -34,10 +34,6 @@ class _Batch:
         self.problem = ""
         """Why they were not written, once `done` is set."""
 
-    def add(self, entry: bytes) -> None:
-        self.entries.append(entry)
-        self.size += len(entry)
-
 
 class Writer:
     """Writes entries to a journal in the order in which they were put.
@@ -90,20 +86,26 @@ class Writer:
 
     def put(self, entry: bytes) -> None:
         """Have an entry written. Never blocks."""
-        if self._batch.size + len(entry) > MAX_UNWRITTEN:
+        batch = self._batch
+        batch.size += len(entry)
+        if batch.size > MAX_UNWRITTEN:
+            batch.size -= len(entry)
             self._lost += 1
             return
-        self._batch.add(entry)
-        self._wake.set()
+        batch.entries.append(entry)
+        if len(batch.entries) == 1:  # the writer is told of the others by the first
+            self.wake()
 
     async def write(self, entry: bytes) -> None:
-        """Have an entry written, and wait for it.
+        """Have an entry written; with `sync`, wait for it.
 
         Raises:
-            Unavailable: it can't be written now.
+            Unavailable: it can't be written now, with `sync`.
         """
         batch = self._batch
         self.put(entry)
+        if not self._sync:
+            return
         await batch.done.wait()
         if batch.problem:
             raise self._unaudited(batch.problem, unsent=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import accumulate
 from time import perf_counter
 from typing import Any, Final
@@ -42,9 +43,7 @@ async def snapshot(observation: Observation, desk: Desk | None) -> list[Metric]:
 
 
 def _about(observation: Observation) -> Iterator[Metric]:
-    from importlib.metadata import version
-
-    yield InfoMetricFamily("swarmd", "This swarmd", value={"version": version("swarmlib")})
+    yield InfoMetricFamily("swarmd", "This swarmd", value={"version": _version()})
     yield GaugeMetricFamily("swarmd_calls_under_way", "Calls that have not ended", value=len(observation.under_way))
     streams = sum(call.streams for call in observation.under_way.values())
     yield GaugeMetricFamily("swarmd_streams_open", "Streams and conversations that are open", value=streams)
@@ -54,6 +53,13 @@ def _about(observation: Observation) -> Iterator[Metric]:
     yield GaugeMetricFamily("swarmd_clients_known", "Clients that have called lately", value=len(observation.clients))
     yield CounterMetricFamily("swarmd_received_bytes", "Bytes from clients, of ended calls", value=observation.received)
     yield CounterMetricFamily("swarmd_sent_bytes", "Bytes to clients, of ended calls", value=observation.sent)
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import version  # reads files, which takes longer than all other figures
+
+    return version("swarmlib")
 
 
 def _calls(observation: Observation) -> Iterator[Metric]:

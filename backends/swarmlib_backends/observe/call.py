@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import trio
 
-from swarmlib import Ack, Error, Json, Log, Reply, ReplySender, Request, SwarmError, Verb
+from swarmlib import Ack, Error, Json, Log, Reply, ReplySender, Request, Set, SwarmError, Verb
 from swarmlib.reply import FINAL
 from swarmlib.verbs import CONVERSATIONS
 
-from ..notes import Notes
+from ..notes import Notes, observed_call
 from ..stream_wrappers import CountingWrapper
 
 INTERNAL: Final = "internal"
@@ -99,19 +99,22 @@ class Call:
 
     def see(self, reply: Reply) -> Reply:
         """See `swarmlib.reply_channel.Watcher`."""
-        if isinstance(reply, Error):
-            self._lasts = False
-            self.outcome, self.error = reply.error.code, reply.error
-        elif isinstance(reply, Log):
+        if isinstance(reply, Log):
             self.sent += len(reply.line)
+            return reply
+        if isinstance(reply, Error):
+            if self._lasts:  # a conversation that breaks off
+                self._lasts = self.streams = False
+            self.outcome, self.error = reply.error.code, reply.error
         elif reply.value is not None:
             self.sent += 0 if self.answer is None else self.answer.held
             self.answer = reply.value
-        if isinstance(reply, FINAL):
-            now = perf_counter()
-            self.answered = self.answered or now - self.began
-            if self._engine_answered is not None:
-                self._engine_answered(self.verb, now - self._sent_on, self.error)
+        if isinstance(reply, Set):
+            return reply
+        now = perf_counter()
+        self.answered = self.answered or now - self.began
+        if self._engine_answered is not None:
+            self._engine_answered(self.verb, now - self._sent_on, self.error)
         if isinstance(reply, Ack):
             self.outcome = OK
             self.streams = self._lasts or reply.stream is not None
@@ -120,8 +123,8 @@ class Call:
         return reply
 
     def delivered(self) -> None:
-        """Note that a reply has reached the client: the call has ended, unless more follows it."""
-        if self.outcome and not self.streams:
+        """Note that the final reply has reached the client: the call has ended, unless more follows it."""
+        if not self.streams:
             self.end()
 
     def closed(self) -> None:
@@ -155,7 +158,7 @@ class Call:
             self._ended(self)
 
 
-current: Final[ContextVar[Call | None]] = ContextVar("call", default=None)
+current: Final = cast("ContextVar[Call | None]", observed_call)  # which holds nothing else
 """The call in whose tasks this is read."""
 
 

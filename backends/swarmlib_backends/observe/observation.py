@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from time import perf_counter
 from typing import Final
@@ -21,6 +21,7 @@ from swarmlib import Denied, Invalid, Request, Unsupported, observing
 
 from .. import redact
 from ..dockerapi import table
+from ..notes import Notes
 from .call import Call
 from .place import Place
 from .series import Series
@@ -32,7 +33,7 @@ MAX_CLIENTS: Final = 1000
 """The most clients that are remembered; the one that has been silent longest is forgotten."""
 MAX_DENIALS: Final = 100
 MAX_FED: Final = 1000
-"""The most ended calls that wait for a viewer; older ones are dropped."""
+"""The most ended calls that wait for a viewer; older ones are dropped. Each costs some memory, and time to read it."""
 MAX_VALUE: Final = 16 * 1024
 """The most bytes of a body or an answer that wait for a viewer, or are kept for it."""
 RATE_SECONDS: Final = 5.0
@@ -74,27 +75,18 @@ class Feed:
 
     Attributes:
         calls: these calls, the newest last.
-        dropped: how many were dropped because the viewer did not take them in time.
+        put: how many these were before the oldest ones were dropped, because the viewer did not take them in time.
     """
 
-    calls: deque[Call] = field(default_factory=lambda: deque[Call](maxlen=MAX_FED))
-    dropped: int = 0
-
-    def put(self, call: Call) -> None:
-        """Add a call, without a large body or answer; drop the oldest one if there are too many."""
-        if call.body is not None and call.body.held > MAX_VALUE:
-            call.body = None
-        if call.answer is not None and not 0 < call.answer.held <= MAX_VALUE:
-            call.answer = None
-        self.dropped += len(self.calls) == MAX_FED
-        self.calls.append(call)
+    calls: deque[Call]
+    put: int = 0
 
     def take(self) -> tuple[list[Call], int]:
         """Return the calls and the number of dropped ones since the last time."""
-        taken, dropped = list(self.calls), self.dropped
+        taken, put = list(self.calls), self.put
         self.calls.clear()
-        self.dropped = 0
-        return taken, dropped
+        self.put = 0
+        return taken, put - len(taken)
 
 
 class Observation:
@@ -142,6 +134,8 @@ class Observation:
         """See `place.Book`."""
         call = Call(next(self._calls), request, self._end)
         self.under_way[call.number] = call
+        if self._feeds:
+            call.notes = Notes()
         return call
 
     def _end(self, call: Call) -> None:
@@ -161,8 +155,20 @@ class Observation:
             if isinstance(call.error, Denied):
                 client.denied += 1
                 self._denied(call, operation)
+        if self._feeds:
+            self._feed(call)
+
+    def _feed(self, call: Call) -> None:
+        """Keep a call for the viewers, without a large body or answer, or the requests that stages have changed."""
+        if call.body is not None and call.body.held > MAX_VALUE:
+            call.body = None
+        if call.answer is not None and not 0 < call.answer.held <= MAX_VALUE:
+            call.answer = None
+        if call.notes is not None and call.notes.before is not None:
+            call.notes.before = call.notes.after = None
         for feed in self._feeds:
-            feed.put(call)
+            feed.calls.append(call)
+            feed.put += 1
 
     def _client(self, call: Call) -> Client:
         caller = call.meta.caller
@@ -191,15 +197,10 @@ class Observation:
         place = self.places.get(call.engine)
         return "" if place is None else name_of(place)
 
-    @property
-    def is_fed(self) -> bool:
-        """Whether a viewer sees the calls that end."""
-        return bool(self._feeds)
-
     @contextmanager
-    def feeding(self) -> Generator[Feed]:
-        """Keep the calls that end for a viewer."""
-        feed = Feed()
+    def feeding(self, most: int = MAX_FED) -> Generator[Feed]:
+        """Keep the calls that end for a viewer, the last `most` of them, with what stages find out about them."""
+        feed = Feed(deque(maxlen=most))
         self._feeds.append(feed)
         try:
             yield feed

@@ -47,7 +47,7 @@ class Place(Observer):
         above: the place that has opened its chain.
         row: which of the chains that `above` has opened is its own.
         is_entry: whether clients' requests come here first.
-        is_last: whether no stage of its chain follows, and it may answer requests itself.
+        is_engine: whether it answers requests itself: it is the last stage of its chain, and has opened none.
         requests: how many it was sent.
         errors: how many of these ended with an error, if it is an engine.
         answers: of an engine, the series of its answers by outcome.
@@ -65,7 +65,7 @@ class Place(Observer):
         self.above = above
         self.label = label
         self.row = row
-        self.is_entry = self.is_last = False
+        self.is_entry = self.is_engine = False
         self.requests = self.errors = 0
         self.answers: dict[str, Series] = {}
         self.latency = 0.0
@@ -76,16 +76,12 @@ class Place(Observer):
         self._chains = 0
         self.number = 0 if above is None else book.opened(self)
 
-    @property
-    def is_engine(self) -> bool:
-        """Whether it answers requests itself: it is the last stage of its chain, and has opened none."""
-        return self.is_last and not self._chains
-
     def chain(self, label: str, backends: Sequence[Backend]) -> Sequence[Place]:
         """See `Observer.chain`."""
         self._chains += 1
+        self.is_engine = False
         places = [Place(self.book, each, self, label or self.label, self._chains) for each in backends]
-        places[-1].is_last = backends[-1].position in ("last", "anywhere")
+        places[-1].is_engine = backends[-1].position in ("last", "anywhere")
         if self.above is None:
             first = 1 if isinstance(backends[0], Source) else 0
             for place in places[first : first + 1]:

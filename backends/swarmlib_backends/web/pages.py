@@ -19,7 +19,7 @@ from swarmlib import Invalid, NotFound, Request, Sender, SwarmError, Verb
 from .. import control
 from ..http.serving import Answer, Write
 from ..http.serving import Request as HttpRequest
-from ..observe.observation import Observation
+from ..observe.observation import MAX_FED, Observation
 from ..observe.status import state
 from . import filters
 from .calls import Kept, line
@@ -92,8 +92,9 @@ class Pages:
             body, policy = page()
             return Answer(200, body, {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy})
         if request.path == "/events":
-            fits = filters.read(request.query.get("filter", ""), self._observation)
-            return self._stream(partial(self._events, fits))
+            text = request.query.get("filter", "").strip()
+            fits = filters.read(text, self._observation)
+            return self._stream(partial(self._events, fits, MAX_FED if text else MAX_LINES))
         if request.path == "/containers":
             return Answer(200, await self._containers.list(caller))
         if found := _LOG.fullmatch(request.path):
@@ -131,12 +132,13 @@ class Pages:
         finally:
             self._viewers -= 1
 
-    async def _events(self, fits: filters.Fits, write: Write) -> None:
+    async def _events(self, fits: filters.Fits, most: int, write: Write) -> None:
         """Write the state every second, and the calls that have ended meanwhile, until the viewer leaves.
 
-        Only this task waits for a viewer that reads slowly; calls that do not fit into its queue are dropped.
+        Only this task waits for a viewer that reads slowly; calls that do not fit into its queue, of `most` calls, are
+        dropped.
         """
-        with self._observation.feeding() as feed:
+        with self._observation.feeding(most) as feed:
             while True:
                 told = await state(self._observation, self._desk)
                 await write(_event("state", {**told, "approve": self._may_approve}))

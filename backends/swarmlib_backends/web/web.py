@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from swarmlib import Filter, Invalid, Request, argument, option
+from swarmlib import Filter, Invalid, argument, option
 from swarmlib.net.address import Address
 from swarmlib.net.listening import Risk
 from swarmlib.net.tls import server_context
 from swarmlib.options import Reader
 
 from .. import control
-from ..notes import Notes, taking
-from ..observe.call import current
 from ..observe.endpoint import Endpoint
 from ..observe.observation import observed
 from .pages import Pages
@@ -81,20 +79,9 @@ class Web(Filter):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Serve the page."""
         endpoint = self._endpoint()
-        self._observation = observed(self.name)
-        pages = Pages(self._observation, control.current(), self.next, may_approve=self.approve)
+        pages = Pages(observed(self.name), control.current(), self.next, may_approve=self.approve)
         async with endpoint.serving(pages.answer):
             yield
-
-    async def send(self, request: Request) -> None:
-        """Forward a request; while somebody looks, note what the stages behind find out about it."""
-        call = current.get() if self._observation.is_fed else None
-        if call is None or call.over:
-            await self.next.send(request)
-            return
-        call.notes = call.notes or Notes()
-        with taking(call.notes):
-            await self.next.send(request)
 
 
 def _token(file: Path) -> str:

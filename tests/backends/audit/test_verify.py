@@ -12,8 +12,8 @@ from tests.support.command import invoke
 def chain(count: int) -> list[bytes]:
     lines, last = list[bytes](), Link()
     for number in range(count):
-        line, last = last.append(b'{"operation":"ContainerList","ms":%d}' % number)
-        lines.append(line + b"\n")
+        line, last = last.append([b'{"operation":"ContainerList","ms":%d}' % number])
+        lines.append(line)
     return lines
 
 
@@ -58,8 +58,8 @@ def test_a_line_that_was_forged_with_its_own_hash_is_found_by_the_next_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lines = chain(9)
-    forged, _ = Link(3, "0" * 64).append(b'{"operation":"Forged"}')
-    Path("log").write_bytes(b"".join([*lines[:3], forged + b"\n", *lines[4:]]))
+    forged, _ = Link(3, "0" * 64).append([b'{"operation":"Forged"}'])
+    Path("log").write_bytes(b"".join([*lines[:3], forged, *lines[4:]]))
     shown = invoke("audit", "verify", "log", code=1).stdout
     assert "log:5: line 4 was changed after it was written" in shown
 

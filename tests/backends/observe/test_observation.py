@@ -14,6 +14,7 @@ from swarmlib import (
     Chain,
     Client,
     Denied,
+    Error,
     Filter,
     Json,
     Meta,
@@ -21,16 +22,17 @@ from swarmlib import (
     Request,
     Sender,
     Server,
+    Set,
     Unavailable,
     Verb,
     ask,
     next_reply,
 )
 from swarmlib.asking import call
-from swarmlib_backends import Balance, control
+from swarmlib_backends import Balance, control, notes
 from swarmlib_backends.observe import observation
 from swarmlib_backends.observe.engines import is_ready
-from swarmlib_backends.observe.observation import Observation
+from swarmlib_backends.observe.observation import MAX_VALUE, Observation
 from swarmlib_backends.observe.status import state
 
 
@@ -62,6 +64,11 @@ class Leaf(Server):
         await request.reply.ack()
         await request.reply.set("event")
         await self.release.wait()
+        if not self.up:
+            raise Unavailable("it is gone")
+
+    async def spawn(self, request: Request) -> object:
+        return {"Id": "made"}
 
     async def set(self, request: Request) -> None:
         assert request.upload is not None
@@ -191,6 +198,15 @@ async def test_a_conversation_lasts_until_its_end() -> None:
         assert not seen.under_way
 
 
+async def test_a_conversation_that_breaks_off_has_ended() -> None:
+    leaf = Leaf(up=False)
+    leaf.release.set()
+    async with observed(leaf) as (seen, sender), await ask(sender, of("", Verb.WATCH)) as replies:
+        assert [type(reply) for reply in [each async for each in replies]] == [Ack, Set, Error]
+        assert not seen.under_way
+        assert kinds(seen) == {("SystemEvents", "unavailable", "leaf"): 1}
+
+
 async def test_an_upload_is_counted() -> None:
     async with observed(Leaf()) as (seen, sender):
         near, far = memory_stream_pair()
@@ -211,10 +227,10 @@ async def test_a_denial_is_kept_without_what_is_secret() -> None:
 
 
 async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, most in (("MAX_CLIENTS", 3), ("MAX_KINDS", 2), ("MAX_FED", 2)):
+    for name, most in (("MAX_CLIENTS", 3), ("MAX_KINDS", 2)):
         monkeypatch.setattr(observation, name, most)
     async with observed(Leaf()) as (seen, sender):
-        with seen.feeding() as feed:
+        with seen.feeding(2) as feed:
             for number in range(5):
                 family = ["containers", "images", "volumes", "networks", "tasks"][number]
                 await call(sender, of(f"uid:{number}", Verb.LS, family))
@@ -227,6 +243,22 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         }
         assert ([each.path for each in calls], dropped) == ([("networks",), ("tasks",)], 3)
         assert feed.take() == ([], 0)
+
+
+async def test_what_waits_for_a_viewer_holds_no_requests() -> None:
+    @dataclass(eq=False)
+    class Change(Filter):
+        async def send(self, request: Request) -> None:
+            notes.changed(request, request)
+            notes.judged("allowed", "all", "")
+            await self.next.send(request)
+
+    async with observed(Change(), Leaf()) as (seen, sender):
+        with seen.feeding() as feed:
+            await call(sender, of("", Verb.SPAWN, "containers", body={"Image": "x" * MAX_VALUE}))
+            ((ended,), _) = feed.take()
+    assert ended.notes is not None
+    assert (ended.notes.verdict, ended.notes.before, ended.notes.after, ended.body) == ("allowed", None, None, None)
 
 
 async def test_a_stage_that_raises_ends_its_call() -> None:

@@ -77,9 +77,15 @@ async def test_a_filter_chooses_calls(text: str, found: list[str]) -> None:
         assert [filters.operation_of(each) for each in calls if fits(each)] == found
 
 
-async def test_verdicts_are_seen_while_somebody_looks(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stages",
+    ["web tcp://127.0.0.1:0 | audit log | policy rules.toml", "audit log | policy rules.toml | web tcp://127.0.0.1:0"],
+)
+async def test_verdicts_are_seen_while_somebody_looks(
+    stages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "looks"\nallow = ["ContainerList"]\n')
-    stages = f"web tcp://127.0.0.1:0 | audit {tmp_path}/log | policy {tmp_path}/rules.toml"
     async with observed(f"{stages} | simulator") as (seen, sender):
         with seen.feeding() as feed:
             await call(sender, Request(Verb.LS, ("containers",), meta=Meta("uid:1")))
