@@ -88,6 +88,7 @@ class Channels:
     def send(self, id: int, message: Message, now: float, stream: RefKind | None = None) -> Refs:
         """Send a request to the service, or a reply on its channel; gives the numbers of what it opens.
 
+        now: the time, for a request's deadline and for a stream; a reply without one does not need it.
         stream: what its byte stream is.
 
         Raises:

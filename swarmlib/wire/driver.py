@@ -167,8 +167,8 @@ class Driver:
         """Take note that a message that came has been taken by who it was for."""
         if self.channels.taken(event):
             self.writer.send_now()  # so that the peer goes on while this side is still at what came
-        else:
-            self.wake()
+        elif event.value is not None:
+            self.wake()  # the room of its value may have been granted to another
 
     # The end.
 

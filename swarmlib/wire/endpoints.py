@@ -21,7 +21,7 @@ from .codec import Message
 from .driver import Driver
 from .endpoint import Endpoint, Step
 from .events import Received
-from .references import RefKind
+from .references import Ref, RefKind
 from .remote_streams import RemoteReceiveStream, RemoteStream, StreamEndpoint, kind_of, pump
 from .table import SERVICE
 from .validation import check_reply, check_request
@@ -48,7 +48,8 @@ class Call(Endpoint):
 
     def message(self, event: Received) -> Step:
         """See `Endpoint.message`."""
-        _bring_stream(self.driver, event)
+        if event.refs.stream is not None:
+            _bring_stream(self.driver, event, event.refs.stream)
         if event.last:
             self.driver.forget(self.id)
         return self._take(event)
@@ -294,7 +295,8 @@ def _send_reply(driver: Driver, id: int, reply: Reply) -> None:
     """Send a reply, likewise."""
     stream = reply.stream if isinstance(reply, Ack) else None
     kind = None if stream is None else kind_of(stream)
-    refs = driver.channels.send(id, reply, trio.current_time(), kind)
+    now = 0.0 if stream is None else trio.current_time()  # only a stream's window needs it
+    refs = driver.channels.send(id, reply, now, kind)
     _give_stream(driver, stream, None if refs.stream is None else refs.stream.id)
     driver.wake()
 
@@ -304,9 +306,9 @@ def _give_stream(driver: Driver, stream: trio.abc.ReceiveStream | None, id: int 
         driver.nursery.start_soon(supervised, "an attached stream", pump, stream, StreamEndpoint(driver, id))
 
 
-def _bring_stream(driver: Driver, event: Received) -> None:
+def _bring_stream(driver: Driver, event: Received, stream: Ref) -> None:
     """Put into an ack that came the stream that it refers to. At once: what comes there may be next."""
-    ack, stream = event.message, event.refs.stream
-    if stream is not None and isinstance(ack, Ack):
+    ack = event.message
+    if isinstance(ack, Ack):
         end = StreamEndpoint(driver, stream.id)
         ack.stream = RemoteStream(end) if stream.kind is RefKind.DUPLEX else RemoteReceiveStream(end)

@@ -16,6 +16,7 @@ from ..pieces import PIECE, Buffer, Memory, PieceReceiver, send_pieces
 from ..reply_channel import CLEANUP_SECONDS
 from .driver import Driver
 from .endpoint import Endpoint
+from .outbox import PIECE as FRAME
 from .references import RefKind
 from .windows import gather
 
@@ -137,7 +138,10 @@ class StreamEndpoint(Endpoint):
         """
         if self._broken is None and data:
             self._full = not self._driver.channels.write(self.id, data)
-            self._driver.wake()
+            if len(data) >= FRAME:
+                self._driver.writer.send_now()  # what else is ready soon would go in a send of its own anyway
+            else:
+                self._driver.wake()
         await self.wait_writable()
 
     async def wait_writable(self) -> None:

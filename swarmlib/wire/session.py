@@ -157,9 +157,10 @@ class Session:
             length, type, id = unpack(data, start)
             if length > most:
                 raise WireError(f"the frame has {length} bytes: the maximum is {most} (limit frame)")
+            if not self.version and type not in _FIRST:
+                raise WireError(f"unexpected frame of type {type} before the HELLO")
             stop = start + size + length
             if type == _DATA:
-                self._check_begun(type)
                 self.incoming.on_data(id, length)
                 start = self.incoming.sunk(data, start + size)
             elif stop > end:
@@ -171,17 +172,12 @@ class Session:
         self._wait_for(size, data[start:])
 
     def _handler(self, type: int) -> Callable[[int, bytes], None]:
-        self._check_begun(type)
         handler = self._handlers.get(type)
         if handler is None:
             if type < frames.OPTIONAL:
                 raise WireError(f"unknown frame type {type}")
             return _ignore
         return handler
-
-    def _check_begun(self, type: int) -> None:
-        if not self.version and type not in _FIRST:
-            raise WireError(f"unexpected frame of type {type} before the HELLO")
 
     # Heartbeats, and the end of the session.
 

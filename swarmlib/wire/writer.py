@@ -1,9 +1,10 @@
 """What a session has to say, on trio.
 
 What is ready together goes out in one send, and where it can without a task in between: the reading task sends what was
-answered to all that it has just read; a caller whose reply came alone sends its next request itself. All else is the
-task's of the writer, as is what the socket does not take at once. It outlives a cancellation, so that what it has begun
-to send is whole and the peer learns why the session ends; but not for longer than `CLEANUP_SECONDS`.
+answered to all that it has just read; a caller whose reply came alone sends its next request itself, and whoever
+carries a stream its full frames. All else is the task's of the writer, as is what the socket does not take at once. It
+outlives a cancellation, so that what it has begun to send is whole and the peer learns why the session ends; but not
+for longer than `CLEANUP_SECONDS`.
 """
 
 from __future__ import annotations
@@ -72,10 +73,11 @@ class Writer:
         """Have what waits in the session sent: in this very moment, if the socket takes it, else by the task."""
         if not self._session.waiting:
             return
-        if self._socket is not None and not self._sending and not self._unsent:
+        if self._socket is not None and not self._sending:
             self._sending = True  # taking may run a callback, which may want to send
-            pieces = self._take()
-            self._unsent = unsent(pieces, self._socket.send_now(pieces))
+            while not self._unsent and self._session.waiting:
+                pieces = self._take()
+                self._unsent = unsent(pieces, self._socket.send_now(pieces))
             self._sending = False
         if self._waiting:
             self._wake_task()

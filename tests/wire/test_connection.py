@@ -45,6 +45,7 @@ from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Received
 from swarmlib.wire.frames import MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
+from swarmlib.wire.outbox import PIECE
 from swarmlib.wire.session import Session
 from swarmlib.wire.table import SERVICE
 
@@ -668,6 +669,30 @@ async def test_the_answers_to_what_was_read_together_go_in_one_send() -> None:
         assert len(stream.sends) == 1
         answers = [event for event in peer.receive(near.recv(1 << 20), 0.0) if isinstance(event, Received)]
         assert [answer.last for answer in answers] == [True] * 10
+
+
+async def test_a_full_frame_of_a_stream_is_sent_before_its_source_is_read_again() -> None:
+    sent_by: list[int] = []
+
+    class Source(trio.abc.ReceiveStream):
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            sent_by.append(sum(map(len, stream.sends)))
+            return bytes(PIECE) if len(sent_by) == 1 else b""
+
+        async def aclose(self) -> None:
+            """Nothing to close."""
+
+    class Gives(Server):
+        async def connect(self, request: Request) -> None:
+            await request.reply.ack(stream=Source())
+
+    async with Gives().open(Unhandled()) as inlet, spoken_to(inlet) as (peer, near, stream):
+        reply, _ = open_reply()
+        peer.channels.send(SERVICE, Request(Verb.CONNECT, ("x",), reply=reply), 0.0)
+        near.send(peer.take())
+        await wait_all_tasks_blocked()
+        before, after = sent_by
+        assert after - before >= PIECE
 
 
 async def test_credit_goes_while_what_came_together_is_still_handled() -> None:
