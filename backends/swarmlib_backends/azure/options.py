@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 from swarmlib import Invalid, option
 from swarmlib.quantities import Duration
 
-from .open_ports import Port
+from .ports import Port
 from .spec import DEFAULT_SIZE
 
 CloudName: TypeAlias = Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"]

@@ -53,7 +53,7 @@ _ACCEPTED: Final = Accepted(
     "a virtual machine",
     ATTACHED | {"Image", "Labels", "Hostname", "HostConfig", "NetworkingConfig"},
     HARMLESS,
-    advice=f": omit it; labels such as {LABEL}size=Standard_D2s_v5 say what it can have",
+    advice=f": omit it; labels such as {LABEL}size=Standard_D2s_v5 say what it can have, and azure's --open-port opens ports of all machines",
 )
 
 
