@@ -162,6 +162,9 @@ class Workloads(Server):
 
     async def spawn(self, request: Request) -> Any:
         """Create a machine; a repeated request gives the machine that exists already."""
+        if request.path[2:] == ("exec",):
+            why = f"commands can't be run on a virtual machine: `docker attach {request.path[1]}` opens a shell by ssh"
+            raise Unsupported(why, path=request.path)
         if request.path != (_CONTAINERS,):
             raise no_such_place("azure", request)
         spec = self.spec(ContainerCreate.of(request).name or f"vm-{os.urandom(4).hex()}", request.json)
