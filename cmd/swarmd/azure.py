@@ -44,6 +44,9 @@ async def create(
     azure: Azure, closing: trio.CancelScope, name: str, *, dry_run: bool, as_json: bool, wait: bool
 ) -> bool:
     """Make a machine with Docker on it, wait until that answers, and print how to reach it."""
+    if azure.private and not azure.via:
+        text = "is reached from its own network only; --via reaches it through a jump host there"
+        click.echo(f"{name}, without a public address, {text}", err=True)
     with progress() as say:
         async with _opened(azure, say, closing) as (arm, access, maker):
             spec = default_spec(azure, name, access, engine=True)
@@ -98,12 +101,12 @@ def _print_plan(plan: Plan, image: str, *, as_json: bool) -> None:
     """Print what a creation would do; and on stderr which machines it would try, and what could not be checked."""
     if as_json:
         click.echo(show.as_json([{"id": id, "there": there} for id, there in plan.resources.items()]))
-    for id, there in [] if as_json else plan.resources.items():
-        click.echo(f"{'there' if there else 'make '}  {id}")
+    else:
+        disk = [f"make   its disk, of type StandardSSD_LRS, from {image}"] if plan.choices else []
+        lines = [f"{'there' if there else 'make '}  {id}" for id, there in plan.resources.items()]
+        click.echo("\n".join(lines + disk))
     if plan.choices:
         click.echo(f"tried in this order: {'; '.join(map(str, plan.choices))}", err=True)
-    if plan.choices and not as_json:
-        click.echo(f"make   its disk, of type StandardSSD_LRS, from {image}")
     for each in plan.unchecked:
         click.echo(f"not checked, because your role does not let you read it: {each}", err=True)
 
