@@ -165,7 +165,7 @@ class HostKeys:
 def _may_be_logged(failure: SwarmError) -> bool:
     """Return whether a machine may still print its keys after a command has failed: not if it is off, or gone."""
     if isinstance(failure, Conflict):
-        return "extension" in failure.message  # commands are extensions, which a machine without an agent has not
+        return "extension operations are disallowed" in failure.message  # there is no agent, rather than no machine
     return "azure" in failure.details and not isinstance(failure, NotFound)
 
 

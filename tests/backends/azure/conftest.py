@@ -22,7 +22,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SETTLE_SECONDS", 0.02)
     monkeypatch.setattr(patience, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(patience, "RESERVED_SECONDS", 3)
-    monkeypatch.setattr(patience, "KEYS_SECONDS", 1)
     monkeypatch.setattr(patience, "LOG_SECONDS", 0.05)
 
 

@@ -90,7 +90,10 @@ async def test_what_is_no_key_is_refused_and_not_asked_for_again(
     assert not (tmp_path / "known").exists()
 
 
-async def test_a_machine_that_can_not_tell_its_key_is_not_kept(led: FakeArm, no_log: None) -> None:
+async def test_a_machine_that_can_not_tell_its_key_is_not_kept(
+    led: FakeArm, no_log: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "KEYS_SECONDS", 3)
     led.faults.add(Fault("fail-later", "POST", COMMANDS, "VMAgentStatusCommunicationError"))
     _, said = await run("create", "box", code=1)
     assert "VMAgentStatusCommunicationError" in said
@@ -109,7 +112,6 @@ async def test_a_machine_that_can_not_tell_its_key_is_not_kept(led: FakeArm, no_
 async def test_a_machine_without_an_agent_tells_its_key_by_its_boot_log(
     led: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    monkeypatch.setattr(patience, "KEYS_SECONDS", 20)
     led.faults.add(fault)
     shown = iter([b"booting\r\n", b"-----BEGIN SSH HOST KEY KEYS-----\r\nssh-ed25519 AAAA box\r\n"])
     whole = console("box", "ssh-ed25519 b2xk") + b"\r\n<14>Nov 28 06:00:00 cloud-init: " + console("box", HOST_KEY)
@@ -126,9 +128,7 @@ async def test_a_machine_that_is_off_is_not_asked(led: FakeArm, tmp_path: Path) 
             await keys.learn(machine)
 
 
-async def test_a_machine_that_does_not_answer_is_given_up(
-    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_machine_that_does_not_answer_is_given_up(autojump_clock: MockClock, tmp_path: Path) -> None:
     class Silent:
         asked = 0
         compute = SimpleNamespace(
@@ -142,7 +142,6 @@ async def test_a_machine_that_does_not_answer_is_given_up(
             self.asked += 1
             await trio.sleep_forever()
 
-    monkeypatch.setattr(patience, "KEYS_SECONDS", 600)
     silent = Silent()
     keys = HostKeys(silent, tmp_path / "known")  # type: ignore[arg-type]
     body = {"id": "/subscriptions/s/resourceGroups/g/providers/M/v/box", "name": "box", "properties": {"vmId": "1"}}
