@@ -22,7 +22,7 @@ from swarmlib_backends.azure.client import Arm, connected, parts
 from swarmlib_backends.azure.machines import check_ours, default_spec, machines
 from swarmlib_backends.azure.objects import Machine
 from swarmlib_backends.azure.power import OFF
-from swarmlib_backends.azure.provisioning import Maker, provisioning
+from swarmlib_backends.azure.provisioning import Maker, Plan, provisioning
 from swarmlib_backends.azure.readiness import until_answers
 from swarmlib_backends.azure.removal import Remover, Say, named
 from swarmlib_backends.azure.resources import MACHINES
@@ -44,12 +44,14 @@ async def create(
     azure: Azure, closing: trio.CancelScope, name: str, *, dry_run: bool, as_json: bool, wait: bool
 ) -> bool:
     """Make a machine with Docker on it, wait until that answers, and print how to reach it."""
+    if azure.private and not azure.via:
+        text = "is reached from its own network only; --via reaches it through a jump host there"
+        click.echo(f"{name}, without a public address, {text}", err=True)
     with progress() as say:
         async with _opened(azure, say, closing) as (arm, access, maker):
             spec = default_spec(azure, name, access, engine=True)
             if dry_run:
-                planned = [(id, await _is_there(arm, id)) for id in maker.plan(spec)]
-                _print_plan(planned, spec.image, as_json=as_json)
+                _print_plan(await maker.plan(spec), spec.image, as_json=as_json)
                 return True
 
             async def serves(body: dict[str, Any]) -> None:
@@ -95,18 +97,18 @@ def _print_way(access: Access, machine: Machine, address: str, certificates: str
         click.echo(f"in ~/.ssh/config:\n{access.ssh_config(machine, address.rpartition('@')[2])}", err=True)
 
 
-def _print_plan(planned: Sequence[tuple[str, bool]], image: str, *, as_json: bool) -> None:
+def _print_plan(plan: Plan, image: str, *, as_json: bool) -> None:
+    """Print what a creation would do; and on stderr which machines it would try, and what could not be checked."""
     if as_json:
-        click.echo(show.as_json([{"id": id, "there": there} for id, there in planned]))
-        return
-    for id, there in planned:
-        click.echo(f"{'there' if there else 'make '}  {id}")
-    click.echo(f"make   its disk, of type StandardSSD_LRS, from {image}")
-
-
-async def _is_there(arm: Arm, id: str) -> bool:
-    words = id.split("/")
-    return await (arm.group(words[4]) if len(words) == 5 else arm.find(id)) is not None
+        click.echo(show.as_json([{"id": id, "there": there} for id, there in plan.resources.items()]))
+    else:
+        disk = [f"make   its disk, of type StandardSSD_LRS, from {image}"] if plan.choices else []
+        lines = [f"{'there' if there else 'make '}  {id}" for id, there in plan.resources.items()]
+        click.echo("\n".join(lines + disk))
+    if plan.choices:
+        click.echo(f"tried in this order: {'; '.join(map(str, plan.choices))}", err=True)
+    for each in plan.unchecked:
+        click.echo(f"not checked, because your role does not let you read it: {each}", err=True)
 
 
 async def ls(azure: Azure, *, as_json: bool) -> bool:

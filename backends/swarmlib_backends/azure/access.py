@@ -24,8 +24,8 @@ from .client import Arm
 from .firewall import Firewall
 from .host_keys import HostKeys
 from .objects import Machine
-from .open_ports import Port
 from .options import AzureOptions
+from .ports import Port
 from .spec import REACH, TLS_PORT, Spec, part, parts
 
 _KEYS: Final = ("id_ed25519.pub", "id_rsa.pub")

@@ -11,14 +11,14 @@ from uuid import uuid4
 import trio
 from azure.core import MatchConditions
 
-from swarmlib import Conflict, Invalid, SwarmError
+from swarmlib import Conflict, SwarmError
 
-from . import spec as specs
-from . import subnets
+from . import bodies, subnets
 from .access import Access
 from .choice import Choice
 from .client import Arm
 from .failures import finds_no_room
+from .preflight import Checked, check_made_here, find_shared
 from .removal import Say
 from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS, is_shared
 from .rollback import Rollback
@@ -49,16 +49,16 @@ _WAS_THERE: Final = ("PreconditionFailed", "ConditionNotMet")
 
 
 class Attempt:
-    """The steps, in the resource group `group`."""
+    """The steps, in the resource group `group`, for a machine that was `checked`."""
 
-    def __init__(self, arm: Arm, group: str, access: Access, say: Say, spec: Spec, choices: Sequence[Choice]) -> None:
+    def __init__(self, arm: Arm, group: str, access: Access, say: Say, spec: Spec, checked: Checked) -> None:
         self.rollback = Rollback(uuid4().hex)
         self._arm = arm
         self._group = group
         self._access = access
         self._say = say
         self._spec = spec
-        self._choices = choices
+        self._checked = checked
         made = {TAG: spec.role, MADE: stamp(), VM: spec.name, ATTEMPT: self.rollback.attempt}
         self._tags = made
         self._shared_tags = {**spec.shared_tags, TAG: "shared", MADE: made[MADE]}
@@ -71,33 +71,24 @@ class Attempt:
 
         existing: returns the machine of that name, or None.
         """
-        spec = self._spec
-        if spec.private and not (spec.network or spec.nat):
-            why = "machines without a public address can't leave swarmlib's own network by themselves"
-            raise Invalid(f"--private requires --nat or --network: {why}")
-        allowed = await self._access.allowed(private=spec.private)  # may fail, so it comes before anything is made
-        subnet = f"{self._id(NETWORKS, NETWORK)}/subnets/{subnets.NAME}"
-        if spec.network:
-            subnet = subnets.named(self._arm, self._group, spec.network)
-            await subnets.check(self._arm, subnet, spec)
+        spec, subnet = self._spec, self._checked.subnet
         await self._ensure_group()
         group = self._id(SECURITY_GROUPS, NETWORK)
-        existing_group = await self._find_shared(group)  # of another region? Then nothing is made
         address = "" if spec.private else self._id(ADDRESSES, spec.ip_name)
-        steps: list[Step] = [partial(self._ensure_security_group, group, existing_group, allowed)]
+        steps: list[Step] = [partial(self._ensure_security_group, group)]
         if not spec.network:
             steps.append(self._ensure_network)
         if address:
-            steps.append(partial(self._put, address, spec.address(self._tags)))
+            steps.append(partial(self._put, address, bodies.address(spec, self._tags)))
         await _together(steps)
         nic = self._id(INTERFACES, spec.nic_name)
-        await self._put(nic, spec.interface(subnet, group, address, self._tags))
+        await self._put(nic, bodies.interface(spec, subnet, group, address, self._tags))
 
         async def again() -> None:
             """Make anew what Azure has deleted with a machine."""
             if address:
-                await self._put(address, spec.address(self._tags))
-            await self._put(nic, spec.interface(subnet, group, address, self._tags))
+                await self._put(address, bodies.address(spec, self._tags))
+            await self._put(nic, bodies.interface(spec, subnet, group, address, self._tags))
 
         made = await self._put_first_possible(nic, existing, again)
         if spec.max_hours:
@@ -113,21 +104,8 @@ class Attempt:
             await self._arm.put_group(self._group, {"location": self._spec.location, "tags": self._shared_tags})
             self.rollback.unanswered.discard(self._group)
 
-    async def _find_shared(self, id: str) -> Body | None:
-        """Return a shared resource; None if it doesn't exist, or isn't complete.
-
-        Raises:
-            Conflict: it is not swarmlib's. Invalid: it is in another region than the machine.
-        """
-        found = await self._arm.find(id)
-        if found is None:
-            return None
-        _check_ours(id, found)
-        _check_region(found, self._spec)
-        return found if found["properties"].get("provisioningState") == "Succeeded" else None
-
     async def _ensure_shared(self, id: str, body: Body) -> Body:
-        return await self._find_shared(id) or await self._put_told(id, body)
+        return await find_shared(self._arm, id, self._spec) or await self._put_told(id, body)
 
     async def _ensure_network(self) -> None:
         gateway, location = await self._ensure_gateway() if self._spec.nat else "", self._spec.location
@@ -140,12 +118,13 @@ class Attempt:
     async def _ensure_gateway(self) -> str:
         address, gateway = self._id(ADDRESSES, NETWORK), self._id(GATEWAYS, NETWORK)
         location, tags = self._spec.location, self._shared_tags
-        await self._ensure_shared(address, specs.public_address(location, tags))
+        await self._ensure_shared(address, bodies.public_address(location, tags))
         await self._ensure_shared(gateway, subnets.gateway(location, tags, address))
         return gateway
 
-    async def _ensure_security_group(self, id: str, found: Body | None, allowed: list[str] | None) -> None:
+    async def _ensure_security_group(self, id: str) -> None:
         firewall, spec = self._access.firewall(self._group), self._spec
+        found, allowed = self._checked.security_group, self._checked.allowed
         if found is None:
             body = firewall.new(spec.location, allowed or [], spec.port, self._shared_tags)
             found = await self._put_told(id, body)
@@ -162,7 +141,7 @@ class Attempt:
         """
         found = await self._arm.find(id)
         if found is not None:
-            _check_ours(id, found)
+            check_made_here(id, found)
         return await self._put_told(id, body)
 
     async def _put_first_possible(self, nic: str, existing: Existing, again: Callable[[], Awaitable[None]]) -> Body:
@@ -171,14 +150,14 @@ class Attempt:
         again: makes what was deleted with a machine that failed for lack of room.
         """
         refused: list[str] = []
-        for choice in self._choices:
+        for choice in self._checked.choices:
             try:
                 return await self._put_machine(nic, choice, existing)
             except SwarmError as exc:
                 if not finds_no_room(exc):
                     raise
                 refused.append(f"{choice} ({exc.details['azure']})")
-                if choice is self._choices[-1]:
+                if choice is self._checked.choices[-1]:
                     raise _of_all(exc, refused) from exc.__cause__
                 _log.info("%s: %s", self._spec.name, exc.message)
             if await self._discard_failed():
@@ -204,7 +183,7 @@ class Attempt:
         new = {"etag": "*", "match_condition": MatchConditions.IfMissing}
         try:
             return await self._put_told(
-                self._id(MACHINES, spec.name), whole.machine(nic, choice, self._tags | told), **new
+                self._id(MACHINES, spec.name), bodies.machine(whole, nic, choice, self._tags | told), **new
             )
         except Conflict as exc:
             if exc.details.get("azure") not in _WAS_THERE or (found := await existing()) is None:
@@ -249,17 +228,3 @@ def _of_all(exc: SwarmError, refused: Sequence[str]) -> SwarmError:
     if len(refused) == 1:
         return exc
     return type(exc)(f"{exc.message} All choices were refused: {'; '.join(refused)}.", details=exc.details)
-
-
-def _check_ours(id: str, found: Body) -> None:
-    """Raise Conflict if a resource was not made by swarmlib."""
-    if TAG not in tags_of(found):
-        raise Conflict(f"{id} exists and was not made by swarmlib: choose another name for the machine, or --network")
-
-
-def _check_region(shared: Body, spec: Spec) -> None:
-    """Raise Invalid if what the machines of the group share is in another region than a new one."""
-    there = str(shared.get("location", ""))
-    if there != spec.region:
-        text = f"{shared['id']} is in {there}, not in {spec.location}: all machines of a group are in one region"
-        raise Invalid(f"{text}; use --location {there}, or another --group")

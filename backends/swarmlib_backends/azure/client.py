@@ -88,6 +88,10 @@ class Arm:
         group, kind, name = parts(id)
         return await self.called(self._kinds[kind].get(group, name, **options))
 
+    async def by_id(self, id: str, version: str) -> Body:
+        """Return what has an id, of any type and subscription, by an API version. Raises NotFound if nothing has it."""
+        return await self.called(self.resources.resources.get_by_id(id, api_version=version))
+
     async def find(self, id: str, **options: str) -> Body | None:
         """Return a resource, or None if it doesn't exist."""
         try:

@@ -1,4 +1,4 @@
-"""Images of machines: short names, the marketplace's URNs, and the ids of own images and of galleries' images."""
+"""Images of machines: how they are named, and what they need. Names are short ones, the marketplace's URNs, and ids."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from swarmlib import Denied, Invalid, NotFound
+from swarmlib import Invalid
 
-from .client import Arm
 from .sizes import Size
-from .spec import Body, Security, part, parts
+from .spec import Body, Security
 
-_BY_ID: Final[Mapping[str, re.Pattern[str]]] = {
+BY_ID: Final[Mapping[str, re.Pattern[str]]] = {
     "id": re.compile(
         r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute/"
         r"(images/[^/]+|galleries/[^/]+/images/[^/]+(/versions/[^/]+)?)",
@@ -22,6 +21,7 @@ _BY_ID: Final[Mapping[str, re.Pattern[str]]] = {
     "communityGalleryImageId": re.compile(r"/CommunityGalleries/[^/]+/Images/[^/]+(/Versions/[^/]+)?", re.IGNORECASE),
     "sharedGalleryImageId": re.compile(r"/SharedGalleries/[^/]+/Images/[^/]+(/Versions/[^/]+)?", re.IGNORECASE),
 }
+"""The forms of ids, by the names that a reference to such an image has for them."""
 _FORMS: Final = "PUBLISHER:OFFER:SKU:VERSION, the id of an image or of a gallery's image"
 
 
@@ -40,6 +40,11 @@ class Image:
     trusted: bool | None = None
     plan: Body | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what the image needs."""
+        return bool(self.generation)
+
     def misfit(self, size: Size, security: Security) -> str:
         """Return why the image can't be used with a size and a security type; "" if it can, as far as is known."""
         if self.architecture and self.architecture != size.architecture:
@@ -53,12 +58,11 @@ class Image:
         return ""
 
 
-_URN: Final[tuple[str, ...]] = ("publisher", "offer", "sku", "version")
-_PLAN: Final[tuple[str, ...]] = ("publisher", "product", "name")
+URN: Final[tuple[str, ...]] = ("publisher", "offer", "sku", "version")
 
 
 def _of_urn(urn: str, architecture: str, generation: str, *, confidential: bool = False) -> Image:
-    reference: Body = dict(zip(_URN, urn.split(":"), strict=True))
+    reference: Body = dict(zip(URN, urn.split(":"), strict=True))
     return Image(reference, architecture, generation, confidential, trusted=generation == "V2")
 
 
@@ -89,7 +93,7 @@ def check_image(text: str) -> None:
         Invalid: it is neither a short name, nor a URN, nor an id.
     """
     urn = text.count(":") == 3 and all(text.split(":"))
-    if text not in IMAGES and not urn and not any(each.fullmatch(text) for each in _BY_ID.values()):
+    if text not in IMAGES and not urn and not any(each.fullmatch(text) for each in BY_ID.values()):
         raise Invalid(f"invalid image {text!r}: expected {_FORMS}, or one of {', '.join(IMAGES)}")
 
 
@@ -99,50 +103,3 @@ def short_name(image: str) -> str:
         if any(":".join(each.reference.values()) == image for each in variants):
             return name
     return image
-
-
-async def variants(arm: Arm, text: str, location: str, plan: str) -> tuple[Image, ...]:
-    """Return what an image may be: of a short name the variants, else one.
-
-    plan: PUBLISHER:PRODUCT:NAME; "" for the one that the marketplace has for the image, if any.
-
-    Raises:
-        Invalid: the image is named in no such way.
-        NotFound: the marketplace has no such image.
-    """
-    check_image(text)
-    if text in IMAGES:
-        return IMAGES[text]
-    given: Body | None = dict(zip(_PLAN, plan.split(":"), strict=True)) if plan else None
-    for name, pattern in _BY_ID.items():
-        if pattern.fullmatch(text):
-            return (Image({name: text}, plan=given),)
-    reference: dict[str, str] = dict(zip(_URN, text.split(":"), strict=True))
-    return (await _of_marketplace(arm, reference, location, given),)
-
-
-async def _of_marketplace(arm: Arm, reference: Mapping[str, str], location: str, plan: Body | None) -> Image:
-    """Return what the marketplace says of an image: only the version is not a part of how it is asked for."""
-    names = (location, reference["publisher"], reference["offer"], reference["sku"])
-    images, version = arm.compute.virtual_machine_images, reference["version"]
-    try:
-        if version == "latest":
-            versions = await arm.called_list(images.list(*names, top=1, orderby="name desc"))
-            if not versions:
-                raise NotFound(
-                    f"Azure has no image {':'.join(reference.values())}: `az vm image list` lists the images"
-                )
-            version = str(versions[0]["name"])
-        found = part(await arm.called(images.get(*names, version)), "properties")
-    except Denied:
-        return Image(dict(reference), plan=plan)
-    security = {value for each in parts(found, "features") if each.get("name") == "SecurityType"
-                for value in str(each.get("value")).split(",")}  # fmt: skip
-    return Image(
-        dict(reference),
-        str(found.get("architecture") or ""),
-        str(found.get("hyperVGeneration") or ""),
-        confidential=any("Confidential" in each for each in security),
-        trusted=any("TrustedLaunch" in each for each in security),
-        plan=plan or found.get("plan"),
-    )

@@ -8,12 +8,19 @@ from typing import Final, Literal, TypeAlias
 from swarmlib import Invalid, option
 from swarmlib.quantities import Duration
 
-from .open_ports import Port
+from .ports import Port
 from .spec import DEFAULT_SIZE
 
 CloudName: TypeAlias = Literal["AzureCloud", "AzureUSGovernment", "AzureChinaCloud"]
 LOCATION: Final = "westeurope"
 """The default region, which is one of AzureCloud."""
+REFUSED_ADMINS: Final = frozenset(
+    {"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1",
+     "123", "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest",
+     "john", "owner", "root", "server", "sql", "support", "support_388945a0", "sys",
+     "test2", "test3", "user4", "user5"}
+)  # fmt: skip
+"""The names of admin users that Azure disallows, as its description of `adminUsername` lists them."""
 SUBSCRIPTION: Final = "subscription id (default: AZURE_SUBSCRIPTION_ID, or that of `az account show`, or the only one)"
 CLOUD: Final = "cloud, by its name in `az cloud list`"
 
@@ -90,6 +97,13 @@ class AzureOptions:
     def check_options(self) -> None:
         """See `Backend.check_options`."""
         check_cloud(self.cloud, self.location)
+        if self.admin.lower() in REFUSED_ADMINS:
+            raise Invalid(f"invalid --admin {self.admin!r}: Azure does not allow this name for the user of a machine")
+        if "/bastionhosts/" in self.via.lower():
+            tunnel = "`az network bastion tunnel` opens one to a jump host: then use --via USER@127.0.0.1:PORT"
+            raise Invalid(
+                f"--via {self.via}: the protocol of Bastion's tunnels is not documented. What to do: {tunnel}"
+            )
         if self.max < 0:
             raise Invalid("--max must be 0 or more")
         if self.slots < 0:

@@ -6,3 +6,7 @@ RETRY_SECONDS = 10.0
 """The pause between two attempts to remove what is still reserved or busy."""
 RESERVED_SECONDS = 300.0
 """For how long removals are repeated. Azure reserves the interface of a machine that it refused for 180 s."""
+KEYS_SECONDS = 600.0
+"""How long a machine may take to tell its ssh host keys, and how long one that did not tell them is not asked again."""
+LOG_SECONDS = 30.0
+"""The pause between two looks at a machine's boot log."""

@@ -6,8 +6,9 @@ that cancels does not wait for Azure. What could not be removed is named.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -20,9 +21,8 @@ from . import patience
 from .access import Access
 from .attempt import Attempt
 from .choice import Choice
-from .choices import choices
 from .client import Arm
-from .images import variants
+from .preflight import check_made_here, checked
 from .removal import Left, Remover, Say
 from .resources import ADDRESSES, GATEWAYS, INTERFACES, MACHINES, NETWORKS, SCHEDULES, SECURITY_GROUPS
 from .rollback import Rollbacks
@@ -41,6 +41,19 @@ Check: TypeAlias = Callable[[Body], Awaitable[None]]
 
 async def _nothing(_machine: Body) -> None:
     """Check nothing: the machine counts as complete when Azure has made it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a creation would do.
+
+    resources: the ids of all that the machine needs, in the order of creation, and whether each exists. choices: as
+    `Checked`; none if the machine exists. unchecked: as `Checked`.
+    """
+
+    resources: Mapping[str, bool]
+    choices: Sequence[Choice]
+    unchecked: Sequence[str]
 
 
 class Maker:
@@ -66,8 +79,31 @@ class Maker:
         """Return the id of a resource of the group."""
         return self.arm.id(self.group, kind, name)
 
-    def plan(self, spec: Spec) -> list[str]:
-        """Return the ids of all that a machine needs, in the order of creation; existing ones are not recreated."""
+    # Creation.
+
+    async def plan(self, spec: Spec) -> Plan:
+        """Check all that `make` checks before it makes anything, and return what it would do.
+
+        Raises:
+            Conflict: another machine has the name, or the name of something that the machine needs is in use by others.
+            SwarmError: as `preflight.checked`.
+        """
+        there = await self._existing(spec) is not None
+        found = None if there else await checked(self.arm, self.group, self._access, self.sizes, spec)
+        resources = {id: await self._is_there(id) for id in self._needed(spec)}
+        return Plan(resources, found.choices if found else (), found.unchecked if found else ())
+
+    async def _is_there(self, id: str) -> bool:
+        """Return whether a resource, or the group, exists. Raises Conflict if it is a resource of others."""
+        if len(id.split("/")) == 5:
+            return await self.arm.group(self.group) is not None
+        found = await self.arm.find(id)
+        if found is not None:
+            check_made_here(id, found)
+        return found is not None
+
+    def _needed(self, spec: Spec) -> list[str]:
+        """Return the ids of all that a machine needs, in the order of creation."""
         gateway = [self.id(ADDRESSES, NETWORK), self.id(GATEWAYS, NETWORK)] if spec.nat else []
         shared = [] if spec.network else [*gateway, self.id(NETWORKS, NETWORK)]
         address = [] if spec.private else [self.id(ADDRESSES, spec.ip_name)]
@@ -75,8 +111,6 @@ class Maker:
         own = [self.id(INTERFACES, spec.nic_name), self.id(MACHINES, spec.name)]
         own += [self.id(SCHEDULES, schedule_name(spec.name))] if spec.max_hours else []
         return [group, *shared, self.id(SECURITY_GROUPS, NETWORK), *address, *own]
-
-    # Creation.
 
     async def make(self, spec: Spec, serves: Check = _nothing) -> Body:
         """Create a machine, and return its body once it runs. Creating the same machine twice gives one machine.
@@ -124,8 +158,8 @@ class Maker:
         return None
 
     async def _attempt(self, spec: Spec, serves: Check) -> Body:
-        possible = await self._possible(spec)
-        attempt = Attempt(self.arm, self.group, self._access, self._say, spec, possible)
+        found = await checked(self.arm, self.group, self._access, self.sizes, spec)
+        attempt = Attempt(self.arm, self.group, self._access, self._say, spec, found)
         try:
             with ungrouped():
                 body = await attempt.run(partial(self._existing, spec))
@@ -137,10 +171,6 @@ class Maker:
                 await (attempt.rollback.ended if self._patient else attempt.rollback.tried).wait()
                 raise _with_left(exc, attempt.rollback.left) from exc.__cause__
             raise
-
-    async def _possible(self, spec: Spec) -> list[Choice]:
-        known = await self.sizes.of(spec.location)
-        return choices(spec, known, await variants(self.arm, spec.image, spec.location, spec.plan))
 
     async def admit(self, spec: Spec) -> None:
         """Let the addresses that are allowed now reach the existing machines of the group, and no earlier ones."""

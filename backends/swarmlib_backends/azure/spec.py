@@ -1,8 +1,7 @@
-"""The description of a virtual machine, typed and with sound defaults, and ARM's bodies for all that it needs."""
+"""The description of a virtual machine, typed and with sound defaults."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ import orjson
 from swarmlib import Invalid
 
 from ..dockerapi import isolation
-from .choice import Choice
 from .cloudinit import custom_data
 from .tag_rules import check_tags
 
@@ -49,16 +47,6 @@ _HOST: Final = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]{0,62}[a-zA-Z0-9])?")
 _ZONE: Final = re.compile(r"[1-9]")
 DEFAULT_SIZE: Final = "Standard_B2s_v2"
 """The smallest size with enough memory for containers of a series that Microsoft isn't retiring."""
-_SECURITY: Final[Mapping[str, Body]] = {
-    "trusted": {
-        "securityType": "TrustedLaunch",
-        "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
-    },
-    "confidential": {
-        "securityType": "ConfidentialVM",
-        "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True},
-    },
-}
 
 
 def part(body: Body, *names: str) -> Body:
@@ -76,6 +64,11 @@ def parts(body: Body, name: str) -> list[Body]:
 def tags_of(body: Body) -> dict[str, str]:
     """Return the tags of a resource."""
     return body.get("tags") or {}
+
+
+def region(location: str) -> str:
+    """Return the canonical name of a region, such as westeurope for West Europe."""
+    return location.replace(" ", "").lower()
 
 
 def ip_name(machine: str) -> str:
@@ -185,7 +178,7 @@ class Spec:
     @property
     def region(self) -> str:
         """The canonical name of the location."""
-        return self.location.replace(" ", "").lower()
+        return region(self.location)
 
     @property
     def port(self) -> int:
@@ -201,70 +194,6 @@ class Spec:
     def nic_name(self) -> str:
         """The name of the machine's interface."""
         return nic_name(self.name)
-
-    def machine(self, nic: str, chosen: Choice, tags: Mapping[str, str]) -> Body:
-        """Return the body of the machine. chosen: which of the possible machines it is to be."""
-        properties: Body = {
-            "hardwareProfile": {"vmSize": chosen.size},
-            "storageProfile": {"imageReference": chosen.image, "osDisk": self._disk()},
-            "osProfile": self._system(),
-            "networkProfile": {"networkInterfaces": [{"id": nic, "properties": {"deleteOption": "Delete"}}]},
-            "diagnosticsProfile": {"bootDiagnostics": {"enabled": True}},
-        }
-        if chosen.spot:
-            properties |= {"priority": "Spot", "evictionPolicy": "Deallocate", "billingProfile": {"maxPrice": -1}}
-        if self.security != "standard":
-            properties["securityProfile"] = dict(_SECURITY[self.security])
-        body: Body = {"location": self.location, "tags": {**self.tags, **tags}, "properties": properties}
-        if chosen.zone:
-            body["zones"] = [chosen.zone]
-        if chosen.plan:
-            body["plan"] = chosen.plan
-        if self.identity:
-            body["identity"] = _identity(self.identity)
-        return body
-
-    def _disk(self) -> Body:
-        managed: Body = {"storageAccountType": "StandardSSD_LRS"}
-        if self.security == "confidential":
-            managed["securityProfile"] = {"securityEncryptionType": "VMGuestStateOnly"}
-        size = {"diskSizeGB": self.disk} if self.disk else {}
-        return {"createOption": "FromImage", "deleteOption": "Delete", "managedDisk": managed, **size}
-
-    def _system(self) -> Body:
-        key = {"path": f"/home/{self.admin}/.ssh/authorized_keys", "keyData": self.key}
-        linux = {"disablePasswordAuthentication": True, "ssh": {"publicKeys": [key]}}
-        given = custom_data(self.cloud_init)
-        data = {"customData": base64.b64encode(given).decode()} if given else {}
-        host = self.host or re.sub(r"[^-a-zA-Z0-9]", "-", self.name).strip("-")
-        return {"computerName": host, "adminUsername": self.admin, "linuxConfiguration": linux, **data}
-
-    def address(self, tags: Mapping[str, str]) -> Body:
-        """Return the body of the public address."""
-        return public_address(self.location, {**self.tags, **tags})
-
-    def interface(self, subnet: str, security_group: str, address: str, tags: Mapping[str, str]) -> Body:
-        """Return the body of the interface; address: the id of its public address, or "" for none."""
-        ip: Body = {"subnet": {"id": subnet}, "privateIPAllocationMethod": "Dynamic"}
-        if address:
-            ip["publicIPAddress"] = {"id": address, "properties": {"deleteOption": "Delete"}}
-        properties = {
-            "ipConfigurations": [{"name": "ip", "properties": ip}],
-            "networkSecurityGroup": {"id": security_group},
-        }
-        return {"location": self.location, "tags": {**self.tags, **tags}, "properties": properties}
-
-
-def public_address(location: str, tags: Mapping[str, str]) -> Body:
-    """Return the body of a public address. Azure no longer creates Basic ones."""
-    properties = {"publicIPAllocationMethod": "Static", "publicIPAddressVersion": "IPv4"}
-    return {"location": location, "tags": dict(tags), "sku": {"name": "Standard"}, "properties": properties}
-
-
-def _identity(identity: str) -> Body:
-    if identity == "system":
-        return {"type": "SystemAssigned"}
-    return {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}}
 
 
 _SETTABLE: Final = (

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final, Self, cast
+from urllib.request import getproxies
 
 import httpx
 import trio
@@ -58,10 +59,12 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     """
 
     def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
+        tls = verify or trusted()
         try:
-            self._client = httpx.AsyncClient(verify=verify or trusted(), mounts={f"all://{_METADATA}": None})
+            self._client = httpx.AsyncClient(verify=tls, mounts={**_secured(tls), f"all://{_METADATA}": None})
         except (ValueError, httpx.InvalidURL) as exc:  # the text may hold the proxy's password
-            raise Invalid("HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no proxy: expected http://HOST:PORT") from exc
+            forms = "expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT"
+            raise Invalid(f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no proxy: {forms}") from exc
 
     async def open(self) -> None:
         """Do nothing: connections are opened when they are needed."""
@@ -139,6 +142,19 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
             if response.status_code != _SWITCHING or accepted != generate_accept_token(nonce).decode():
                 raise BadAnswer(f"{host} answered {response.status_code} where a WebSocket was asked for")
             yield NetworkStream(response, host)
+
+
+def _secured(tls: ssl.SSLContext) -> dict[str, httpx.AsyncBaseTransport | None]:
+    """Return the ways by those proxies that are reached by TLS; httpx itself would only trust browsers' authorities."""
+    named = getproxies()
+    if "*" in [host.strip() for host in named.get("no", "").split(",")]:
+        return {}
+    urls = {scheme: named.get(scheme, "") for scheme in ("http", "https", "all")}
+    proxies = {scheme: url for scheme, url in urls.items() if url.lower().startswith("https://")}
+    return {
+        f"{scheme}://": httpx.AsyncHTTPTransport(verify=tls, proxy=httpx.Proxy(url, ssl_context=tls))
+        for scheme, url in proxies.items()
+    }
 
 
 class _Answer(AsyncHttpResponseImpl):

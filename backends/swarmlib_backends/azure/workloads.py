@@ -35,6 +35,7 @@ from . import objects
 from .access import Access, Shell
 from .billing import status, with_address
 from .client import connected
+from .console import console
 from .events import Events
 from .machines import check_ours, default_spec, machines
 from .objects import Machine
@@ -53,7 +54,8 @@ _ACCEPTED: Final = Accepted(
     "a virtual machine",
     ATTACHED | {"Image", "Labels", "Hostname", "HostConfig", "NetworkingConfig"},
     HARMLESS,
-    advice=f": omit it; labels such as {LABEL}size=Standard_D2s_v5 say what it can have",
+    advice=f": omit it; labels such as {LABEL}size=Standard_D2s_v5 say what it can have, and azure's --open-port opens"
+    " ports of all machines",
 )
 
 
@@ -160,6 +162,9 @@ class Workloads(Server):
 
     async def spawn(self, request: Request) -> Any:
         """Create a machine; a repeated request gives the machine that exists already."""
+        if request.path[2:] == ("exec",):
+            why = f"commands can't be run on a virtual machine: `docker attach {request.path[1]}` opens a shell by ssh"
+            raise Unsupported(why, path=request.path)
         if request.path != (_CONTAINERS,):
             raise no_such_place("azure", request)
         spec = self.spec(ContainerCreate.of(request).name or f"vm-{os.urandom(4).hex()}", request.json)
@@ -276,15 +281,10 @@ class Workloads(Server):
                 asked = ContainerLogs.of(request)
                 if asked.follow:
                     raise Unsupported("--follow is not supported for boot diagnostics", path=request.path)
-                text = await self._console(await self._find(ref))
+                text = await console(self._arm, (await self._find(ref)).arm_id)
                 await request.reply.ack(stream=BytesStream(_tail(text, asked.tail)))
             case _:
                 raise no_such_place("azure", request)
-
-    async def _console(self, machine: Machine) -> bytes:
-        retrieve = self._arm.compute.virtual_machines.retrieve_boot_diagnostics_data
-        found = await self._arm.called(retrieve(self.options.group, machine.name))
-        return await self._arm.fetch(str(found["serialConsoleLogBlobUri"]))
 
 
 def _changes(body: Any) -> tuple[dict[str, str], str]:

@@ -22,6 +22,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SETTLE_SECONDS", 0.02)
     monkeypatch.setattr(patience, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(patience, "RESERVED_SECONDS", 3)
+    monkeypatch.setattr(patience, "LOG_SECONDS", 0.05)
 
 
 @pytest.fixture(scope="session")

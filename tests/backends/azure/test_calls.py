@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from swarmlib_backends.azure import Azure
+from swarmlib_backends.azure.access import Access
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.host_keys import HostKeys
 from swarmlib_backends.azure.lease import Lease
 from swarmlib_backends.azure.objects import Machine
+from swarmlib_backends.azure.ports import Port
 from swarmlib_backends.azure.power import Power
+from swarmlib_backends.azure.published_ports import PublishedPorts
 from tests.support.azure.backend import azure
 from tests.support.azure.command import run
 from tests.support.paths import ROOT
 
+OPTIONS = Azure(group="prod", allow=["192.0.2.1"])
 GUIDE = ROOT / "docs/azure.md"
 
 
@@ -80,11 +85,21 @@ async def test_the_calls_of_further_choices(counts: Counts, arm: FakeArm) -> Non
             await swarm.spawn({"Image": "ubuntu"}, name="four")
         with counts.of("an image by its URN, besides"):
             await swarm.spawn({"Image": "ubuntu", "Labels": {"azure.image": "Debian:debian-12:12:latest"}}, name="urn")
+        golden = f"/subscriptions/{arm.state.subscription}/resourceGroups/own/providers/Microsoft.Compute/galleries/g"
+        arm.plant({"id": f"{golden}/images/docker", "properties": {"hyperVGeneration": "V2", "architecture": "x64"}})
+        arm.plant({"id": f"{golden}/images/docker/versions/1.0.0", "location": "westeurope", "properties": {}})
+        with counts.of("an image by its id, besides"):
+            await swarm.spawn({"Image": "ubuntu", "Labels": {"azure.image": f"{golden}/images/docker"}}, name="own")
+        with counts.of("the version of a gallery's image, besides"):
+            version = {"azure.image": f"{golden}/images/docker/versions/1.0.0"}
+            await swarm.spawn({"Image": "ubuntu", "Labels": version}, name="version")
     usual = first.pop(label)
     counts.found = {name: number - usual for name, number in first.items()}
 
 
 async def test_the_calls_of_the_command(counts: Counts) -> None:
+    with counts.of("`swarmd azure create --dry-run`"):
+        await run("create", "box", "--dry-run")
     with counts.of("`swarmd azure create`"):
         await run("create", "box")
     with counts.of("`swarmd azure create`, again"):
@@ -108,6 +123,12 @@ async def test_the_calls_of_machines_that_are_engines(counts: Counts, arm: FakeA
             await power.claim()
         with counts.of("each further use"):
             await power.claim()
+        ports = PublishedPorts(Access(OPTIONS, connection), OPTIONS)
+        await ports.open([Port(80)])
+        with counts.of("`docker run` with a port that is not open yet, besides"):
+            await ports.open([Port(81)])
+        with counts.of("`docker run` with a port that is open, besides"):
+            await ports.open([Port(81)])
         with counts.of("the deallocation of an engine that is idle"):
             assert await power.off(lambda: True)
         with counts.of("the first start of an engine that this user did not make"):

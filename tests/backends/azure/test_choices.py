@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from swarmlib import Chain, ChainSyntaxError, Denied, Invalid, NotFound, Unavailable
+from swarmlib import Chain, ChainSyntaxError, Denied, Invalid, NotFound, SwarmError, Unavailable
 from swarmlib_backends.azure import Azure
-from swarmlib_backends.azure.fakearm import FakeArm, Fault
+from swarmlib_backends.azure.fakearm import SUBSCRIPTION, FakeArm, Fault
 from swarmlib_backends.azure.fakearm.world import SIZES
 from swarmlib_backends.azure.sizes import Size
 from tests.support.azure.backend import azure, left
@@ -224,24 +224,108 @@ async def test_an_image_that_the_marketplace_does_not_have_is_refused_first(led:
     assert left(led) == []
 
 
-OWN = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute"
+OWN = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/golden/providers/Microsoft.Compute"
+GALLERY = f"{OWN}/galleries/own/images/docker"
+COMMUNITY = "/CommunityGalleries/c-1/Images/docker"
+SHARED = "/SharedGalleries/s-1/Images/docker"
+SECOND = {"hyperVGeneration": "V2", "architecture": "x64", "osType": "Linux"}
+
+
+def plant_images(arm: FakeArm, **needed: str) -> None:
+    """Have an image of each kind; needed: what is different about them."""
+    needs = SECOND | needed
+    system = {"storageProfile": {"osDisk": {"osType": needs["osType"], "osState": "Generalized"}}}
+    managed = system | {"hyperVGeneration": needs["hyperVGeneration"]}
+    arm.plant({"id": f"{OWN}/images/golden", "location": "westeurope", "properties": managed})
+    arm.plant({"id": GALLERY, "location": "eastus", "properties": needs})
+    for version, regions in (("1.2.3", ["West Europe", "East US"]), ("2.0.0", ["East US"])):
+        profile = {"publishingProfile": {"targetRegions": [{"name": each} for each in regions]}}
+        arm.plant({"id": f"{GALLERY}/versions/{version}", "location": "eastus", "properties": profile})
+    arm.state.public_images = {COMMUNITY.lower(): needs, SHARED.lower(): needs}
 
 
 @pytest.mark.parametrize(
     ("image", "key"),
     [
         (f"{OWN}/images/golden", "id"),
-        (f"{OWN}/galleries/own/images/docker", "id"),
-        (f"{OWN}/galleries/own/images/docker/versions/1.2.3", "id"),
-        ("/CommunityGalleries/c-1/Images/docker/Versions/latest", "communityGalleryImageId"),
-        ("/SharedGalleries/s-1/Images/docker", "sharedGalleryImageId"),
+        (GALLERY, "id"),
+        (f"{GALLERY}/versions/1.2.3", "id"),
+        (f"{COMMUNITY}/Versions/latest", "communityGalleryImageId"),
+        (f"{COMMUNITY}/Versions/1.2.3", "communityGalleryImageId"),
+        (SHARED, "sharedGalleryImageId"),
     ],
 )
 async def test_images_of_ones_own_and_of_galleries_are_taken_by_id(led: FakeArm, image: str, key: str) -> None:
+    plant_images(led)
     body = await spawned(led, image)
     assert body["properties"]["storageProfile"]["imageReference"] == {key: image}
     async with azure() as swarm:
         assert (await swarm.workload("web").details())["Config"]["Image"] == image
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "said"),
+    [
+        (f"{OWN}/images/nix", NotFound, f"no such image: {OWN}/images/nix"),
+        (f"{OWN}/galleries/own/images/nix", NotFound, "no such image: /sub"),
+        (f"{GALLERY}/versions/9.9.9", NotFound, "no such image: /sub"),
+        (f"{GALLERY}/versions/2.0.0", Invalid, "is in eastus, not in westeurope: replicate it"),
+        ("/CommunityGalleries/c-1/Images/nix", NotFound, "not available in westeurope"),
+        ("/SharedGalleries/nix/Images/docker/Versions/1.0.0", NotFound, "not available in westeurope"),
+        ("/subscriptions/other/resourceGroups/g/providers/Microsoft.Compute/images/x", NotFound, "no such image"),
+    ],
+)
+async def test_an_image_that_is_not_there_is_refused_first(
+    led: FakeArm, image: str, error: type[SwarmError], said: str
+) -> None:
+    plant_images(led)
+    before = left(led)
+    with pytest.raises(error, match=said):
+        await spawned(led, image)
+    assert left(led) == before
+
+
+@pytest.mark.parametrize(
+    ("image", "needed", "said"),
+    [
+        (f"{OWN}/images/golden", {"hyperVGeneration": "V1"}, "support the security type trusted"),
+        (f"{OWN}/images/golden", {"osType": "Windows"}, "has Windows: swarmlib makes machines with Linux only"),
+        (GALLERY, {"osType": "Windows"}, "has Windows: swarmlib makes machines with Linux only"),
+        (f"{GALLERY}/versions/1.2.3", {"architecture": "Arm64"}, "is x64, and the image's is Arm64"),
+        (COMMUNITY, {"architecture": "Arm64"}, "is x64, and the image's is Arm64"),
+        (SHARED, {}, "the image does not support the security type trusted"),
+    ],
+)
+async def test_an_image_by_its_id_must_fit_the_machine(
+    led: FakeArm, image: str, needed: dict[str, str], said: str
+) -> None:
+    plant_images(led, **needed)
+    before = left(led)
+    with pytest.raises(Invalid, match=said):
+        await spawned(led, image, security="trusted")
+    assert left(led) == before
+
+
+async def test_a_managed_image_is_of_one_region(led: FakeArm) -> None:
+    plant_images(led)
+    with pytest.raises(Invalid, match="golden is in westeurope, not in northeurope: use --location westeurope"):
+        await spawned(led, f"{OWN}/images/golden", location="northeurope")
+
+
+async def test_the_plan_of_a_gallerys_image_is_looked_up(led: FakeArm) -> None:
+    plant_images(led)
+    plan = {"publisher": "p", "product": "o", "name": "n"}
+    led.state.public_images[COMMUNITY.lower()] |= {"purchasePlan": plan}
+    assert (await spawned(led, COMMUNITY))["plan"] == plan
+
+
+async def test_an_image_that_may_not_be_read_is_left_to_azure(led: FakeArm) -> None:
+    plant_images(led)
+    led.faults.add(Fault("fail", "GET", "*/images/*", "AuthorizationFailed", times=0))
+    said = (await run("create", "box", "--dry-run", "--image", GALLERY))[1]
+    assert f"not checked, because your role does not let you read it: the image {GALLERY}" in said
+    with pytest.raises(NotFound, match=r"Azure says GalleryImageNotFound: .* is not available in westeurope region"):
+        await spawned(led, f"{GALLERY}/versions/2.0.0")
 
 
 @pytest.mark.parametrize("image", ["/subscriptions/s/images/golden", "a:b:c", "a:b::d", "windows"])

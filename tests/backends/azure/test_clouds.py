@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 import trio
+from azure.core.exceptions import ServiceRequestError
 from azure.core.rest import HttpRequest
 
-from swarmlib import Chain, ChainSyntaxError, Invalid, Unavailable
+from swarmlib import Chain, ChainSyntaxError, Invalid
 from swarmlib_backends.azure.client import connected
 from swarmlib_backends.azure.cloud import chosen
 from swarmlib_backends.azure.fakearm import FakeArm
 from swarmlib_backends.azure.transport import HttpxTransport
 from tests.support.azure.backend import azure
-from tests.support.azure.proxy import Proxy, proxying
+from tests.support.azure.proxy import Proxy, SecuredProxy, SocksProxy, proxying
 
 HOSTS = {
     "AzureCloud": ("management.azure.com", "login.microsoftonline.com"),
@@ -52,13 +53,50 @@ async def test_the_endpoint_of_managed_identities_is_reached_by_no_proxy(
         assert proxy.asked == [f"localhost:{port}"]
 
 
+async def ask() -> None:
+    """Ask a server whose name only a proxy knows; any answer will do, or that its certificate is another one's."""
+    async with HttpxTransport() as transport:
+        try:
+            await transport.send(HttpRequest("GET", "https://management.azure.test/"))
+        except ServiceRequestError as exc:
+            if "Hostname mismatch" not in str(exc):
+                raise
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("kind", [Proxy, SecuredProxy, SocksProxy], ids=lambda kind: kind.scheme)
+async def test_a_proxy_may_be_reached_by_tls_and_may_be_one_of_socks(
+    led: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Proxy], variable: str
+) -> None:
+    for name in ("AZURE_RESOURCE_MANAGER", "AZURE_AUTHORITY_HOST", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with proxying(led, kind) as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        if proxy.ca:
+            with pytest.raises(ServiceRequestError, match="CERTIFICATE_VERIFY_FAILED"):
+                await ask()
+        with (tmp_path / "ca.pem").open("ab") as bundle:
+            bundle.write(proxy.ca)
+        await connect()
+        assert {*proxy.asked} == {f"{host}:443" for host in HOSTS["AzureCloud"]}
+        proxy.asked.clear()
+        await ask()
+        assert [*proxy.asked] == ["management.azure.test:443"]
+        proxy.asked.clear()
+        for excepted in ("*", "azure.test"):
+            monkeypatch.setenv("NO_PROXY", excepted)
+            with pytest.raises(ServiceRequestError, match=r"can't connect to management\.azure\.test"):
+                await ask()
+        assert proxy.asked == []
+
+
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 async def test_the_authority_of_the_proxy_is_trusted_by_a_file(
     proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
-        await connect()
+    with pytest.raises(ServiceRequestError, match="CERTIFICATE_VERIFY_FAILED"):
+        await ask()
     monkeypatch.setenv(variable, str(tmp_path / "ca.pem"))
     await connect()
 

@@ -17,6 +17,7 @@ from swarmlib_backends import Balance, Docker
 from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.fakearm.spec import Spec
+from tests.support.azure.backend import opened as rules
 from tests.support.azure.backend import until_nothing_is_left
 from tests.support.azure.cloud import real_cloud
 from tests.support.azure.machines import RealMachines, written_files
@@ -54,11 +55,28 @@ def azure(**options: object) -> Azure:
     return Azure(**{"group": "prod", "allow": ["192.0.2.1"], "max": 2, "slots": 1, **options})  # type: ignore[arg-type]
 
 
-async def spawn(swarm: Client, name: str) -> swarmlib.Workload:
+async def spawn(swarm: Client, name: str, **host: object) -> swarmlib.Workload:
     body = {"Image": "busybox", "Cmd": ["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"]}
-    made = await swarm.spawn({**body, "HostConfig": QUIET}, name=name)
+    made = await swarm.spawn({**body, "HostConfig": QUIET | host}, name=name)
     await made.start()
     return made
+
+
+async def test_a_port_that_a_container_publishes_is_open_until_the_container_is_removed(
+    cloud: FakeArm, local: Engine
+) -> None:
+    async with swarmlib.connect(local_and(azure(idle="0.4s"), local)) as swarm:
+        first = await spawn(swarm, "first")
+        web = await spawn(swarm, "web", PortBindings={"80/tcp": [{"HostPort": "8080"}]})
+        assert rules(cloud) == {("192.0.2.1", "22"), ("192.0.2.1", "8080")}
+        await web.stop(t=5)
+        await power(cloud, "deallocated")
+        assert ("192.0.2.1", "8080") in rules(cloud)
+        await web.rm(force=True)
+        with trio.fail_after(20):
+            while rules(cloud) != {("192.0.2.1", "22")}:  # noqa: ASYNC110 - the fake is another program
+                await trio.sleep(0.02)
+        await first.rm(force=True)
 
 
 async def test_containers_spill_over_to_a_machine_that_sleeps_when_idle_and_is_woken_for_its_containers(
@@ -372,7 +390,7 @@ async def test_the_docker_cli_shows_virtual_machines_as_containers(cloud: FakeAr
         shown = await run("ps", "--format", "{{.Names}} {{.Image}} {{.State}} {{.Status}}")
         assert shown.startswith("web ubuntu running Up ")
         assert await run("inspect", "-f", "{{.Azure.properties.hardwareProfile.vmSize}}", "web") == "Standard_D2s_v5\n"
-        assert await run("logs", "web") == "web login: "
+        assert (await run("logs", "web")).endswith("web login: ")
         assert await run("ps", "-q", "--filter", "label=tier=db") == ""
         await run("restart", "web")
         await run("stop", "web")

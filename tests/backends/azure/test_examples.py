@@ -208,6 +208,8 @@ class Before:
                 self._plant_interface(id)
             elif "/disks/" in id:
                 self._plant_disk(id)
+            elif "/images/" in id:
+                self._arm.plant({"id": id, "location": self._location, "properties": {}})
         for each in self._body.get("dataDisksToAttach", []) + self._body.get("dataDisksToDetach", []):
             self._plant_disk(each["diskId"])
         if self._operation in ("VirtualMachines_List", "VirtualMachines_ListAll", "VirtualMachines_ListByLocation"):

@@ -10,11 +10,11 @@ import trio
 from trio.testing import MockClock
 
 import swarmlib
-from swarmlib import Conflict, TimedOut, Unavailable
-from swarmlib_backends.azure import Azure
+from swarmlib import Conflict, Denied, TimedOut, Unavailable
+from swarmlib_backends.azure import Azure, patience
 from swarmlib_backends.azure.client import Arm, connected
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
-from swarmlib_backends.azure.fakearm.machines import HOST_KEY
+from swarmlib_backends.azure.fakearm.machines import HOST_KEY, console
 from swarmlib_backends.azure.fakearm.spec import Spec
 from swarmlib_backends.azure.host_keys import HostKeys
 from swarmlib_backends.azure.objects import Machine
@@ -24,6 +24,7 @@ from tests.support.azure.command import run
 from tests.support.azure.machines import RealMachines
 
 COMMANDS = "*/runCommand"
+NO_EXTENSIONS = "This operation cannot be performed when extension operations are disallowed."
 
 
 @asynccontextmanager
@@ -59,7 +60,7 @@ async def test_who_did_not_make_a_machine_asks_it_too(led: FakeArm, tmp_path: Pa
 
 
 async def test_only_one_command_runs_on_a_machine_at_a_time(led: FakeArm, tmp_path: Path) -> None:
-    led.faults.add(Fault("slow", "POST", COMMANDS, seconds=0.2, after=1))
+    led.faults.add(Fault("slow", "POST", COMMANDS, seconds=0.5, after=1))
     async with stranger(led, tmp_path / "known") as (keys, machine, arm), trio.open_nursery() as nursery:
         nursery.start_soon(keys.learn, machine)
         nursery.start_soon(HostKeys(arm, tmp_path / "others").learn, machine)
@@ -67,9 +68,15 @@ async def test_only_one_command_runs_on_a_machine_at_a_time(led: FakeArm, tmp_pa
     assert asked(led) > 3  # one of them had to ask again
 
 
+@pytest.fixture
+def no_log(led: FakeArm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Boot logs without keys."""
+    monkeypatch.setattr(led.state.machines, "console", lambda machine: f"{machine.name} login: ".encode())
+
+
 @pytest.mark.parametrize("said", ["", "ssh-ed25519 AAAA root@box", "[stdout]\n-oProxyCommand=evil AAAA\n[stderr]\n"])
 async def test_what_is_no_key_is_refused_and_not_asked_for_again(
-    led: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+    led: FakeArm, no_log: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     async with stranger(led, tmp_path / "known") as (keys, machine, arm):
 
@@ -78,16 +85,40 @@ async def test_what_is_no_key_is_refused_and_not_asked_for_again(
 
         monkeypatch.setattr(arm, "finished", answer)
         for _ in range(2):
-            with pytest.raises(Unavailable, match=r"box did not tell its ssh host keys, but .* add it to .*/known: "):
+            with pytest.raises(Unavailable, match=r"box did not tell .* keys, but .*boot log.* add it to .*/known: "):
                 await keys.learn(machine)
     assert not (tmp_path / "known").exists()
 
 
-async def test_a_machine_that_can_not_tell_its_key_is_not_kept(led: FakeArm) -> None:
+async def test_a_machine_that_can_not_tell_its_key_is_not_kept(
+    led: FakeArm, no_log: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "KEYS_SECONDS", 3)
     led.faults.add(Fault("fail-later", "POST", COMMANDS, "VMAgentStatusCommunicationError"))
     _, said = await run("create", "box", code=1)
     assert "VMAgentStatusCommunicationError" in said
     assert left(led) == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("fail", "POST", COMMANDS, "AuthorizationFailed", times=0),
+        Fault("fail-later", "POST", COMMANDS, "VMAgentStatusCommunicationError", times=0),
+        Fault("fail", "POST", COMMANDS, "OperationNotAllowed", message=NO_EXTENSIONS, times=0),
+    ],
+    ids=lambda fault: fault.code,
+)
+async def test_a_machine_without_an_agent_tells_its_key_by_its_boot_log(
+    led: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    led.faults.add(fault)
+    shown = iter([b"booting\r\n", b"-----BEGIN SSH HOST KEY KEYS-----\r\nssh-ed25519 AAAA box\r\n"])
+    whole = console("box", "ssh-ed25519 b2xk") + b"\r\n<14>Nov 28 06:00:00 cloud-init: " + console("box", HOST_KEY)
+    monkeypatch.setattr(led.state.machines, "console", lambda _: next(shown, whole))
+    await run("create", "box")
+    (line,) = (tmp_path / "swarmlib/azure_known_hosts").read_text().splitlines()
+    assert line.endswith(HOST_KEY)
 
 
 async def test_a_machine_that_is_off_is_not_asked(led: FakeArm, tmp_path: Path) -> None:
@@ -100,7 +131,12 @@ async def test_a_machine_that_is_off_is_not_asked(led: FakeArm, tmp_path: Path) 
 async def test_a_machine_that_does_not_answer_is_given_up(autojump_clock: MockClock, tmp_path: Path) -> None:
     class Silent:
         asked = 0
-        compute = SimpleNamespace(virtual_machines=SimpleNamespace(begin_run_command=len))
+        compute = SimpleNamespace(
+            virtual_machines=SimpleNamespace(begin_run_command=len, retrieve_boot_diagnostics_data=lambda *_: None)
+        )
+
+        async def called(self, _call: object) -> None:
+            raise Denied("no boot diagnostics")
 
         async def finished(self, _begin: object) -> None:
             self.asked += 1

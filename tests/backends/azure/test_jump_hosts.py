@@ -36,6 +36,10 @@ async def test_a_jump_host_reaches_the_private_address(led: FakeArm) -> None:
         assert "ProxyJump=me@bastion" in await access.command(machine)
     with pytest.raises(ChainSyntaxError, match="--via requires --reach ssh"):
         swarmlib.Chain.read("azure --via me@bastion --reach tls")
+    with pytest.raises(
+        ChainSyntaxError, match=r"Bastion's tunnels is not documented.*`az network bastion tunnel` opens"
+    ):
+        swarmlib.Chain.read("azure --via /subscriptions/s/resourceGroups/g/providers/Microsoft.Network/bastionHosts/b")
 
 
 @pytest.fixture

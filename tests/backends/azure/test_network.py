@@ -1,29 +1,19 @@
 """The network around machines: who may reach them, how they reach others, and what an organization demands of both."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from azure.core.exceptions import HttpResponseError
 
 import swarmlib
-from swarmlib import Denied, Invalid, Json, Verb
-from swarmlib_backends import Simulator
+from swarmlib import Denied, Invalid
 from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.fakearm import FakeArm
-from swarmlib_backends.azure.open_ports import Port, PublishedPorts
-from tests.support.azure.backend import azure, left, until_nothing_is_left
+from tests.support.azure.backend import azure, left, opened, until_nothing_is_left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
 from tests.support.command import invoke
-
-
-def opened(arm: FakeArm) -> set[tuple[str, str]]:
-    """The sources and the ports of all rules."""
-    rules = arm.state.of_type("Microsoft.Network/networkSecurityGroups/securityRules")
-    return {(each.properties["sourceAddressPrefix"], each.properties["destinationPortRange"]) for each in rules}
-
 
 # Who may reach machines.
 
@@ -61,26 +51,6 @@ async def test_open_ports_are_open_to_everybody_until_they_are_no_longer_asked_f
 async def test_what_is_no_port_can_not_be_opened(port: str) -> None:
     with pytest.raises(Invalid, match=f"invalid --open-port '{port}': expected PORT or PORT/udp"):
         Azure(open_port=[port]).check_options()
-
-
-@pytest.mark.parametrize(
-    ("bindings", "warned"),
-    [
-        ({"80/tcp": [{"HostPort": "8080"}]}, ["8080"]),
-        ({"80/tcp": [{"HostPort": "80"}], "53/udp": [{"HostPort": "53"}, {"HostIp": "0.0.0.0"}]}, ["53/udp"]),
-        ({"80/tcp": [{"HostPort": "8080", "HostIp": "127.0.0.1"}], "90/tcp": None}, []),
-        ({}, []),
-    ],
-)
-async def test_a_container_whose_published_port_is_shut_is_warned_of(
-    bindings: dict[str, Any], warned: list[str]
-) -> None:
-    chain = swarmlib.Chain(PublishedPorts("box", [Port(80)]), Simulator())
-    body = {"Image": "busybox", "HostConfig": {"PortBindings": bindings}}
-    async with swarmlib.connect(chain) as engine:
-        made = await engine.call(Verb.SPAWN, ("containers",), body=Json.from_data(body))
-    text = "port {} of box is reached from its own network only: azure's --open-port {} opens it to everybody"
-    assert made.value["Warnings"] == [text.format(each, each) for each in warned]
 
 
 async def test_a_chain_that_opens_lets_its_address_reach_the_existing_machines(led: FakeArm) -> None:

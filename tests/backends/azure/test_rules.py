@@ -1,5 +1,7 @@
 """Azure's own rules and errors, as the real SDK meets them on the fake."""
 
+import json
+import re
 from collections.abc import Awaitable
 from typing import Any
 
@@ -7,9 +9,13 @@ import pytest
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
+from swarmlib import Chain, ChainSyntaxError
 from swarmlib_backends.azure import fakearm
 from swarmlib_backends.azure.fakearm import FakeArm, Fault, Limit
 from swarmlib_backends.azure.fakearm.spec import Spec
+from swarmlib_backends.azure.fakearm.validation import REFUSED_USERS
+from swarmlib_backends.azure.options import REFUSED_ADMINS
+from tests.backends.azure.conftest import DOCUMENTS
 from tests.support.azure.sdk import LOCATION, Sdk, machine_body, opened
 
 
@@ -23,6 +29,16 @@ async def refused(call: Awaitable[Any]) -> tuple[int | None, str]:
         await done()
     assert caught.value.error is not None
     return caught.value.status_code, str(caught.value.error.code)
+
+
+def test_the_names_that_the_document_disallows_are_refused() -> None:
+    file = next(DOCUMENTS.rglob("computeRPCommon.json"))
+    described = json.loads(file.read_text("utf-8"))["definitions"]["OSProfile"]["properties"]["adminUsername"]
+    listed = re.search(r"Disallowed values:\*\* (.*?)\. <br>", described["description"])
+    assert listed is not None
+    assert {*re.findall('"(.*?)"', listed[1])} == REFUSED_USERS == REFUSED_ADMINS
+    with pytest.raises(ChainSyntaxError, match="invalid --admin 'Admin': Azure does not allow this name"):
+        Chain.read("azure --admin Admin")
 
 
 async def test_a_provider_must_be_registered_first(spec: Spec) -> None:

@@ -37,6 +37,44 @@ async def test_a_machine_is_made_listed_and_removed(led: FakeArm) -> None:
     assert left(led) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--size Standard_Z9", "Standard_Z9: the region has no such size. What to do: use --size Standard_"),
+        ("--zone 9", "it is not in zone 9"),
+        ("--location nowhere", "Azure has no region nowhere, or no machines there for this subscription: `az account"),
+        ("--image Debian:debian-12:13:latest", "VMImage was not found"),
+        ("--network nix/default", "no such subnet: /subscriptions/"),
+        ("--private", "--private requires --nat or --network"),
+        ("--ssh-key /nix", "can't read the public key in /nix"),
+    ],
+)
+async def test_a_dry_run_checks_the_choices_as_a_creation_does(led: FakeArm, words: str, said: str) -> None:
+    for more in (["--dry-run"], []):
+        assert said in (await run("create", "box", *words.split(), *more, code=1))[1]
+    assert not [each for each in led.asked if each.startswith(("PUT", "DELETE", "PATCH"))]
+
+
+async def test_a_dry_run_says_which_machines_are_tried_and_what_it_could_not_check(led: FakeArm) -> None:
+    _, said = await run("create", "box", "--dry-run", "--size", "Standard_Z9,Standard_D2s_v5", "--zone", "2,1")
+    assert "tried in this order: Standard_D2s_v5 in zone 2; Standard_D2s_v5 in zone 1\n" in said
+    assert "not checked" not in said
+    led.faults.add(Fault("fail", "GET", "*/skus", "AuthorizationFailed", times=0))
+    _, said = await run("create", "box", "--dry-run")
+    assert "not checked, because your role does not let you read it: the sizes of the region\n" in said
+
+
+async def test_a_dry_run_shows_what_is_there_and_refuses_what_is_of_others(led: FakeArm) -> None:
+    await run("create", "box")
+    planned, said = await run("create", "box", "--dry-run")
+    assert {line.split()[0] for line in planned.splitlines()} == {"there"}
+    assert "tried" not in said
+    assert "in use by another virtual machine" in (await run("create", "box", "--disk", "99", "--dry-run", code=1))[1]
+    nic = f"/subscriptions/{led.state.subscription}/resourceGroups/prod/providers/Microsoft.Network/networkInterfaces/"
+    led.plant({"id": f"{nic}web-nic", "location": "westeurope", "properties": {}})
+    assert "web-nic exists and was not made by swarmlib" in (await run("create", "web", "--dry-run", code=1))[1]
+
+
 async def test_a_machine_that_is_off_is_started_by_the_command_that_would_make_it(led: FakeArm) -> None:
     await run("create", "box", "--max-hours", "3")
     async with azure() as swarm:

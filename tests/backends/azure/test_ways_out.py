@@ -59,6 +59,12 @@ async def test_a_private_machine_reaches_the_internet_by_a_nat_gateway(led: Fake
         await until_nothing_is_left(led)
 
 
+async def test_the_command_says_from_where_a_private_machine_is_reached(led: FakeArm) -> None:
+    said = "box, without a public address, is reached from its own network only; --via reaches it through a jump host"
+    assert said in (await run("create", "box", "--private", "--nat"))[1]
+    assert said not in (await run("create", "box", "--private", "--nat", "--via", "me@jump"))[1]
+
+
 async def test_a_network_that_is_there_gets_its_nat_gateway(led: FakeArm, machines: Noted) -> None:
     async with azure() as swarm:
         await swarm.spawn(UBUNTU, name="open")

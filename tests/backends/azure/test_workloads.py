@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import trio
 
-from swarmlib import Conflict, Denied, Invalid, NotFound, Unavailable, Unsupported, Verb, Workload
+from swarmlib import Conflict, Denied, Invalid, Json, NotFound, Unavailable, Unsupported, Verb, Workload
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, left, until_asked, until_nothing_is_left
 
@@ -262,9 +262,19 @@ async def test_the_end_of_a_machine_is_waited_for(led: FakeArm) -> None:
 async def test_the_log_is_what_the_console_has_shown(led: FakeArm) -> None:
     async with azure() as swarm:
         web = await swarm.spawn({"Image": "ubuntu"}, name="web")
-        assert [line.data for line in await web.logs()] == [b"web login: "]
+        assert [line.data for line in await web.logs()][-1] == b"web login: "
         with pytest.raises(Unsupported, match="--follow is not supported"):
             await swarm.call(Verb.CONNECT, ("containers", "web", "logs"), params={"stdout": "1", "follow": "1"})
+
+
+async def test_who_wants_to_run_a_command_or_to_publish_a_port_is_told_what_there_is_instead(led: FakeArm) -> None:
+    async with azure() as swarm:
+        await swarm.spawn({"Image": "ubuntu"}, name="web")
+        with pytest.raises(Unsupported, match="`docker attach web` opens a shell by ssh"):
+            await swarm.call(Verb.SPAWN, ("containers", "web", "exec"), body=Json.from_data({"Cmd": ["true"]}))
+        host = {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}
+        with pytest.raises(Unsupported, match="azure's --open-port opens ports of all machines"):
+            await swarm.spawn({"Image": "ubuntu", "HostConfig": host}, name="db")
 
 
 async def test_two_hundred_machines_are_listed_by_a_handful_of_calls(led: FakeArm) -> None:

@@ -43,6 +43,12 @@ def left(arm: FakeArm) -> list[str]:
     return [*arm.state.groups, *(resource.id.name for resource in arm.state.resources.values())]
 
 
+def opened(arm: FakeArm) -> set[tuple[str, str]]:
+    """The sources and the ports of all rules."""
+    rules = arm.state.of_type("Microsoft.Network/networkSecurityGroups/securityRules")
+    return {(each.properties["sourceAddressPrefix"], each.properties["destinationPortRange"]) for each in rules}
+
+
 async def until_asked(arm: FakeArm, times: int) -> None:
     """Wait until Azure has been asked so many times: what polls it has looked and looked again."""
     with trio.fail_after(10):

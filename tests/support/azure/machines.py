@@ -24,6 +24,7 @@ import trio
 import yaml
 
 from swarmlib_backends.azure.fakearm import Machine, Machines
+from swarmlib_backends.azure.fakearm.machines import console
 from tests.support.engines import wait_until
 
 _BOOT = """
@@ -65,6 +66,10 @@ class RealMachines(Machines):
             ["nsenter", "-t", str(first), "-m", "-p", "sh", "-c", script], capture_stdout=True
         )
         return done.stdout.decode()
+
+    def console(self, machine: Machine) -> bytes:
+        key = (self._folder / machine.name / "host_key.pub").read_text().strip()
+        return console(machine.name, key.rpartition(" ")[0])
 
     def close(self) -> None:
         assert self._running == {}

@@ -41,6 +41,9 @@ VERSIONS: Final = {
     "Microsoft.Compute": "2024-07-01",
     "Microsoft.Compute/disks": "2024-03-02",
     "Microsoft.Compute/skus": "2021-07-01",
+    "Microsoft.Compute/galleries": "2024-03-03",
+    "Microsoft.Compute/communityGalleries": "2024-03-03",
+    "Microsoft.Compute/sharedGalleries": "2024-03-03",
     "Microsoft.ContainerInstance": "2023-05-01",
     "Microsoft.Network": "2024-05-01",
     "Microsoft.Resources": "2024-11-01",
@@ -49,7 +52,12 @@ VERSIONS: Final = {
 """The API versions that are supported; newer ones are answered as these, unless `FakeArm.versions` leaves them out."""
 
 _SUBSCRIPTION: Final = re.compile(r"/subscriptions/([^/]+)(/.*)", re.IGNORECASE)
-_PROVIDER: Final = re.compile(r"/providers/([^/]+)(?:/([^/]+))?", re.IGNORECASE)
+_PROVIDER: Final = re.compile(r"/providers/([^/]+)(?:/(?:locations/[^/]+/)?([^/]+))?", re.IGNORECASE)
+_UNDOCUMENTED: Final = re.compile(
+    "/providers/microsoft.devtestlab/|/artifacttypes/vmimage/|/(community|shared)?galleries/|/operationresults/",
+    re.IGNORECASE,
+)
+"""What Microsoft's documents that the fake is held against do not describe."""
 _OPERATIONS: Final = "/providers/microsoft.containerinstance/operations"
 _CONSOLE: Final = re.compile(r"/fakearm/bootdiagnostics/([^/]+)/(serialconsole\.log|screenshot\.bmp)")
 
@@ -208,9 +216,7 @@ class FakeArm:
             # `properties` are the operation's own result; the common definition lacks them.
             status = {name: value for name, value in answer.body.items() if name != "properties"}
             found = spec.definition_errors("v3/types.json", "OperationStatusResult", status)
-        elif re.search("/providers/microsoft.devtestlab/|/artifacttypes/vmimage/", request.path, re.IGNORECASE):
-            found = []  # there are no documents of these
-        elif answer.status >= 400 or re.search("/operationresults/", request.path, re.IGNORECASE):
+        elif answer.status >= 400 or _UNDOCUMENTED.search(request.path):
             found = []
         else:
             found = ["no document describes such an operation"]

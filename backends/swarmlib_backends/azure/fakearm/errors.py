@@ -1,4 +1,18 @@
-"""The errors of ARM, with Azure's own codes and messages: what a real subscription answers, and what clients parse."""
+"""The errors of ARM, with Azure's own codes and messages: what a real subscription answers, and what clients parse.
+
+Microsoft's documents describe the shape of errors, and every error that is answered is held against that. None of the
+official examples has an error, so the codes and the texts can't be held against them. Those that the backend acts upon
+are as users have reported them:
+
+- NicReservedForAnotherVm: cloudfoundry/bosh-azure-cpi-release#366, taskcluster/taskcluster#7196
+- InvalidResourceReference, of resources in two regions: Azure/azure-cli#984
+- SkuNotAvailable, AllocationFailed, quotas: Azure/karpenter-provider-azure#91 and #761
+- VMMarketplaceInvalidInput: Azure/azure-sdk-for-go#13894
+- AuthorizationFailed of a role that is too narrow: MicrosoftDocs/azure-docs#59350
+
+The texts of all others, such as GalleryImageNotFound, are from memory. The backend goes by codes; only of
+OperationNotAllowed it reads the text, as that alone tells a quota, or a machine without extensions, from other reasons.
+"""
 
 from __future__ import annotations
 

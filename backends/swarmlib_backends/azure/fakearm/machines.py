@@ -47,8 +47,15 @@ class Machines(ABC):
         return f"{HOST_KEY} root@{machine.name}\n" if "ssh_host_" in script else ""
 
     def console(self, machine: Machine) -> bytes:
-        """Return the output of the machine's serial console, for boot diagnostics."""
-        return f"{machine.name} login: ".encode()
+        """Return the output of the machine's serial console, for boot diagnostics; cloud-init shows the host key."""
+        return console(machine.name, HOST_KEY)
+
+
+def console(name: str, *keys: str) -> bytes:
+    """Return what a console shows at the end of a boot, with the host keys as cloud-init prints them."""
+    lines = [f"{key} root@{name}" for key in keys]
+    shown = ["-----BEGIN SSH HOST KEY KEYS-----", *lines, "-----END SSH HOST KEY KEYS-----", f"{name} login: "]
+    return "\r\n".join(shown).encode()
 
 
 class NoMachines(Machines):

@@ -6,7 +6,7 @@ https://learn.microsoft.com/azure/virtual-machines/generation-2 and …/linux/cl
 from __future__ import annotations
 
 from ...http.serving import Answer, Body
-from . import errors
+from . import errors, images
 from .resource import Resource, dig
 from .state import State
 from .validation import size_of
@@ -19,12 +19,15 @@ def check(state: State, machine: Resource) -> None:
     """Check that a new machine fits its image, and has its plan. Images that are not known are not checked.
 
     Raises:
-        ArmError: they don't fit, or the plan is missing, or its terms were not accepted.
+        ArmError: they don't fit, or the plan is missing, or its terms were not accepted; or an image by its id does not
+            exist, or is in another region.
     """
     image: Body = dig(machine.properties, "storageProfile", "imageReference") or {}
     names = [str(image.get(each) or "") for each in ("publisher", "offer", "sku")]
     facts = image_facts(*names)
     if facts is None:
+        if (own := images.facts(state, image, machine)) is not None:
+            _check_size(machine, own)
         return
     _check_size(machine, facts)
     if facts.plan:

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ...http.serving import Answer
-from . import marketplace
+from . import images, marketplace
 from .compute import Compute
 from .containerinstance.groups import ContainerGroups
 from .containerinstance.service import ContainerInstance
@@ -58,7 +58,7 @@ class Routes:
             interfaces,
             addresses,
         ]
-        self._crud = Crud(state, [machines, *others, *networks])
+        self._crud = Crud(state, [machines, *others, *networks, *(kind(state) for kind in images.KINDS)])
         self._groups = Groups(state, self._crud)
         self._tags = Tags(state, lambda resource: self._crud.kind(resource.id.type).busy_error(resource))
         self._compute = Compute(state, self._crud)
@@ -102,6 +102,8 @@ class Routes:
             return self._groups.providers(call)
         if match := _IMAGES.fullmatch(rest):
             return marketplace.shown(match[1], match[2], match[3], match[4])
+        if match := images.PUBLIC.fullmatch(rest):
+            return images.shown(self._state, match[1], match[2], match[3])
         if match := _IN_PLACE.fullmatch(rest):
             return self._in_place(match[2], match[3].lower(), call)
         if match := _OF_ALL.fullmatch(rest):

@@ -92,6 +92,8 @@ class State:
     """The registration state of each provider, by its name in lower case."""
     terms: set[str] = field(default_factory=set[str])
     """The plans whose terms were accepted, as PUBLISHER:PRODUCT:NAME in lower case."""
+    public_images: dict[str, Body] = field(default_factory=dict[str, Body])
+    """The properties of images in community and shared galleries, by /communitygalleries/NAME/images/NAME and so on."""
     engine: Client | None = None
     """Where the containers of container groups run."""
     simulated: bool = True

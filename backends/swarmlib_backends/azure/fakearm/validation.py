@@ -12,9 +12,13 @@ from .resource import Resource, ResourceId, dig
 from .state import State
 from .world import SIZES, Size, image_exists
 
-_REFUSED_USERS: Final = frozenset(
-    {"administrator", "admin", "root", "user", "test", "guest", "console", "sys", "a", "1"}
-)
+REFUSED_USERS: Final = frozenset(
+    {"administrator", "admin", "user", "user1", "test", "user2", "test1", "user3", "admin1", "1",
+     "123", "a", "actuser", "adm", "admin2", "aspnet", "backup", "console", "david", "guest",
+     "john", "owner", "root", "server", "sql", "support", "support_388945a0", "sys",
+     "test2", "test3", "user4", "user5"}
+)  # fmt: skip
+"""The names that the description of `adminUsername` disallows."""
 _KEY_TYPES: Final = ("ssh-rsa", "ssh-ed25519")
 _NOT_IN_HOSTS: Final = frozenset("`~!@#$%^&*()=+_[]{}\\|;:'\",<>/? ")
 _CUSTOM_DATA: Final = 65_535
@@ -114,7 +118,7 @@ def take_secrets(machine: Resource, *, new: bool) -> None:
         machine.hidden["userData"] = user_data
     if (profile := properties.get("osProfile")) is None:
         return
-    if (name := profile.get("adminUsername")) is None or str(name).lower() in _REFUSED_USERS:
+    if (name := profile.get("adminUsername")) is None or str(name).lower() in REFUSED_USERS:
         message = (
             "The Admin Username specified is not allowed."
             if name
