@@ -1,9 +1,9 @@
-"""A cluster through swarmd, beside kubectl: a run, streams, and what a thousand containers take.
+"""A cluster through swarmd, beside kubectl and an engine: a run, streams, and what a thousand containers take.
 
     python -m tests.bench.kubernetes [--mib 256] [--rounds 3] [--containers 1000]
 
 Runs and streams are measured on the real cluster of the tests (SWARMLIB_TEST_CLUSTER, or one that is started), in turns
-with kubectl; lists, creations and memory on a fake one.
+with kubectl, and with the docker CLI on an engine of this machine; lists, creations and memory on a fake one.
 """
 
 from __future__ import annotations
@@ -15,79 +15,113 @@ import secrets
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
-from typing import TypeAlias
 
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from swarmlib_backends.kubernetes.pods.pod import pod
 from swarmlib_backends.kubernetes.pods.record import Image, Record
 from tests.bench.common import in_turns, need, show
 from tests.support.cluster import Cluster, end, fresh_namespace, shared
-from tests.support.engines import Swarmd, docker, swarmd, wait_until
+from tests.support.engines import Swarmd, docker, engine, swarmd, wait_until
 from tests.support.kubernetes.processes import running
 
-Ways: TypeAlias = dict[str, Sequence[str]]
-"""The commands that do the same, by the program whose way it is."""
+_WAYS = ("kubectl", "swarmd", "engine")
 _AT_ONCE = 200
 _BODY = json.dumps({"Image": "127.0.0.1:1/busybox", "Entrypoint": ["sleep"], "Cmd": ["1000"]}).encode()
 
 
-def seconds(*command: str, source: Path | None = None) -> float:
+def seconds(*command: str) -> float:
     """How long a command takes that succeeds."""
-    with (source or Path(os.devnull)).open("rb") as given:
-        began = time.perf_counter()
-        subprocess.run(command, stdin=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - began
+    began = time.perf_counter()
+    nothing = subprocess.DEVNULL
+    subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, check=True)
+    return time.perf_counter() - began
 
 
-def runs(cluster: Cluster, gateway: Swarmd, image: str) -> dict[str, Callable[[], float]]:
-    """`run --rm true` both ways, with the same Pod."""
+def lines(*command: str, mib: int) -> float:
+    """How long a command takes, which goes on, to write so many MiB, once a line of input has asked for them."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        left = mib << 20
+        while left > 0:
+            read = len(process.stdout.read1(1 << 20))  # type: ignore[attr-defined]
+            assert read, "the output has ended early"
+            left -= read
+        taken = time.perf_counter() - began
+        process.kill()
+    return taken
+
+
+def runs(cluster: Cluster, image: str) -> Callable[[], float]:
+    """What `run --rm true` does, by kubectl with the same Pod."""
     record = Record("0" * 64, "same", 0.0, {"Image": image, "Cmd": ["true"]}, Image(config={"Env": ["PATH=/bin"]}), 1)
     options = PodOptions(namespace=cluster.namespace, tools_image="busybox:1")
     spec = pod(record, options, run=1)["spec"]
 
-    def kubectl() -> float:
+    def run() -> float:
         name = f"b{secrets.token_hex(4)}"
         own = json.dumps({"spec": {**spec, "containers": [{**spec["containers"][0], "name": name}]}})
         words = ("run", name, "--rm", "-i", "--restart=Never", f"--image={image}", f"--overrides={own}")
-        return seconds("kubectl", "--kubeconfig", str(cluster.kubeconfig), *words)
+        return seconds(*kubectl(cluster), *words)
 
-    return {"kubectl": kubectl, "swarmd": partial(seconds, "docker", "-H", gateway.host, "run", "--rm", image, "true")}
+    return run
 
 
-def streams(cluster: Cluster, gateway: Swarmd, image: str, mib: int, folder: Path) -> dict[str, Ways]:
-    """The commands by what they carry: those of kubectl, and those through swarmd; all with a container that has it."""
+def kubectl(cluster: Cluster) -> tuple[str, ...]:
+    """The beginning of its commands."""
+    return "kubectl", "--kubeconfig", str(cluster.kubeconfig)
+
+
+def prepare(host: str, image: str, mib: int) -> None:
+    """Make the containers whose streams are measured: `box` has a file and logs, `talk` writes when it is told to."""
     files = f"dd if=/dev/zero of=/big bs=1M count={mib} 2>/dev/null"
     text = f"yes {'x' * 127} | head -c {mib << 20}"
     program = f"{files}; {text}; touch /done; exec sleep 3600"
-    docker(gateway.host, "run", "-d", "--name", "box", image, "sh", "-c", program, check=True)
+    docker(host, "run", "-d", "--name", "box", image, "sh", "-c", program, check=True)
+    docker(host, "run", "-di", "--name", "talk", image, "sh", "-c", f"while read go; do {text}; done", check=True)
     there = ("exec", "box", "ls", "/done")
-    wait_until(lambda: docker(gateway.host, *there).returncode == 0, "the files", seconds=300)
-    kubectl = ("kubectl", "--kubeconfig", str(cluster.kubeconfig))
-    listed = subprocess.run([*kubectl, "get", "pods", "-o", "name"], capture_output=True, text=True, check=True)
-    name = listed.stdout.split()[0].partition("/")[2]
-    ours = ("docker", "-H", gateway.host)
-    zeros = ("dd", "if=/dev/zero", "bs=1M", f"count={mib}")
+    wait_until(lambda: docker(host, *there).returncode == 0, "the files", seconds=300)
+
+
+def of_docker(host: str, mib: int, copied: Path) -> dict[str, Callable[[], float]]:
+    """The docker CLI's ways to move streams, by what is moved."""
+    ours = ("docker", "-H", host)
     return {
-        "logs": {"kubectl": (*kubectl, "logs", name, "-c", "main"), "swarmd": (*ours, "logs", "box")},
-        "exec, out": {
-            "kubectl": (*kubectl, "exec", name, "-c", "main", "--", *zeros),
-            "swarmd": (*ours, "exec", "box", *zeros),
-        },
-        "cp, out": {
-            "kubectl": (*kubectl, "cp", f"{name}:big", str(folder / "copied"), "-c", "main"),
-            "swarmd": (*ours, "cp", "box:/big", str(folder / "copied")),
-        },
-        "cp, in": {
-            "kubectl": (*kubectl, "cp", str(folder / "copied"), f"{name}:tmp/in", "-c", "main"),
-            "swarmd": (*ours, "cp", str(folder / "copied"), "box:/tmp/in"),
-        },
+        "logs": partial(seconds, *ours, "logs", "box"),
+        "attach": partial(lines, *ours, "attach", "--sig-proxy=false", "talk", mib=mib),
+        "exec, out": partial(seconds, *ours, "exec", "box", *_zeros(mib)),
+        "cp, out": partial(seconds, *ours, "cp", "box:/big", str(copied)),
+        "cp, in": partial(seconds, *ours, "cp", str(copied), "box:/tmp/in"),
     }
+
+
+def of_kubectl(cluster: Cluster, mib: int, copied: Path) -> dict[str, Callable[[], float]]:
+    """The same by kubectl."""
+    ours = kubectl(cluster)
+    listed = subprocess.run([*ours, "get", "pods", "-o", "name"], capture_output=True, text=True, check=True)
+    pods = [name.partition("/")[2] for name in listed.stdout.split()]
+    box, talk = (next(name for name in pods if name.startswith(f"{which}-")) for which in ("box", "talk"))
+    return {
+        "logs": partial(seconds, *ours, "logs", box, "-c", "main"),
+        "attach": partial(lines, *ours, "attach", "-i", talk, "-c", "main", mib=mib),
+        "exec, out": partial(seconds, *ours, "exec", box, "-c", "main", "--", *_zeros(mib)),
+        "cp, out": partial(seconds, *ours, "cp", f"{box}:big", str(copied), "-c", "main"),
+        "cp, in": partial(seconds, *ours, "cp", str(copied), f"{box}:tmp/in", "-c", "main"),
+    }
+
+
+def _zeros(mib: int) -> tuple[str, ...]:
+    return "dd", "if=/dev/zero", "bs=1M", f"count={mib}"
 
 
 def on_real_cluster(mib: int, rounds: int) -> None:
@@ -95,26 +129,35 @@ def on_real_cluster(mib: int, rounds: int) -> None:
     with (
         tempfile.TemporaryDirectory() as scratch,
         fresh_namespace(shared(os.getpid()), "bench", Path(scratch)) as cluster,
+        engine() as beside,
+        swarmd(f"kubernetes --kubeconfig {cluster.kubeconfig} --tools-image busybox:1") as gateway,
     ):
         image = f"{cluster.registry()}/busybox:1"
-        with swarmd(f"kubernetes --kubeconfig {cluster.kubeconfig} --tools-image busybox:1") as gateway:
-            found = in_turns(runs(cluster, gateway, image), rounds)
-            rows = [("run --rm true, s", *_figures(found), f"{found['swarmd'] / found['kubectl']:.2f} (below 1.15)")]
-            for what, commands in streams(cluster, gateway, image, mib, Path(scratch)).items():
-                ways = {way: partial(_rate, mib, words) for way, words in commands.items()}
-                found = in_turns(ways, rounds)
-                ratio = f"{found['swarmd'] / found['kubectl']:.2f} (at least 0.8)"
-                rows.append((f"{what}, MiB/s", *_figures(found), ratio))
-            docker(gateway.host, "rm", "-f", "box", check=True)
-    show(f"{mib} MiB each, on a real cluster", ["", "kubectl", "swarmd", "ratio (goal)"], rows)
+        copied = Path(scratch) / "copied"
+        hosts = {"swarmd": (gateway.host, image), "engine": (beside.host, "busybox")}
+        ways = {
+            way: partial(seconds, "docker", "-H", host, "run", "--rm", of, "true") for way, (host, of) in hosts.items()
+        }
+        found = in_turns({"kubectl": runs(cluster, image), **ways}, rounds)
+        rows = [("run --rm true, s", *_figures(found), f"{found['swarmd'] / found['kubectl']:.2f} (below 1.15)")]
+        for host, of in hosts.values():
+            prepare(host, of, mib)
+        streams = {way: of_docker(host, mib, copied) for way, (host, _) in hosts.items()}
+        streams = {"kubectl": of_kubectl(cluster, mib, copied), **streams}
+        for what in streams["kubectl"]:
+            found = in_turns({way: partial(_rate, mib, moves[what]) for way, moves in streams.items()}, rounds)
+            ratio = f"{found['swarmd'] / found['kubectl']:.2f} (at least 0.8)"
+            rows.append((f"{what}, MiB/s", *_figures(found), ratio))
+        docker(gateway.host, "rm", "-f", "box", "talk", check=True)
+    show(f"{mib} MiB each, on a real cluster", ["", *_WAYS, "swarmd to kubectl (goal)"], rows)
 
 
-def _rate(mib: int, words: Sequence[str]) -> float:
-    return mib / seconds(*words)
+def _rate(mib: int, moves: Callable[[], float]) -> float:
+    return mib / moves()
 
 
-def _figures(found: dict[str, float]) -> tuple[str, str]:
-    return f"{found['kubectl']:.2f}", f"{found['swarmd']:.2f}"
+def _figures(found: dict[str, float]) -> list[str]:
+    return [f"{found[way]:.2f}" for way in _WAYS]
 
 
 def ask(gateway: Swarmd, method: str, target: str, body: bytes | None = None) -> float:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import httpcore
 import httpx
 import trio
 
 from .received import why
+
+_RECEIVE: Final = 64 * 1024
 
 
 class NetworkStream(trio.abc.Stream):
@@ -19,12 +22,29 @@ class NetworkStream(trio.abc.Stream):
     def __init__(self, response: httpx.Response, peer: str) -> None:
         self._peer = peer
         self._network: Any = response.extensions["network_stream"]
+        self._tls: Any = self._network.get_extra_info("ssl_object")
+        self._failure: ssl.SSLError | None = None
+        """What is wrong with the bytes behind those that were given."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
+        size = max_bytes or _RECEIVE
+        if self._failure is not None:
+            raise trio.BrokenResourceError(f"the connection to {self._peer} broke: {self._failure}") from self._failure
         with self._errors():
-            data: bytes = await self._network.read(max_bytes or 64 * 1024)
-        return data
+            data: bytes = await self._network.read(size)
+        return b"".join((data, *self._decrypted(size - len(data)))) if data and self._tls else data
+
+    def _decrypted(self, size: int) -> Generator[bytes]:
+        """Yield what has arrived besides: a read gives one record of TLS, which has 16 KiB at most."""
+        try:
+            while size > 0 and (data := self._tls.read(size)):
+                size -= len(data)
+                yield data
+        except ssl.SSLWantReadError:
+            pass  # no other record is there as a whole
+        except ssl.SSLError as exc:
+            self._failure = exc  # OpenSSL says it once, and from then on that the connection has ended in order
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -11,9 +11,7 @@ from ..dockerapi import strictjson
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.schema import Wrong
 from .following import Body
-
-_LATEST: Final = 2.0**37
-"""Seconds since the epoch, more than three thousand years: what is later can't be shown as a date."""
+from .pods.record import LATEST
 
 
 def annotation(key: str, data: Mapping[str, Any]) -> dict[str, str]:
@@ -45,6 +43,6 @@ def text_of(data: Any, name: str) -> str:
 def moment_of(data: Any, name: str) -> float:
     """Return a field that is a time, in seconds since the epoch. Raises `Wrong` if it isn't one."""
     found = field(data, name)
-    if type(found) not in (int, float) or not 0 <= found < _LATEST:
+    if type(found) not in (int, float) or not 0 <= found < LATEST:
         raise Wrong(f"has a malformed field {name}")
     return float(found)

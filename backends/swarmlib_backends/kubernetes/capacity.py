@@ -12,7 +12,8 @@ from ..dockerapi.nullable import dict_of, list_of
 from .api.client import Api
 from .api.quantities import quantity
 from .api.resources import NODES, QUOTAS
-from .api.watch import Object, listed
+from .api.shapes import Object
+from .api.watch import listed
 
 _CPUS: Final = ("limits.cpu", "requests.cpu", "cpu")
 _MEMORY: Final = ("limits.memory", "requests.memory", "memory")

@@ -17,6 +17,7 @@ import trio
 from swarmlib import Denied, SwarmError, Unavailable
 from swarmlib.supervision import supervised
 
+from ..dockerapi.nullable import dict_of
 from .api.client import Api
 from .api.resources import Resource
 from .api.watch import Change, Kind, Told, watch
@@ -154,7 +155,8 @@ class Following(ABC):
             view.wake()
             return
         body: Body = {"kind": resource.kind, **change.object}  # the objects of a list do not say what they are
-        self.note(body, gone=change.kind is Kind.DELETED)
+        if dict_of(body["metadata"].get("labels")).get(names.MANAGED_BY) == names.OWNER:
+            self.note(body, gone=change.kind is Kind.DELETED)
         view.advance(version_of(body))
 
 

@@ -113,7 +113,7 @@ async def _up(
             await upstream.send_all(bytes(said.data))
         while not said.ended:
             try:
-                data = await client.receive_some()
+                data = await client.receive_some(_KEPT_BYTES + 1)  # what is too much is known by one read
             except _LOST:
                 scope.cancel()
                 return

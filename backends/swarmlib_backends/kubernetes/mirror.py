@@ -33,8 +33,8 @@ class _Parts:
     """What the cluster has of one container; whatever is missing may still come."""
 
     record: Record | None = None
-    names: set[str] = field(default_factory=set[str])
-    """The names that are reserved for it."""
+    names: dict[str, str] = field(default_factory=dict[str, str])
+    """The names that are reserved for it, by the ConfigMaps that do so."""
     pods: dict[str, Body] = field(default_factory=dict[str, Body])
     container: PodContainer | None = None
 
@@ -57,7 +57,9 @@ class _Parts:
             case _, record.CONTAINER:
                 self.record = None if gone else reading.read(body)
             case _, record.RESERVATION:
-                (self.names.discard if gone else self.names.add)(reserved_name(body))
+                self.names.pop(about["name"], None)
+                if not gone:
+                    self.names[about["name"]] = reserved_name(body)
             case _:
                 pass  # it is another part's
 
@@ -99,7 +101,7 @@ class Mirror(Following):
     def _settle(self, parts: _Parts) -> None:
         """Make the container of what is known now, change it, or end it. It needs its record and its name."""
         record, container = parts.record, parts.container
-        if record is None or record.name not in parts.names:
+        if record is None or record.name not in parts.names.values():
             if container is not None:
                 self._remove(parts, container)
         elif container is None:

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeAlias, cast
 
-import msgspec
 import orjson
 import trio
 
@@ -28,13 +27,14 @@ from .client import Api
 from .errors import error_of_status, is_expired
 from .lines import Lines
 from .resources import Resource
-
-Object: TypeAlias = Mapping[str, Any]
+from .shapes import Metadata, Object, at_version, check
 
 PAGE: Final = 100
 """The most objects of a page of a list. An object has up to 1.5 MB, so that a page fits into `client.MAX_BODY`."""
 MAX_OBJECTS: Final = 100_000
 """The most objects of a list."""
+MAX_PAGES: Final = 10_000
+"""The most pages of a list, of which a cluster may give some without objects."""
 MAX_LINE: Final = 8 * 1024 * 1024
 """The most bytes of an event."""
 WATCH_SECONDS: Final = 240
@@ -58,39 +58,13 @@ class Kind(Enum):
     """Everything that there was at the beginning has been reported; this comes once, without an object."""
 
 
-class Metadata(msgspec.Struct, frozen=True):
-    """What is read here of an object's metadata. A bookmark and a list have a version only."""
-
-    resourceVersion: str  # noqa: N815 - the apiserver's name
-    namespace: str = ""
-    name: str = ""
-    uid: str = ""
-
-    @classmethod
-    def of(cls, object: Object) -> Metadata:
-        """Read an object's metadata.
-
-        Raises:
-            BadAnswer: it has none, or of other types.
-        """
-        try:
-            return msgspec.convert(object.get("metadata"), cls)
-        except msgspec.ValidationError as exc:
-            raise BadAnswer(f"the cluster told of a malformed object: metadata: {exc}") from exc
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Which object it is: one that was deleted and created again is another one."""
-        return self.namespace, self.name, self.uid
-
-
 Told: TypeAlias = dict[tuple[str, str, str], Object]
 """What a watch has told, by `Metadata.key`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of an object. That of one which was deleted is the last state that is known."""
+    """A change of an object. One that was deleted is told as it was known last."""
 
     kind: Kind
     object: Object
@@ -116,9 +90,7 @@ async def watch(
     """
     selectors = {"labelSelector": labels, "fieldSelector": fields}
     params = {name: text for name, text in selectors.items() if text}
-    async with aclosing(
-        _Watch(api, resource.path(namespace), params, {} if told is None else told).changes()
-    ) as changes:
+    async with aclosing(_Watch(api, resource, namespace, params, {} if told is None else told).changes()) as changes:
         yield changes
 
 
@@ -126,11 +98,11 @@ async def listed(api: Api, path: str, params: Mapping[str, str] | None = None) -
     """Return the objects of a list, asked for in pages, and the version that they had together.
 
     Raises:
-        SwarmError: the cluster's error; TooLarge if there are more than `MAX_OBJECTS`.
+        SwarmError: the cluster's error; TooLarge if there are more than `MAX_OBJECTS`, or if it does not end.
     """
     objects: list[Object] = []
     asked = {**(params or {}), "limit": str(PAGE)}
-    while True:
+    for _ in range(MAX_PAGES):
         page = _mapping(await api.get(path, asked))
         objects += [_mapping(each) for each in _items(page)]
         if len(objects) > MAX_OBJECTS:
@@ -139,14 +111,17 @@ async def listed(api: Api, path: str, params: Mapping[str, str] | None = None) -
         if not token:
             return objects, Metadata.of(page).resourceVersion
         asked["continue"] = str(token)
+    raise TooLarge(f"the list of {path} has more than {MAX_PAGES} pages")
 
 
 class _Watch:
     """A watch's state: what is known, and up to which version."""
 
-    def __init__(self, api: Api, path: str, params: Mapping[str, str], told: Told) -> None:
+    def __init__(self, api: Api, resource: Resource, namespace: str, params: Mapping[str, str], told: Told) -> None:
         self._api = api
-        self._path = path
+        self._resource = resource
+        self._namespace = namespace
+        self._path = resource.path(namespace)
         self._params = params
         self._known = told
         self._version = ""
@@ -176,7 +151,7 @@ class _Watch:
             if not is_expired(exc):  # the first page is too old for the next one
                 raise
             objects, version = await listed(self._api, self._path, self._params)
-        before, now = self._known, {Metadata.of(each).key: each for each in objects}
+        before, now = self._known, self._as_known(objects)
         self._version = version
         gone = [Change(Kind.DELETED, each) for key, each in before.items() if key not in now]
         return gone + [
@@ -184,6 +159,31 @@ class _Watch:
             for key, each in now.items()
             if key not in before or Metadata.of(before[key]) != Metadata.of(each)
         ]
+
+    def _as_known(self, objects: Iterable[Object]) -> Told:
+        """Return the objects of a list. One that is malformed is what it was before."""
+        now: Told = {}
+        for each in objects:
+            try:
+                key = Metadata.of(each).key
+            except BadAnswer as exc:
+                self._left_out(exc)
+                continue
+            if (object := each if self._fits(each) else self._known.get(key)) is not None:
+                now[key] = object
+        return now
+
+    def _fits(self, object: Object) -> bool:
+        """Return whether an object is of the form and the namespace that are watched; warn of one that is not."""
+        try:
+            check(self._resource, object, self._namespace)
+        except BadAnswer as exc:
+            self._left_out(exc)
+            return False
+        return True
+
+    def _left_out(self, exc: BadAnswer) -> None:
+        _log.warning("kubernetes: left out of %s: %s", self._path, exc)
 
     def _noted(self, change: Change) -> Change:
         """Note that a change is told now."""
@@ -231,7 +231,10 @@ class _Watch:
         if event == "BOOKMARK":
             return None
         if event == "DELETED":
-            return Change(Kind.DELETED, object) if self._known.pop(metadata.key, None) else None
+            known = self._known.pop(metadata.key, None)
+            return Change(Kind.DELETED, at_version(known, self._version)) if known else None
+        if not self._fits(object):
+            return None
         if len(self._known) >= MAX_OBJECTS:
             raise TooLarge(f"the cluster told of more than {MAX_OBJECTS} objects")
         kind = Kind.MODIFIED if metadata.key in self._known else Kind.ADDED

@@ -15,12 +15,10 @@ from ...enginekit.health import Probe
 from . import names
 from .options import Publishing
 from .publishing import check
-from .record import KEY, VERSION, Ended, Health, Image, Record
+from .record import KEY, LATEST, VERSION, Ended, Health, Image, Record
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_LATEST: Final = 2.0**37
-"""Seconds since the epoch, more than three thousand years: what is later can't be shown as a date."""
 _WANTED: Final = frozenset({"created", "running", "stopped", "removed"})
 _STATUSES: Final = frozenset({"starting", "healthy", "unhealthy"})
 
@@ -106,7 +104,7 @@ def _matching(pattern: re.Pattern[str], what: str) -> Reader:
 
 
 def _time(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value < _LATEST:
+    if type(value) not in (int, float) or not 0 <= value < LATEST:
         raise Wrong(f"must be seconds since the epoch, not {value!r:.40}")
     return float(value)
 

@@ -29,6 +29,8 @@ RESERVATION: Final = "container-name"
 """The kind of the ConfigMaps that reserve the names of containers."""
 KEY: Final = "container.json"
 """The key of a ConfigMap's data under which the record is."""
+LATEST: Final = 2.0**37
+"""Seconds since the epoch, more than three thousand years: what is later can't be shown as a date."""
 VERSION: Final = 1
 """The version of the form in which records are written."""
 _LARGEST: Final = 960 * 1024

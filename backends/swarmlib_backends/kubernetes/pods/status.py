@@ -11,7 +11,7 @@ from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.values import stamp
 from ...enginekit import health
 from . import names
-from .record import Ended, Health, Record
+from .record import LATEST, Ended, Health, Record
 
 Pod: TypeAlias = Mapping[str, Any]
 
@@ -243,8 +243,9 @@ def reason(pod: Pod) -> str:
 
 
 def moment(text: Any) -> float:
-    """Return a time of the cluster's in seconds since the epoch; 0 for none."""
+    """Return a time of the cluster's in seconds since the epoch; 0 for none, or for one that can't be shown."""
     try:
-        return datetime.fromisoformat(str(text)).timestamp() if text else 0.0
+        found = datetime.fromisoformat(str(text)).timestamp() if text else 0.0
     except ValueError:
         return 0.0
+    return found if 0 <= found < LATEST else 0.0

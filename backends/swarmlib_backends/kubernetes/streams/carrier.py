@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from swarmlib.errors import BadAnswer, TimedOut, Unavailable, ungrouped
+from swarmlib.pieces import PIECE
 
 from ...http.websocket import Closed, Owed
 from .events import Accepted, Event, Framing, Multiplexing, Reset
@@ -24,7 +25,7 @@ OPEN_SECONDS: Final = 30.0
 """How long the peer may take to accept channels; a kubelet itself waits for them no longer."""
 _CLOSE_SECONDS: Final = 1.0
 _RECEIVE: Final = 64 * 1024
-_MAX_FRAME: Final = 64 * 1024
+_MAX_FRAME: Final = PIECE
 _MAX_OWED: Final = 8 * 1024
 _MAX_EARLY: Final = 64
 

@@ -242,3 +242,31 @@ async def test_a_socks_proxy_needs_a_package(monkeypatch: pytest.MonkeyPatch) ->
     async with Api.open(Access("https://127.0.0.1:1", proxy="socks5://p:1")) as api:
         with pytest.raises(Unsupported, match="requires the package socksio"):
             await api.get("/x")
+
+
+UPGRADE = (("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1"))
+
+
+async def test_an_upgraded_connection_gives_all_records_that_are_there_and_then_what_is_wrong(tmp_path: Path) -> None:
+    written = trio.Event()
+
+    async def script(asked: Asked, answer: Answer) -> None:
+        assert isinstance(answer.stream, trio.SSLStream)
+        await answer.switch("SPDY/3.1")
+        await answer.stream.receive_some()
+        for letter in (b"a", b"b", b"c"):
+            await answer.stream.send_all(letter * 1000)
+        await answer.stream.transport_stream.send_all(b"no record of TLS")
+        written.set()
+
+    async with (
+        served(script, context(tmp_path)) as server,
+        Api.open(Access(server.url, tls=Tls(CA))) as api,
+        api.upgrade("POST", "/api", (), UPGRADE) as upgraded,
+    ):
+        await upgraded.stream.send_all(b"go")
+        await written.wait()
+        assert await upgraded.stream.receive_some(1500) == b"a" * 1000 + b"b" * 500
+        assert await upgraded.stream.receive_some() == b"b" * 500 + b"c" * 1000
+        with pytest.raises(trio.BrokenResourceError):
+            await upgraded.stream.receive_some()

@@ -35,6 +35,11 @@ def autojump_clock(autojump_clock: MockClock) -> MockClock:
     return autojump_clock
 
 
+def config_map(name: str, uid: str, version: str, namespace: str = "ci") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "uid": uid, "labels": {}, "resourceVersion": version}
+    return {"metadata": metadata}
+
+
 class Store:
     """The objects of one kind in a cluster, with their history since the last compaction."""
 
@@ -61,7 +66,7 @@ class Store:
 
     def _happens(self, kind: str, name: str, uid: str) -> None:
         self.version += 1
-        self.objects[name] = {"metadata": {"name": name, "uid": uid, "resourceVersion": str(self.version)}}
+        self.objects[name] = config_map(name, uid, str(self.version))
         self.history.append((self.version, {"type": kind, "object": self.objects[name]}))
         self._wake()
 
@@ -375,7 +380,7 @@ async def test_a_cluster_that_ends_each_request_at_once_is_not_asked_in_a_loop(a
         assert len(server.asked) < 40
 
 
-OBJECT = {"metadata": {"name": "x", "uid": "u", "resourceVersion": "5"}}
+OBJECT = config_map("x", "u", "5")
 
 
 @pytest.mark.parametrize(
@@ -422,7 +427,7 @@ async def test_a_malformed_event_ends_only_its_request(
     assert view.told == ["ADDED a"]
 
 
-@pytest.mark.parametrize("items", ["no", [1], [{}], [{"metadata": {"name": "x"}}], {"a": 1}])
+@pytest.mark.parametrize("items", ["no", [1], {"a": 1}])
 async def test_a_malformed_list_is_an_error(items: Any) -> None:
     async def script(asked: Asked, answer: Answer) -> None:
         await answer.json({"metadata": {"resourceVersion": "1"}, "items": items})
@@ -431,6 +436,71 @@ async def test_a_malformed_list_is_an_error(items: Any) -> None:
         with pytest.raises(SwarmError, match=r"malformed|expected"):
             async with watch(api, CONFIG_MAPS, "ci") as changes:
                 await anext(aiter(changes))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {},
+        {"metadata": {"name": "x"}},
+        {**OBJECT, "data": {"x": 1}},
+        config_map("../x", "u", "5"),
+        config_map("x", "u", "five"),
+        config_map("x", "u", "5", namespace="other"),
+    ],
+)
+async def test_a_malformed_object_of_a_list_is_left_out(item: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.json({"metadata": {"resourceVersion": "6"}, "items": [item, config_map("good", "g", "6")]})
+
+    async with (
+        served(script) as server,
+        Api.open(Access(server.url)) as api,
+        watch(api, CONFIG_MAPS, "ci") as changes,
+    ):
+        told = [await anext(changes), await anext(changes)]
+    assert [each.kind for each in told] == [Kind.ADDED, Kind.SYNCED]
+    assert told[0].object["metadata"]["name"] == "good"
+    assert [each.message for each in caplog.records if "left out of" in each.message]
+
+
+async def test_an_object_that_becomes_malformed_stays_what_it_was_until_it_is_deleted() -> None:
+    events = [
+        {"type": "MODIFIED", "object": {**config_map("x", "u", "6"), "data": 1}},
+        {"type": "DELETED", "object": {**config_map("x", "u", "7"), "data": 1}},
+    ]
+
+    async def script(asked: Asked, answer: Answer) -> None:
+        if "watch" not in dict(asked.params):
+            await answer.json({"metadata": {"resourceVersion": "5"}, "items": [OBJECT]})
+            return
+        await answer.begin(200)
+        await answer.lines(*events)
+        await trio.sleep_forever()
+
+    async with (
+        served(script) as server,
+        Api.open(Access(server.url)) as api,
+        watch(api, CONFIG_MAPS, "ci") as changes,
+    ):
+        told = [await anext(changes) for _ in range(3)]
+    assert told == [
+        Change(Kind.ADDED, OBJECT),
+        Change(Kind.SYNCED, {}),
+        Change(Kind.DELETED, config_map("x", "u", "7")),
+    ]
+
+
+async def test_a_list_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MAX_PAGES", 5)
+
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.json({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": []})
+
+    async with served(script) as server, Api.open(Access(server.url)) as api:
+        with pytest.raises(TooLarge, match="5 pages"):
+            async with watch(api, CONFIG_MAPS, "ci") as changes:
+                await anext(changes)
 
 
 async def test_an_endless_list_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import trio
 import trio.testing
 
 from swarmlib.errors import BadAnswer, TimedOut, Unavailable
+from swarmlib.pieces import PIECE
 from swarmlib_backends.http.websocket import Owed
 from swarmlib_backends.kubernetes.streams.carrier import KEEPALIVE_SECONDS, OPEN_SECONDS, Carrier, carrying
 from swarmlib_backends.kubernetes.streams.channels import Channels
@@ -109,3 +110,11 @@ async def test_a_connection_that_is_closed_here_says_so_to_who_receives() -> Non
     await ours.aclose()
     with pytest.raises(trio.ClosedResourceError):
         await carrier.receive()
+
+
+async def test_large_input_goes_in_few_frames() -> None:
+    """Each frame costs a system call, and all of this process's work but the copies."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with carrying(ours, Spdy(client=True)) as carrier:
+        await carrier.send(0, b"x" * PIECE)
+        assert await theirs.receive_some() == Spdy(client=True).data(0, b"x" * PIECE)
