@@ -311,7 +311,7 @@ class Member(Node):
             may_move = self.history.keep(event) and self.mirror.apply(event)
             self._heard.unpark_all()
             if may_move:
-                await self.mirror.settle("containers")  # the inspection must be known before the engine dies
+                await self.mirror.follow_up()  # the inspection must be known before the engine dies
 
     async def _check(self) -> None:
         checks = 0

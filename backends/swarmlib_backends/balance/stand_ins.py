@@ -7,7 +7,8 @@ import logging
 from swarmlib import Request, Verb
 
 from .index import Index
-from .mirror import Ask, Mirror
+from .containers import Ask
+from .mirror import Mirror
 from .node import Node
 from .objects import RUNNING, Container
 
