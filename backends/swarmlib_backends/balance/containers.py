@@ -57,8 +57,6 @@ class Containers:
         self.all: dict[str, Container] = {}
         self.inspected: dict[str, dict[str, Any]] = {}
         """The inspections of the containers that may be rescheduled."""
-        self.originals: dict[str, str] = {}
-        """The labels of containers that replace others: the ids of the originals, by the ids of the replacements."""
         self._stale = set[str]()
         """What must be listed."""
         self._unknown = set[str]()
@@ -151,7 +149,7 @@ class Containers:
         self._index.group(container, group_of(labels))
         self._index.label(container, labels)
         if MOVED in labels:
-            self.originals[id] = labels[MOVED]
+            self._index.replacing[container] = labels[MOVED]
 
     def _wanted(self, *, shown: bool, claims: bool) -> set[str]:
         """Return what is to be inspected now."""
@@ -282,7 +280,6 @@ class Containers:
         for container in gone:
             self._node.take(container.claim, -1)
             self.inspected.pop(container.id, None)
-            self.originals.pop(container.id, None)
         self._linked -= ids
         if gone:
             self._stale |= self._linked

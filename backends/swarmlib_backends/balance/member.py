@@ -64,7 +64,15 @@ class Member(Node):
     """A node with its chain's channel, the mirror of its objects, and the tasks that follow its state."""
 
     def __init__(
-        self, name: str, sender: Bridge, index: Index, kept: Kept, deadline: float, announce: Announce, hear: Hear
+        self,
+        name: str,
+        sender: Bridge,
+        index: Index,
+        kept: Kept,
+        deadline: float,
+        announce: Announce,
+        hear: Hear,
+        coming_up: trio.CapacityLimiter,
     ) -> None:
         super().__init__(name)
         self._kept = kept
@@ -87,6 +95,8 @@ class Member(Node):
         self._index = index
         self._announce = announce
         self._hear = hear
+        self._coming_up = coming_up
+        """Shared by all members that come up."""
         self._suspected = trio.Event()
         self._heard_at: float | None = None
         self._keeping = trio.CancelScope()
@@ -257,7 +267,8 @@ class Member(Node):
                 self.watchable = False
             except trio.TooSlowError:
                 raise TimedOut(f"it did not answer within {self.deadline:g} s") from None
-            await self._learn()
+            async with self._coming_up:
+                await self._learn()
             self.history.begin(int((begun + self.skew) * 10**9))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._check)

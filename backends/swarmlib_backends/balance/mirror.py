@@ -43,7 +43,7 @@ class Mirror:
         self._index = index
         self._ask = ask
         self._own = own = Containers(node, index, ask)
-        self.containers, self.inspected, self.originals = own.all, own.inspected, own.originals
+        self.containers, self.inspected = own.all, own.inspected
         self._image_names = index.join(node, self.containers)
         self._execs = OrderedDict[str, Item]()
         self._others: dict[str, dict[str, Item]] = {kind: {} for kind in _KINDS}
@@ -63,14 +63,16 @@ class Mirror:
     # Asking the engine.
 
     async def sync(self) -> None:
-        """List all objects again.
+        """List all objects again: one kind after another, so that a thousand engines need no thousands of connections.
 
         Raises:
             SwarmError: the engine does not answer, or gives a malformed answer.
         """
         self._own.forget_answers()
         self._stale_kinds.update(_KINDS)
-        await self._refresh(_KINDS, self._own.refresh)
+        await self.follow_up()
+        for kind in _KINDS:
+            await self.settle(kind)
 
     async def follow_up(self) -> None:
         """Inspect what has changed and may be rescheduled. Raises as `sync`."""

@@ -6,8 +6,8 @@ import logging
 
 from swarmlib import Request, Verb
 
-from .index import Index
 from .containers import Ask
+from .index import Index
 from .mirror import Mirror
 from .node import Node
 from .objects import RUNNING, Container
