@@ -18,16 +18,16 @@ from ..calls import distinct
 from ..pauses import pauses
 from .index import Index
 from .kept import Kept
-from .member import Hear, Member
+from .member import Member
 from .node import Node
+from .shared import Hear, Shared
 from .versions import Advertised, Bridge
 
 _log = logging.getLogger(__name__)
 
 _UNREAD_EVENTS: Final = 1000
-_COMING_UP: Final = 32
-"""Engines whose objects are listed at the same time, when they come up: so none of a thousand misses its deadline because
-this process is busy with the others."""
+_TAKING_STOCK: Final = 32
+"""Members that are asked for all that they have at the same time."""
 _JOINING: Final = 4
 """Deadlines that a member has to list all its objects before requests are answered without it."""
 
@@ -45,11 +45,12 @@ class Members:
         """Seconds that one member may delay an answer of several."""
         self.overlay = False
         """Whether new networks span the nodes of a swarm."""
+        stock = trio.CapacityLimiter(_TAKING_STOCK)
+        self._shared = Shared(self.index, self.kept, deadline, self.announce, self._hear, stock)
         self._nursery = nursery
         self._observer = observing.here.get()  # of this stage: a member may join in a task of another one
         self._by_node: dict[Node, Member] = {}
         self._by_name: dict[str, Member] = {}
-        self._coming_up = trio.CapacityLimiter(_COMING_UP)
         self._hearers: list[Hear] = []
         self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
         self._unknown: list[Member] = []
@@ -86,8 +87,7 @@ class Members:
             SwarmError: the chain can't be opened.
         """
         name = distinct(chain.name, self._by_name)
-        bridge = Bridge(self.advertised)
-        member = Member(name, bridge, self.index, self.kept, self.deadline, self.announce, self._hear, self._coming_up)
+        member = Member(name, Bridge(self.advertised), self._shared)
         member.node_id = node_id
         await self._nursery.start(self._live, chain, member)
         self._by_node[member] = self._by_name[name] = member
