@@ -2,7 +2,8 @@
 
     python -m tests.bench.fixed FOLDER ENGINES CONTAINERS
 
-Each listens on the socket `FOLDER/NUMBER.sock`, has so many running containers, and tells no events.
+Each listens on the socket `FOLDER/NUMBER.sock`, has so many running containers, and tells no events. The log of each
+container has LOG_BYTES, and may be followed forever.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ _CREATED: Final = 1_700_000_000
 _STARTED: Final = time.time() - 5 * 3600
 _IMAGE: Final = "sha256:" + "6" * 64
 _TARGET: Final = re.compile(rb"[A-Z]+ (?:/v[0-9.]+)?(/[^ ?]*)")
-_EVENTS: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+LOG_BYTES: Final = 20_000
+_HELD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+"""The head of an answer that does not end."""
+_LOG: Final = b"\1\0\0\0" + (LOG_BYTES - 8).to_bytes(4, "big") + b"x" * (LOG_BYTES - 9) + b"\n"
 _LABELS: Final = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
 _NETWORK: Final = {"Id": "7" * 64, "Name": "bridge", "Scope": "local", "Driver": "bridge"}
 _SUMMARY: Final = {
@@ -65,7 +69,6 @@ _VERSION: Final = {
     "Components": [{"Name": "Engine", "Version": "20.10.24"}, {"Name": "containerd", "Version": "1.6.20"}],
 }
 _FIXED: Final = {
-    "/info": {"ID": "fixed", "NCPU": 4, "MemTotal": 1 << 33, "Driver": "overlay2"},
     "/version": _VERSION,
     "/images/json": [{"Id": _IMAGE, "RepoTags": ["shop:latest"], "Created": int(_STARTED), "Size": 1}],
     "/networks": [_NETWORK],
@@ -97,10 +100,13 @@ class _Engine:
         ids = [f"{number:08x}{each:08x}".ljust(64, "0") for each in range(containers)]
         self._number = {id: number for number, id in enumerate(ids)}
         listed = [_of(_SUMMARY_BODY, id, number) for id, number in self._number.items()]
+        self._info = _encoded({"ID": "fixed", "Containers": containers, "NCPU": 4, "MemTotal": 1 << 33})
         self._list = b"[" + b",".join(listed) + b"]"
 
     def _body(self, path: str) -> bytes:
         match path.split("/")[1:]:
+            case ["info"]:
+                return self._info
             case ["containers", "json"]:
                 return self._list
             case ["containers", id, "json"]:
@@ -123,7 +129,9 @@ class _Engine:
 
     def _response(self, path: str) -> bytes:
         if path == "/events":
-            return _EVENTS
+            return _HELD
+        if path.endswith("/logs"):
+            return _HELD + b"%x\r\n%b\r\n" % (len(_LOG), _LOG)
         body = self._body(path)
         return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
@@ -133,7 +141,7 @@ async def _serve(folder: Path, engines: int, containers: int) -> None:
         for number in reversed(range(engines)):  # the first is there when all are
             listening = trio.socket.socket(trio.socket.AF_UNIX)
             await listening.bind(str(folder / f"{number}.sock"))
-            listening.listen(64)
+            listening.listen(4096)
             serve = _Engine(number, containers).serve
             nursery.start_soon(partial(trio.serve_listeners, serve, [trio.SocketListener(listening)]))
 
