@@ -31,7 +31,7 @@ from tests.bench.common import cpu_seconds, peak_memory, show
 from tests.bench.fixed import LOG_BYTES, fixed_engines
 from tests.bench.quick import Rendezvous, answer_of, answer_to, ask, head_of, take
 from tests.bench.simulated import simulated_engines
-from tests.support.engines import Swarmd, swarmd
+from tests.support.engines import Swarmd, is_served, swarmd, wait_until
 
 _CONTAINERS: Final = 100
 """Of an engine."""
@@ -77,6 +77,7 @@ def balanced(engines: Sequence[Path]) -> Generator[tuple[Swarmd, str]]:
         members, path = Path(folder) / "members", f"{folder}/docker.sock"
         members.write_text("".join(f"e{number}=docker unix://{each}\n" for number, each in enumerate(engines)))
         with swarmd(f"balance --watch-file {members}", listen=f"unix://{path}") as started:
+            wait_until(lambda: is_served(Path(path)), "swarmd", started.process)
             yield started, path
 
 

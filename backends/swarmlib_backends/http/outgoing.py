@@ -12,6 +12,8 @@ from swarmlib.pieces import Buffer
 from .headers import FixedHeaders
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_LONG: Final = 64 * 1024
+"""Bytes of a body from which on a copy costs more than a second place to send from."""
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -34,6 +36,15 @@ def whole_response(status: int, headers: FixedHeaders, body: bytes | None, *, ke
     if body is None:
         return _known_lines(status, headers) + ending
     return b"%sContent-Length: %d\r\n%s" % (_known_lines(status, headers), len(body), ending) + body
+
+
+def response_parts(
+    status: int, headers: FixedHeaders, body: bytes | None, *, keep_alive: bool
+) -> tuple[bytes] | tuple[bytes, bytes]:
+    """Return what `whole_response` does, but a long body by itself: it may be sent to many clients, without a copy."""
+    if body is None or len(body) <= _LONG:
+        return (whole_response(status, headers, body, keep_alive=keep_alive),)
+    return whole_response(status, (*headers, (b"Content-Length", b"%d" % len(body))), None, keep_alive=keep_alive), body
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
