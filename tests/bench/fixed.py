@@ -16,7 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -52,7 +52,7 @@ _SUMMARY: Final = {
     "NetworkSettings": {"Networks": {"bridge": {"NetworkID": "7" * 64, "IPAddress": "172.17.0.2"}}},
     "Mounts": [],
 }
-_INSPECTION: Final = {
+_INSPECTION: Final[dict[str, Any]] = {
     "Id": _ID,
     "Name": f"/shop-web-{_ID}",
     "Created": stamp(_CREATED),
@@ -68,7 +68,7 @@ _VERSION: Final = {
     "Version": "20.10.24",
     "Components": [{"Name": "Engine", "Version": "20.10.24"}, {"Name": "containerd", "Version": "1.6.20"}],
 }
-_FIXED: Final = {
+_FIXED: Final[dict[str, Any]] = {
     "/version": _VERSION,
     "/images/json": [{"Id": _IMAGE, "RepoTags": ["shop:latest"], "Created": int(_STARTED), "Size": 1}],
     "/networks": [_NETWORK],

@@ -14,6 +14,7 @@ and a plot go into performance.md and scale.svg of that folder.
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import tempfile
 import time
@@ -194,15 +195,18 @@ def _at_once(one: Callable[..., Any], count: int, *args: object) -> None:
     trio.run(all_of_them)
 
 
+def _number(power: float) -> str:
+    return f"{10**power:,.0f}"
+
+
 def plot(figures: Sequence[Figure]) -> bytes:
     """Draw the processor time of each as it grows, as SVG."""
-    import pygal
     from pygal.style import CleanStyle
 
-    chart = pygal.XY(
+    chart: Any = importlib.import_module("pygal").XY(  # it has no types
         title="Processor time of one, as a multiple of that at the smallest size",
         x_title="how many",
-        x_value_formatter=lambda power: f"{10**power:,.0f}",
+        x_value_formatter=_number,
         x_labels=[1, 2, 3, 4],
         range=(0, 2),
         legend_at_bottom=True,

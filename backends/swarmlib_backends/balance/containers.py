@@ -102,8 +102,8 @@ class Containers:
         self._asking, refreshed = True, False
         self._gone.clear()
         self.shows += shown
-        ids, self._stale = self._stale, set()
-        ids |= self._unknown if shown else set()
+        ids, self._stale = self._stale, set[str]()
+        ids |= self._unknown if shown else set[str]()
         try:
             await self._list(ids, shown=shown)
             await self._inspect_all(self._wanted(shown=shown, claims=claims))
