@@ -21,8 +21,6 @@ from .sizes import MAX_HEAD, check_sizes, too_large
 
 _AROUND: Final = len(b": \r\n")
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
-
-
 _END: Final = object()
 _HEAD_OR_ERROR: Final = (Head, SwarmError)
 
