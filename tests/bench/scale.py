@@ -201,8 +201,6 @@ def _number(power: float) -> str:
 
 def plot(figures: Sequence[Figure]) -> bytes:
     """Draw the processor time of each as it grows, as SVG."""
-    from pygal.style import CleanStyle
-
     chart: Any = importlib.import_module("pygal").XY(  # it has no types
         title="Processor time of one, as a multiple of that at the smallest size",
         x_title="how many",
@@ -211,7 +209,7 @@ def plot(figures: Sequence[Figure]) -> bytes:
         range=(0, 2),
         legend_at_bottom=True,
         legend_at_bottom_columns=2,
-        style=CleanStyle(background="white"),
+        style=importlib.import_module("pygal.style").CleanStyle(background="white"),
         js=[],
         width=720,
         height=420,
