@@ -35,7 +35,7 @@ def peer_container(sock: trio.socket.SocketType, pid: int) -> str:
     """
     with _held(sock, pid) as process:
         groups, own = _groups(pid), _groups(os.getpid())
-        if select.select([process], [], [], 0)[0]:  # it has ended: the groups may be another process's
+        if _has_ended(process):  # the groups may be another process's
             raise ProcessLookupError
     found = {container_of(group, own.get(hierarchy, "")) for hierarchy, group in groups.items()} - {""}
     if len(found) > 1:
@@ -58,6 +58,12 @@ def _held(sock: trio.socket.SocketType, pid: int) -> Generator[int]:
         yield process
     finally:
         os.close(process)
+
+
+def _has_ended(process: int) -> bool:
+    poll = select.poll()  # select(2) takes no descriptor above 1023
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _groups(pid: int) -> dict[str, str]:

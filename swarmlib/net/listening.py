@@ -29,7 +29,8 @@ from . import callers, handover
 from .address import Address
 from .sockets import find_dead_peers
 
-_BACKLOG: Final = 1024
+_BACKLOG: Final = 4096
+"""Connections that wait to be accepted: as many as Linux allows by default. A unix socket refuses those above."""
 _FIRST_INHERITED: Final = 3  # sd_listen_fds(3)
 _log = logging.getLogger(__name__)
 

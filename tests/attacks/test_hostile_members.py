@@ -40,7 +40,8 @@ from swarmlib import (
     open_reply,
 )
 from swarmlib_backends import Docker, DockerServer
-from swarmlib_backends.balance import Balance, mirror
+from swarmlib_backends.balance import Balance, containers, mirror
+from swarmlib_backends.balance.containers import Containers
 from swarmlib_backends.balance.events import _Feed  # pyright: ignore[reportPrivateUsage]
 from swarmlib_backends.balance.forwarding import Forwarded
 from swarmlib_backends.balance.history import Position
@@ -513,7 +514,7 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> list[Members]:
 async def test_a_flood_of_events_ends_the_member_not_the_memory(
     registries: list[Members], monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
-    monkeypatch.setattr(mirror, "MAX_OBJECTS", 50)
+    monkeypatch.setattr(containers, "MAX_OBJECTS", 50)
     monkeypatch.setattr(mirror, "_KNOWN_EXECS", 5)
     good, bad = good_and_bad()
     async with connect(over(good, bad)) as swarm:
@@ -636,7 +637,7 @@ TASKS: list[tuple[type, str]] = [
     (Member, "_take_events"),
     (Mirror, "sync"),
     (Mirror, "_relist"),
-    (Mirror, "_inspect_each"),
+    (Containers, "_inspect"),
     (Mirror, "drift"),
     (Rescheduler, "_follow"),
     (Rescheduler, "_when_dead"),

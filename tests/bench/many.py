@@ -20,6 +20,7 @@ from typing import Any
 import trio
 
 from tests.bench.common import in_turns, need, peak_memory, show
+from tests.bench.quick import Rendezvous, ask, take
 from tests.support.engines import docker, engine, swarmd
 
 _LOG_BYTES = 200_000
@@ -29,60 +30,25 @@ _SAY = ["sh", "-c", f"yes '{_LINE}' | head -c {_LOG_BYTES}; exec sleep 3600"]
 _EXEC = ["dd", "if=/dev/zero", "bs=64k", f"count={_EXEC_BYTES >> 16}"]
 
 
-async def _ask(path: str, request: str, body: Any = None) -> trio.SocketStream:
-    stream = await trio.open_unix_socket(path)
-    text = "" if body is None else json.dumps(body)
-    head = (
-        f"{request} HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
-    )
-    await stream.send_all((head + text).encode())
-    return stream
-
-
-async def _take(stream: trio.SocketStream, least: int) -> None:
-    """Read at least so many bytes."""
-    seen = 0
-    while seen < least:
-        part = await stream.receive_some(1 << 18)
-        if not part:
-            raise RuntimeError(f"a stream ended after {seen} bytes of {least}")
-        seen += len(part)
+_all_are_here = Rendezvous()
 
 
 async def _follow(path: str) -> None:
-    async with await _ask(path, "GET /containers/box/logs?follow=1&stdout=1") as stream:
-        await _take(stream, _LOG_BYTES)
+    async with await ask(path, "GET /containers/box/logs?follow=1&stdout=1") as stream:
+        await take(stream, _LOG_BYTES)
         await _all_are_here.wait()
 
 
 async def _exec(path: str) -> None:
     body = {"AttachStdout": True, "Cmd": _EXEC}
-    async with await _ask(path, "POST /containers/box/exec", body) as stream:
+    async with await ask(path, "POST /containers/box/exec", body) as stream:
         answer = b""
         while not answer.endswith(b"}\n"):
             answer += await stream.receive_some()
     made = json.loads(answer.partition(b"\r\n\r\n")[2])
-    async with await _ask(path, f"POST /exec/{made['Id']}/start", {"Detach": False, "Tty": False}) as stream:
-        await _take(stream, _EXEC_BYTES)
+    async with await ask(path, f"POST /exec/{made['Id']}/start", {"Detach": False, "Tty": False}) as stream:
+        await take(stream, _EXEC_BYTES)
         await _all_are_here.wait()
-
-
-class _Rendezvous:
-    """Each stays until all have come, so that all streams are open at once."""
-
-    def expect(self, count: int) -> None:
-        self._missing = count
-        self._complete = trio.Event()
-
-    async def wait(self) -> None:
-        self._missing -= 1
-        if not self._missing:
-            self._complete.set()
-        await self._complete.wait()
-
-
-_all_are_here = _Rendezvous()
 
 
 async def _all(one: Callable[[str], Any], count: int, path: str) -> None:

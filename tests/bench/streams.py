@@ -146,6 +146,8 @@ def thin(mib: int, folder: Path) -> Generator[tuple[Path, dict[str, Move]]]:
                 "conversation, in": moving(Way.attach_in),
                 "chunks, out": moving(Way.archive_out),
                 "chunks, in": moving(Way.archive_in),
+                "of a known length, out": moving(Way.sized_out),
+                "of a known length, in": moving(Way.sized_in),
             },
         )
 

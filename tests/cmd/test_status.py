@@ -60,7 +60,8 @@ def test_the_state_is_told_to_programs(folder: Path) -> None:
     names = [(stage["label"], stage["name"].split()[0]) for stage in told["chain"]]
     assert names == [("", "dockerserver"), ("", "policy"), ("", "balance"), ("a", "simulator"), ("b", "docker")]
     lists = [each for each in told["operations"] if each["operation"] == "ContainerList"]
-    assert [(each["outcome"], each["count"]) for each in lists] == [("ok", 2)]
+    engines = {each["engine"]: each["count"] for each in lists if each["outcome"] == "ok"}
+    assert engines == {"a": 1, "": 1}  # the first asks for what the index does not know yet
     (client,) = told["clients"]
     assert (client["caller"], client["denied"]) == (f"uid:{os.getuid()}", 1)
     assert [(each["operation"], each["stage"]) for each in told["denials"]] == [("ContainerDelete", "policy")]
@@ -115,7 +116,7 @@ def test_top_looks_again_and_knows_the_rates_since(folder: Path) -> None:
     plain = status(folder, *twice)
     assert plain.count("summary\t") == 2
     lists = [line.split("\t") for line in plain.splitlines() if line.startswith("operation\tContainerList\tok")]
-    assert lists[1][5] == "0.0"
+    assert {each[5] for each in lists[len(lists) // 2 :]} == {"0.0"}
 
 
 def test_ctrl_c_ends_top_on_a_terminal(folder: Path) -> None:

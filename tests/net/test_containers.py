@@ -1,6 +1,7 @@
 """In which container the peer of a unix socket runs, by the control groups that engines make and others imitate."""
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -68,3 +69,17 @@ def test_a_process_of_this_machine_is_its_user_until_it_has_ended(tmp_path: Path
                 assert trio.run(caller, accepted) == f"uid:{os.getuid()}"
                 client.communicate(b"\n")
                 assert trio.run(caller, accepted) == "uid:unknown"
+
+
+def test_a_process_is_known_however_many_files_are_open() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    client, server = socket.socketpair()
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]  # select(2) ends at 1024
+    try:
+        with closing(client), closing(server):
+            assert trio.run(caller, server) == f"uid:{os.getuid()}"
+    finally:
+        for each in opened:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

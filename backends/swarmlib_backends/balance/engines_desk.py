@@ -8,6 +8,7 @@ from typing import Any
 from swarmlib import Request, Server
 
 from ..observe.engines import row
+from .member import Member
 from .members import Members
 from .objects import RUNNING
 
@@ -30,8 +31,15 @@ class EnginesDesk(Server):
                 about=member.about,
                 containers=self.members.index.count(member),
                 running=sum(each.state in RUNNING for each in self.members.index.containers_on(member)),
-                cpus_reserved=member.load.cpus,
-                memory_reserved=member.load.memory,
+                **_reserved(member),
             )
             for member in self.members.all
         ]
+
+
+def _reserved(member: Member) -> dict[str, int]:
+    """Return what its containers reserve; {} if it must be asked first, which happens at its next check."""
+    if not member.mirror.knows_claims:
+        member.claims_wanted = True
+        return {}
+    return {"cpus_reserved": member.load.cpus, "memory_reserved": member.load.memory}

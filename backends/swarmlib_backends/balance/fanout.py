@@ -34,6 +34,8 @@ from .merge import Parts
 
 CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
 """The errors by which an engine says that the request is wrong."""
+_SETTLING: Final = 32
+"""Members that one call brings up to date at the same time, so that none misses its deadline because of the others."""
 
 
 @dataclass
@@ -119,9 +121,15 @@ async def settle(members: Sequence[Member], *kinds: str) -> None:
     waiting = [member for member in members if member.up and any(map(member.mirror.unsettled, kinds))]
     if not waiting:
         return
+    limit = trio.CapacityLimiter(_SETTLING)
+
+    async def settle_one(member: Member) -> None:
+        async with limit:
+            await member.settle(*kinds)
+
     async with trio.open_nursery() as nursery:
         for member in waiting:
-            nursery.start_soon(member.settle, *kinds)
+            nursery.start_soon(settle_one, member)
 
 
 def missing(members: Sequence[Member]) -> list[str]:

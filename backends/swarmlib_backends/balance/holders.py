@@ -57,4 +57,4 @@ def _check_refusals(outcome: Outcome) -> None:
 
 
 def _uses(containers: Iterable[Container], images: set[str]) -> bool:
-    return any(each.summary.get("ImageID") in images for each in containers)
+    return any(each.image_id in images for each in containers)

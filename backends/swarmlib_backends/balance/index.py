@@ -159,6 +159,8 @@ class Index:
         self._groups: dict[str, list[Item]] = {}
         self._labelled: dict[str, dict[Container, None]] = {}
         """The containers by each of their labels, `NAME=VALUE`, in the order in which they came."""
+        self.replacing: dict[Container, str] = {}
+        """The containers that, by their labels, replace others, and the ids of these."""
         self._order: list[Container] = []
         """Nearly in the order of the list, so that sorting is cheap."""
         self._lists: dict[bool, tuple[bytes, float]] = {}
@@ -271,6 +273,7 @@ class Index:
             self.containers.remove(container)
             self.group(container, "")
             self.label(container, {})
+            self.replacing.pop(container, None)
         self._order = [each for each in self._order if each not in containers]
         self._lists.clear()
 

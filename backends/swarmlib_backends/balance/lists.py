@@ -56,8 +56,7 @@ class Listing:
             outcome.must_have_answers()
         found = merge.LISTS[request.path](outcome.values)
         if request.path == _CONTAINERS:
-            if not order.is_known(found, self._members.index):
-                await settle(chosen, "containers")
+            await order.settle_moments(found, chosen, self._members.index)
             found = order.newest_first(found, self._members.index)[: selection.limit]
         return merged(Json.from_data(found), outcome.missing)
 

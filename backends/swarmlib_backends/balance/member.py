@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import trio
 
@@ -42,10 +42,9 @@ from ..pauses import pauses
 from . import answers, freshness, merge, swarm_mode
 from .forwarding import Calls, Changed, GiveBack, See
 from .history import History, time_of
-from .index import Index
-from .kept import Kept
-from .mirror import Mirror
+from .mirror import CLAIMS, Mirror
 from .node import Node
+from .shared import Shared
 from .stand_ins import StandIns
 from .versions import Bridge
 
@@ -55,21 +54,17 @@ _LONGEST_PAUSE: Final = 5.0
 _DRIFT_CHECKS: Final = 12
 """Pings between two checks that the index still agrees with the engine."""
 
-Announce: TypeAlias = Callable[[dict[str, Any]], None]
-Hear: TypeAlias = Callable[[Mapping[str, Any]], None]
-"""Takes an event of an engine."""
-
 
 class Member(Node):
     """A node with its chain's channel, the mirror of its objects, and the tasks that follow its state."""
 
-    def __init__(
-        self, name: str, sender: Bridge, index: Index, kept: Kept, deadline: float, announce: Announce, hear: Hear
-    ) -> None:
+    def __init__(self, name: str, sender: Bridge, shared: Shared) -> None:
         super().__init__(name)
-        self._kept = kept
+        self._shared = shared
+        self._index = index = shared.index
+        self._kept = shared.kept
         self.sender = sender
-        self.deadline = deadline
+        self.deadline = shared.deadline
         self.mirror = Mirror(self, index, self.ask)
         self.history = History()
         self.node_id = ""
@@ -80,13 +75,12 @@ class Member(Node):
         """Whether it is a Docker engine, whose events are known to tell what changes."""
         self.known = trio.Event()
         """Set once it is known whether the member is up."""
+        self.claims_wanted = False
+        """Whether somebody wants to know what its containers take of it, and it is told as soon as that is known."""
         self.joined = trio.current_time()
         self.left = False
         self.stand_ins = StandIns(self, self.mirror, index, self.ask)
         self._came_up = trio.Event()
-        self._index = index
-        self._announce = announce
-        self._hear = hear
         self._suspected = trio.Event()
         self._heard_at: float | None = None
         self._keeping = trio.CancelScope()
@@ -257,7 +251,8 @@ class Member(Node):
                 self.watchable = False
             except trio.TooSlowError:
                 raise TimedOut(f"it did not answer within {self.deadline:g} s") from None
-            await self._learn()
+            async with self._shared.taking_stock:
+                await self._learn()
             self.history.begin(int((begun + self.skew) * 10**9))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._check)
@@ -280,7 +275,7 @@ class Member(Node):
         self.known.set()
         if was_down is not None:
             _log.warning("%s is up again", self.name)
-        self._announce(self.event("engine_connect", ""))
+        self._shared.announce(self.event("engine_connect", ""))
 
     async def _describe(self) -> None:
         try:
@@ -307,11 +302,11 @@ class Member(Node):
             self._heard_at = trio.current_time()
             event = answers.event(reply, self.name)
             self._kept.drop(*freshness.dropped_by(self, event))
-            self._hear(event)
+            self._shared.hear(event)
             may_move = self.history.keep(event) and self.mirror.apply(event)
             self._heard.unpark_all()
             if may_move:
-                await self.mirror.settle("containers")  # the inspection must be known before the engine dies
+                await self.mirror.follow_up()  # the inspection must be known before the engine dies
 
     async def _check(self) -> None:
         checks = 0
@@ -325,8 +320,15 @@ class Member(Node):
                 if checks % _DRIFT_CHECKS == 0 and self.watchable:
                     await self._describe()
                     await self.mirror.drift()
+                await self._learn_claims()
             except Unsupported:
                 pass  # it does not support ping, but it answers
+
+    async def _learn_claims(self) -> None:
+        if self.claims_wanted and self.watchable:
+            async with self._shared.taking_stock:
+                await self.mirror.settle(CLAIMS)
+            self.claims_wanted = False
 
     async def fail(self, failure: SwarmError) -> None:
         """Mark the member as down, and end its calls with an error."""
@@ -344,7 +346,7 @@ class Member(Node):
         self._heard.unpark_all()
         await self.calls.cut(self._lost())
         if was_up:
-            self._announce(self.event("engine_disconnect", failure.message))
+            self._shared.announce(self.event("engine_disconnect", failure.message))
 
     def _lost(self) -> Unavailable:
         """Return the error for a call that is cut: it may or may not have had its effect."""

@@ -18,13 +18,16 @@ from ..calls import distinct
 from ..pauses import pauses
 from .index import Index
 from .kept import Kept
-from .member import Hear, Member
+from .member import Member
 from .node import Node
+from .shared import Hear, Shared
 from .versions import Advertised, Bridge
 
 _log = logging.getLogger(__name__)
 
 _UNREAD_EVENTS: Final = 1000
+_TAKING_STOCK: Final = 32
+"""Members that are asked for all that they have at the same time."""
 _JOINING: Final = 4
 """Deadlines that a member has to list all its objects before requests are answered without it."""
 
@@ -42,9 +45,12 @@ class Members:
         """Seconds that one member may delay an answer of several."""
         self.overlay = False
         """Whether new networks span the nodes of a swarm."""
+        stock = trio.CapacityLimiter(_TAKING_STOCK)
+        self._shared = Shared(self.index, self.kept, deadline, self.announce, self._hear, stock)
         self._nursery = nursery
         self._observer = observing.here.get()  # of this stage: a member may join in a task of another one
         self._by_node: dict[Node, Member] = {}
+        self._by_name: dict[str, Member] = {}
         self._hearers: list[Hear] = []
         self._listeners: set[trio.MemorySendChannel[dict[str, Any]]] = set()
         self._unknown: list[Member] = []
@@ -62,7 +68,7 @@ class Members:
 
     def named(self, name: str) -> Member | None:
         """Return the member of a name; None if there is none."""
-        return next((member for member in self.all if member.name == name), None)
+        return self._by_name.get(name)
 
     async def known(self) -> None:
         """Wait until each member is known to be up or down, or has had enough time to show it since it joined."""
@@ -80,12 +86,11 @@ class Members:
         Raises:
             SwarmError: the chain can't be opened.
         """
-        name = distinct(chain.name, {member.name for member in self.all})
-        bridge = Bridge(self.advertised)
-        member = Member(name, bridge, self.index, self.kept, self.deadline, self.announce, self._hear)
+        name = distinct(chain.name, self._by_name)
+        member = Member(name, Bridge(self.advertised), self._shared)
         member.node_id = node_id
         await self._nursery.start(self._live, chain, member)
-        self._by_node[member] = member
+        self._by_node[member] = self._by_name[name] = member
         self.kept.clear()
         self._unknown.append(member)
         self.all = [*self.all, member]
@@ -124,7 +129,7 @@ class Members:
         self.all = [each for each in self.all if each is not member]
         self.advertised.forget(member.sender)
         await member.leave()
-        del self._by_node[member]
+        del self._by_node[member], self._by_name[member.name]
 
     # Events of members, for stages that follow them, and about members, for those who watch events.
 

@@ -41,49 +41,63 @@ class Container(Item):
     """One container: its summary, ready to send except for its age, and what placement must know of it."""
 
     __slots__ = (
-        *("_after", "_base", "_before", "_status", "_until"),
-        *("body", "claim", "created", "image", "image_id", "labels", "state"),
+        *("_base", "_finished", "_started", "_status", "_text", "_until"),
+        *("body", "claim", "created", "dated", "image", "image_id", "labels", "state"),
     )
 
     def __init__(self, node: Node, id: str, names: Iterable[str] = ()) -> None:
         super().__init__(node, id, names)
         self.body = b""
+        """Its summary, without the status; empty until somebody wants to see it."""
         self.created = 0.0
+        self.dated = False
+        """Whether an inspection has told exactly when it was created; else that is known to the second."""
         self.state = "created"
         self.image = self.image_id = ""
         """The name of its image as lists show it: the id, if the name means another image by now; and the id."""
         self.claim = NOTHING
         self.labels = frozenset[str]()
         """As `NAME=VALUE`, set by the index, which finds the container by them."""
-        self._before = self._after = ""
+        self._text = ""
+        self._started = self._finished = 0.0
         self._base = 0.0
+        """The moment since which the age in its status is counted; 0 if it has none, or it is not known."""
         self._status = b""
         self._until = 0.0
 
-    def tell(self, summary: dict[str, Any], inspected: Mapping[str, Any]) -> None:
-        """Update the container from its engine's answers: its entry in a list, and its inspection."""
-        state: Mapping[str, Any] = inspected.get("State") or {}
-        rest = {key: value for key, value in summary.items() if key != "Status"}
-        rest["Labels"] = {**(summary.get("Labels") or {}), LABEL: self.node.name}
-        rest["Node"] = self.node.name
-        self.body = orjson.dumps(rest)[:-1]
-        self.created = since(inspected.get("Created") or "") or summary.get("Created") or 0
+    def tell(self, summary: Mapping[str, Any], *, shown: bool = True) -> None:
+        """Update the container from its entry in its engine's list; `shown`: somebody wants to see it.
+
+        An age in the status is kept as it is told, unless an inspection has told the moment that it is counted from.
+        """
+        if shown:
+            self.body = _body(summary, self.node.name)
+        if not self.dated:
+            self.created = summary.get("Created") or 0
         self.state = summary.get("State") or ""
         self.image, self.image_id = summary.get("Image") or "", summary.get("ImageID") or ""
-        status: str = summary.get("Status") or ""
-        ages = template(status)
-        self._before, self._after = ages or (status, "")
-        moment = since(state.get("StartedAt" if status.startswith("Up") else "FinishedAt") or "")
-        self._base = moment if ages else 0.0
-        self._until = 0.0
-        if not self._base:
-            self._status, self._until = _field(status), _FOREVER
+        self._text = summary.get("Status") or ""
+        self._date()
+
+    def date(self, inspected: Mapping[str, Any]) -> None:
+        """Note from its inspection since when it is what it is; {} if that is not known any more."""
+        state: Mapping[str, Any] = inspected.get("State") or {}
+        if created := since(inspected.get("Created") or ""):
+            self.created, self.dated = created, True
+        self._started, self._finished = since(state.get("StartedAt") or ""), since(state.get("FinishedAt") or "")
+        self._date()
+
+    def _date(self) -> None:
+        moment = self._started if self._text.startswith("Up") else self._finished
+        self._base = moment if moment and template(self._text) is not None else 0.0
+        self._status, self._until = (b"", 0.0) if self._base else (_field(self._text), _FOREVER)
 
     def parts(self, now: float) -> tuple[bytes, bytes, float]:
         """Return its summary in two pieces, and until when they are true; `now` is the time on its engine's clock."""
         if now >= self._until:
             age, lasts = human(now - self._base)
-            self._status = _field(f"{self._before}{age}{self._after}")
+            self._text = age.join(template(self._text) or ("", ""))
+            self._status = _field(self._text)
             self._until = self._base + lasts
         return self.body, self._status, self._until
 
@@ -91,6 +105,13 @@ class Container(Item):
     def summary(self) -> dict[str, Any]:
         """Its summary, without the status; {} until it is known."""
         return cast("dict[str, Any]", orjson.loads(self.body + b"}")) if self.body else {}
+
+
+def _body(summary: Mapping[str, Any], node: str) -> bytes:
+    rest = {key: value for key, value in summary.items() if key != "Status"}
+    rest["Labels"] = {**(summary.get("Labels") or {}), LABEL: node}
+    rest["Node"] = node
+    return orjson.dumps(rest)[:-1]
 
 
 def _field(status: str) -> bytes:

@@ -6,6 +6,7 @@ engine is asked if the whole second does not decide.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
@@ -15,16 +16,32 @@ from swarmlib.asking import Answer
 
 from ..dockerapi.ages import since
 from ..dockerapi.nullable import list_of
+from .fanout import settle
 from .index import Index
 from .member import Member
 from .members import Members
+from .mirror import CLAIMS
+from .node import Node
 
 _END_OF_SECOND: Final = 1 - 1e-6
 
 
-def is_known(found: list[dict[str, Any]], index: Index) -> bool:
-    """Return whether the index knows when each of these containers was created."""
-    return all(_known(index, item) is not None for item in found)
+async def settle_moments(found: list[dict[str, Any]], members: Sequence[Member], index: Index) -> None:
+    """Inspect containers until it is known in which order they were created, wherever the second does not decide.
+
+    Those of one engine come in its order.
+    """
+    if not all(index.containers.with_id(item["Id"]) for item in found):
+        await settle(members, "containers")
+    engines: dict[int, set[Node]] = {}
+    unknown: dict[int, set[Node]] = {}
+    for item in found:
+        for each in index.containers.with_id(item["Id"]):
+            engines.setdefault(_second(item), set()).add(each.node)
+            if not each.dated:
+                unknown.setdefault(_second(item), set()).add(each.node)
+    asked = {node for second, nodes in unknown.items() if len(engines[second]) > 1 for node in nodes}
+    await settle([member for member in members if member in asked], CLAIMS)
 
 
 def newest_first(found: list[dict[str, Any]], index: Index) -> list[dict[str, Any]]:
@@ -43,7 +60,7 @@ def _second(item: dict[str, Any]) -> int:
 
 def _known(index: Index, item: dict[str, Any]) -> float | None:
     """Return when a listed container was created, if the index knows and agrees with the second in the list."""
-    moments = [each.created for each in index.containers.with_id(item["Id"])]
+    moments = [each.created for each in index.containers.with_id(item["Id"]) if each.dated]
     return next((moment for moment in moments if int(moment) == _second(item)), None)
 
 

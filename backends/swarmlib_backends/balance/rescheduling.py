@@ -101,12 +101,10 @@ class Rescheduler:
 
     def _report_doubles(self, member: Member) -> None:
         """Warn of containers that, by their labels, replace others which exist too."""
-        for each in self._members.all:
-            for id, original in each.mirror.originals.items():
-                for other in self._members.index.containers.with_id(original):
-                    if other.node is not each and member in (each, other.node):
-                        stand_in = each.mirror.containers[id]
-                        _log.warning("%s seems to replace %s: remove one of them", stand_in.label, other.label)
+        for stand_in, original in self._members.index.replacing.items():
+            for other in self._members.index.containers.with_id(original):
+                if other.node is not stand_in.node and member in (stand_in.node, other.node):
+                    _log.warning("%s seems to replace %s: remove one of them", stand_in.label, other.label)
 
     async def _move(self, container: Container, inspected: Mapping[str, Any]) -> None:
         request = Request(

@@ -28,6 +28,7 @@ from .images import Images
 from .labels import group_of
 from .member import Member
 from .members import Members
+from .mirror import CLAIMS
 from .node import Node
 from .objects import Container, Item
 from .overlays import may_spread, spanning
@@ -166,7 +167,7 @@ class Spawner:
     async def _create_somewhere(self, asked: PlacementRequest, request: Request) -> Answer:
         """Create a container on the first fitting node that does not refuse it."""
         if asked.compares:
-            await settle(self._members.all, "containers")
+            await settle(self._members.all, "containers", CLAIMS)
         refused: dict[Node, SwarmError] = {}
         while True:
             try:

@@ -6,8 +6,9 @@ import logging
 
 from swarmlib import Request, Verb
 
+from .containers import Ask
 from .index import Index
-from .mirror import Ask, Mirror
+from .mirror import Mirror
 from .node import Node
 from .objects import RUNNING, Container
 

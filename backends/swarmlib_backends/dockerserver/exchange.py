@@ -17,7 +17,7 @@ from swarmlib.reply_channel import SendersTask
 from ..dockerapi.rows import Kind, Row
 from ..http.head import Head
 from ..http.headers import TOKEN, FixedHeaders, Headers
-from ..http.outgoing import LAST_CHUNK, chunk, chunked, response_head, whole_response
+from ..http.outgoing import LAST_CHUNK, chunk, chunked, response_head, response_parts
 from .fields import OWN_HEADERS, error_in, line_in
 from .upload import Upload
 
@@ -122,7 +122,7 @@ class ClientExchange(ReplySender):
             self.keep_alive = False  # the rest of the body precedes the next request
         self.head_out = True
         none = self.bodyless or status in _BODYLESS
-        await self._write((whole_response(status, headers, None if none else body, keep_alive=self.keep_alive),))
+        await self._write(response_parts(status, headers, None if none else body, keep_alive=self.keep_alive))
         self.finish()
 
     def stream_head(self, status: int, headers: FixedHeaders) -> bytes:

@@ -192,7 +192,9 @@ class _Launcher:
         else:
             _call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
             _call("prctl", _PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if select.select([self._alive], [], [], 0)[0]:
+        poll = select.poll()  # select(2) takes no descriptor above 1023
+        poll.register(self._alive, select.POLLIN)
+        if poll.poll(0):
             os._exit(0)  # the launcher ended before the kernel knew that this process ends with it
 
     def _enter_namespaces(self, join: int) -> None:

@@ -1,8 +1,9 @@
-"""The data in a chunked body (RFC 9112, 7.1), found without a copy.
+"""The data in a body, found without a copy: in one of a known length, or in chunks (RFC 9112, 6.2 and 7.1).
 
-Large bodies consist of plain chunks: a size, a line end, the data, a line end. Those are found here. Everything else
-(the last chunk with its trailers, chunk extensions, whatever is malformed) is left to llhttp, which is at the beginning
-of a chunk then, as if it had seen those before: so there is one judge of what is valid.
+A long body of a known length is data until that has come; the parser of its head, which has judged the length, sees
+nothing of it. Large bodies in chunks consist of plain ones: a size, a line end, the data, a line end. Those are found
+here. Everything else (the last chunk with its trailers, chunk extensions, whatever is malformed) is left to llhttp,
+which is at the beginning of a chunk then, as if it had seen those before: so there is one judge of what is valid.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from .head import Head
+
+_LONG: Final = 64 * 1024
+"""Bytes of a body of a known length from which on it is not parsed."""
 _DATA_END: Final = b"\r\n"
 _SIZE_LINE: Final = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
 """The end of a chunk's data with the size line of the next, of a size that can't overflow."""
@@ -25,13 +30,34 @@ class Scanned(NamedTuple):
     pieces: list[memoryview]
     """The data."""
     rest: bytes = b""
-    """What llhttp must parse, from the beginning of a chunk on; so must it all that follows in the body."""
+    """What llhttp must parse, from the beginning of a chunk, or of the next message, on; and so all that follows."""
     flaw: str = ""
     """What is malformed behind the data, in llhttp's words; it can't be asked, as it has not seen the chunk."""
 
 
+class CountedData:
+    """The data of one body whose length is known, and not 0."""
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+
+    @property
+    def complete(self) -> bool:
+        """Whether all has come; what is behind it belongs to the next message."""
+        return not self._left
+
+    def scan(self, data: memoryview) -> Scanned:
+        """Find the data in what comes next; `rest` is what is behind it."""
+        found = data[: self._left]
+        self._left -= len(found)
+        return Scanned([found] if found else [], rest=bytes(data[len(found) :]))
+
+
 class PlainChunks:
     """The plain chunks at the beginning of one body."""
+
+    complete: Final = False
+    """The parser finds the end."""
 
     def __init__(self) -> None:
         self._left = 0
@@ -73,3 +99,11 @@ class PlainChunks:
         if line.startswith(_DATA_END):
             return Scanned(pieces, rest=line.removeprefix(_DATA_END))
         return Scanned(pieces, flaw=_NO_CR if line.startswith(b"\n") else _NO_LF)
+
+
+def data_of(head: Head) -> CountedData | PlainChunks | None:
+    """Return what finds the data in the body of a well-formed head; None if the parser finds it as cheaply."""
+    if head.get(b"transfer-encoding") is not None:
+        return PlainChunks()
+    length = int(head.get(b"content-length") or 0)
+    return CountedData(length) if length > _LONG else None

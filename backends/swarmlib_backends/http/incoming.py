@@ -12,7 +12,7 @@ import trio
 from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
 from swarmlib.pieces import Buffer, Memory, receive_pieces
 
-from .chunks import PlainChunks, Scanned
+from .chunks import CountedData, PlainChunks, Scanned, data_of
 from .head import Head, split_target
 from .outgoing import LAST_CHUNK, request_head
 from .repeated import RepeatedHeads
@@ -21,8 +21,6 @@ from .sizes import MAX_HEAD, check_sizes, too_large
 
 _AROUND: Final = len(b": \r\n")
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
-
-
 _END: Final = object()
 _HEAD_OR_ERROR: Final = (Head, SwarmError)
 
@@ -52,7 +50,7 @@ class Incoming:
         self._line = bytearray()
         self._head_came = False
         self._owed = 0
-        self._plain: PlainChunks | None = None
+        self._plain: CountedData | PlainChunks | None = None
         """Finds the data of the body, until the parser has to."""
         self._raw = bytearray()
 
@@ -205,6 +203,10 @@ class Incoming:
         """Parse what is behind the data that was found."""
         if found.flaw:
             self._fail(_not_http(found.flaw))
+        elif self._plain is not None and self._plain.complete:
+            self._plain, self._parser = None, httptools.HttpRequestParser(self)  # the old one still waits for the body
+            self.on_message_complete()
+            self._parsing(found.rest)
         elif found.rest:
             self._plain = None
             self._parse(found.rest)
@@ -252,8 +254,7 @@ class Incoming:
             early = bytes(self._raw)
             self._raw.clear()
             self._parsing = self._parse_lines
-            chunked = self._head.framed and self._head.get(b"transfer-encoding") is not None
-            self._plain = PlainChunks() if chunked else None
+            self._plain = data_of(self._head) if self._head.framed else None
         if early:
             self._parsing(early)
 

@@ -12,6 +12,8 @@ from swarmlib.pieces import Buffer
 from .headers import FixedHeaders
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
+_LONG: Final = 64 * 1024
+"""Bytes of a body from which on a copy costs more than a second place to send from."""
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -30,10 +32,20 @@ _known_lines: Final[Callable[[int, FixedHeaders], bytes]] = lru_cache(maxsize=64
 
 def whole_response(status: int, headers: FixedHeaders, body: bytes | None, *, keep_alive: bool) -> bytes:
     """Return the bytes of a response with all of its body; None where it has none. The same headers cost little."""
+    return b"".join(_parts(status, headers, body, keep_alive=keep_alive))
+
+
+def response_parts(status: int, headers: FixedHeaders, body: bytes | None, *, keep_alive: bool) -> tuple[bytes, ...]:
+    """Return what `whole_response` does, but a long body by itself: it may be sent to many clients, without a copy."""
+    parts = _parts(status, headers, body, keep_alive=keep_alive)
+    return parts if len(parts[-1]) > _LONG else (b"".join(parts),)
+
+
+def _parts(status: int, headers: FixedHeaders, body: bytes | None, *, keep_alive: bool) -> tuple[bytes, ...]:
     ending = b"\r\n" if keep_alive else b"Connection: close\r\n\r\n"
     if body is None:
-        return _known_lines(status, headers) + ending
-    return b"%sContent-Length: %d\r\n%s" % (_known_lines(status, headers), len(body), ending) + body
+        return _known_lines(status, headers), ending
+    return b"%sContent-Length: %d\r\n%s" % (_known_lines(status, headers), len(body), ending), body
 
 
 def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -105,14 +105,16 @@ def test_a_list_is_kept_and_changes_with_time_and_with_what_happens() -> None:
     box = Container(cast("Member", Up()), "1" * 64, ["web"])
     index.add(box)
     summary: dict[str, Any] = {"Id": box.id, "State": "running", "Status": "Up 3 seconds (healthy)", "Labels": None}
-    box.tell(summary, {"State": {"StartedAt": "1970-01-01T00:01:40Z"}})
+    box.tell(summary)
+    box.date({"State": {"StartedAt": "1970-01-01T00:01:40Z"}})
     first = index.listed(running=True, now=103)
     assert index.listed(running=True, now=103.5) is first
     listed = orjson.loads(index.listed(running=True, now=160))
     assert listed == [
         {**summary, "Status": "Up About a minute (healthy)", "Node": "a", "Labels": {"swarmlib.node": "a"}}
     ]
-    box.tell({**summary, "State": "exited", "Status": "Exited (0) 1 second ago"}, {})
+    box.date({})
+    box.tell({**summary, "State": "exited", "Status": "Exited (0) 1 second ago"})
     index.changed()
     assert orjson.loads(index.listed(running=True, now=160)) == []
     assert orjson.loads(index.listed(running=False, now=160))[0]["Status"] == "Exited (0) 1 second ago"
@@ -136,10 +138,10 @@ def test_what_is_told_after_a_list_was_made_stands_in_its_place_in_the_next() ->
     index = Index()
     old, new = (Container(cast("Member", Up()), digit * 64, [digit]) for digit in "12")
     index.add(old)
-    old.tell({"Id": old.id, "State": "exited", "Status": "Created", "Created": 100}, {})
+    old.tell({"Id": old.id, "State": "exited", "Status": "Created", "Created": 100})
     index.add(new)  # its event has come; what it is, is not known yet
     assert len(orjson.loads(index.listed(running=False, now=0))) == 1
-    new.tell({"Id": new.id, "State": "exited", "Status": "Created", "Created": 200}, {})
+    new.tell({"Id": new.id, "State": "exited", "Status": "Created", "Created": 200})
     index.changed()
     assert [each["Created"] for each in orjson.loads(index.listed(running=False, now=0))] == [200, 100]
 
@@ -163,7 +165,7 @@ def test_containers_are_listed_by_their_labels() -> None:
     for number, labels in enumerate(({"a": "1"}, {"a": "1", "b": "2"}, {"a=1": "x"}, {"a": "2"})):
         container = Container(node, str(number), ())
         index.add(container)
-        container.tell({"Id": str(number), "Labels": labels, "State": "running"}, {})
+        container.tell({"Id": str(number), "Labels": labels, "State": "running"})
         index.label(container, labels)
 
     def listed(*labels: str, nodes: tuple[Member, ...] = (node,)) -> list[str]:

@@ -1,4 +1,4 @@
-"""Chunked bodies, of requests and responses: however they are split, they mean what llhttp alone takes them for."""
+"""Bodies of requests and responses: however they are split, they mean what llhttp alone takes them for."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,10 +9,10 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmlib import SwarmError
+from swarmlib import Invalid, SwarmError
 from swarmlib.pieces import PIECE, Buffer, Memory, PieceReceiver
 from swarmlib_backends.docker.response import Responses
-from swarmlib_backends.http.chunks import PlainChunks
+from swarmlib_backends.http.chunks import CountedData, PlainChunks
 from swarmlib_backends.http.incoming import Incoming
 
 REQUEST = b"PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -83,8 +83,7 @@ async def all_of(next_pieces: Callable[[Memory], Awaitable[Sequence[Buffer]]]) -
     return Body(data, complete=True)
 
 
-async def of_request(parts: Sequence[bytes], *, in_place: bool) -> Body:
-    incoming = Incoming(Split([REQUEST, *parts]))
+async def body_of(incoming: Incoming, *, in_place: bool) -> Body:
     await incoming.next_head()
     incoming.stay()
 
@@ -92,6 +91,10 @@ async def of_request(parts: Sequence[bytes], *, in_place: bool) -> Body:
         return [data] if (data := await incoming.next_chunk()) else []
 
     return await all_of(incoming.next_pieces if in_place else chunk)
+
+
+async def of_request(parts: Sequence[bytes], *, in_place: bool) -> Body:
+    return await body_of(Incoming(Split([REQUEST, *parts])), in_place=in_place)
 
 
 async def of_response(parts: Sequence[bytes]) -> tuple[Body, bool]:
@@ -182,3 +185,62 @@ def test_data_is_not_copied() -> None:
     assert [bytes(piece) for piece in found.pieces] == [b"abcde", b"fghij"]
     assert all(piece.obj is came.obj for piece in found.pieces)
     assert found.rest == b"0\r\n\r\n"
+
+
+LONG = bytes(range(256)) * 257
+"""Longer than what the parser is given."""
+SIZED = b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+NEXT = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@given(st.lists(st.integers(0, len(LONG) + 150), max_size=8))
+def test_a_body_of_a_known_length_ends_there_and_the_next_request_begins(in_place: bool, cuts: list[int]) -> None:
+    async def read() -> None:
+        incoming = Incoming(Split(split(SIZED % len(LONG) + LONG + SIZED % len(LONG) + LONG + NEXT, cuts)))
+        for _ in range(2):
+            assert await body_of(incoming, in_place=in_place) == Body(LONG, complete=True)
+        head = await incoming.next_head()
+        assert head is not None
+        assert (head.method, head.target, head.has_body) == ("GET", "/next", False)
+        assert await incoming.next_head() is None
+
+    trio.run(read)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+async def test_a_body_of_a_known_length_that_ends_early_is_not_complete(in_place: bool) -> None:
+    for came in (0, 1, len(LONG) - 1):
+        incoming = Incoming(Split([SIZED % len(LONG), *split(LONG[:came], [])]))
+        assert await body_of(incoming, in_place=in_place) == Body(LONG[:came])
+
+
+async def test_what_is_behind_a_body_of_a_known_length_is_judged_as_a_request() -> None:
+    incoming = Incoming(Split([SIZED % len(LONG) + LONG + b"0\r\n\r\n"]))
+    assert await body_of(incoming, in_place=True) == Body(LONG, complete=True)
+    with pytest.raises(Invalid, match="this is not HTTP"):
+        await incoming.next_head()
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        *(b"Content-Length: 70000\r\nContent-Length: 70001", b"Content-Length: 70000\r\nContent-Length: 70000"),
+        *(b"Content-Length: +70000", b"Content-Length: 70_000", b"Content-Length: 70000, 70000"),
+        *(b"Content-Length: 0x11170", b"Content-Length: 99999999999999999999999"),
+        b"Transfer-Encoding: chunked\r\nContent-Length: 70000",
+        b"Content-Length: 70000\r\nTransfer-Encoding: chunked",
+    ],
+)
+async def test_a_length_that_two_readers_may_read_differently_is_refused(framing: bytes) -> None:
+    incoming = Incoming(Split([b"PUT /x HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n" + LONG]))
+    with pytest.raises(Invalid, match="this is not HTTP"):
+        await incoming.next_head()
+
+
+def test_data_of_a_known_length_is_not_copied() -> None:
+    came = memoryview(bytearray(b"abcdeGET"))
+    body = CountedData(5)
+    found = body.scan(came)
+    assert ([bytes(piece) for piece in found.pieces], found.rest, body.complete) == ([b"abcde"], b"GET", True)
+    assert found.pieces[0].obj is came.obj
