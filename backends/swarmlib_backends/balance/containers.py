@@ -94,7 +94,8 @@ class Containers:
         """Ask for what has changed; of what is not inspected, only for what may be rescheduled.
 
         shown: somebody wants to see the containers: ask also for how long those run that are not inspected, and inspect
-        a few of them, so that lists that are asked for often soon cost the engine nothing. claims: inspect all.
+        a few of them, so that lists that are asked for often soon cost the engine nothing. claims: inspect all; what is
+        inspected is not asked for again when somebody wants to see it, so it is listed as if it were shown.
 
         Raises:
             SwarmError: the engine does not answer, or gives a malformed answer.
@@ -103,12 +104,13 @@ class Containers:
         self._gone.clear()
         self.shows += shown
         ids, self._stale = self._stale, set[str]()
-        ids |= self._unknown if shown else set[str]()
+        told = shown or claims
+        ids |= self._unknown if told else set[str]()
         try:
-            await self._list(ids, shown=shown)
+            await self._list(ids, shown=told)
             await self._inspect_all(self._wanted(shown=shown, claims=claims))
             linked, self._new_links = self._new_links, set()
-            await self._list(linked, shown=shown)
+            await self._list(linked, shown=told)
             refreshed = True
         finally:
             self._asking = False

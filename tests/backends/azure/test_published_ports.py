@@ -122,7 +122,7 @@ async def test_a_port_that_the_engine_chose_is_opened(led: FakeArm) -> None:
                                    {"PrivatePort": 90, "PublicPort": 32769, "Type": "tcp", "IP": "127.0.0.1"},
                                    {"PrivatePort": 91, "Type": "tcp"}]}  # fmt: skip
     found = container()
-    found.tell(listed, {})
+    found.tell(listed)
     async with ports() as rules:
         await rules.settle([found], all_listed=True)
     assert {number for _, number in of_containers(led)} == {"32768"}

@@ -118,6 +118,7 @@ async def test_a_limited_list_of_two_engines_is_in_order_even_within_a_second() 
     async with open_chain(over(a, b)) as swarm:
         assert await listed(swarm, limit="3") == ["B-19", "B-18", "B-17"]
         assert await listed(swarm, limit="21") == [*(f"B-{each}" for each in reversed(range(20))), "A-19"]
+        assert len(await listed(swarm)) == 40  # those that were inspected for their moments are shown, too
 
 
 async def test_a_failed_inspection_is_made_again(autojump_clock: trio.testing.MockClock) -> None:
