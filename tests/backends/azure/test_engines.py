@@ -17,6 +17,7 @@ from swarmlib_backends import Balance, Docker
 from swarmlib_backends.azure import Azure
 from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from swarmlib_backends.azure.fakearm.spec import Spec
+from swarmlib_backends.azure.fleet import Fleet
 from tests.support.azure.backend import opened as rules
 from tests.support.azure.backend import until_nothing_is_left
 from tests.support.azure.cloud import real_cloud
@@ -77,6 +78,29 @@ async def test_a_port_that_a_container_publishes_is_open_until_the_container_is_
             while rules(cloud) != {("192.0.2.1", "22")}:  # noqa: ASYNC110 - the fake is another program
                 await trio.sleep(0.02)
         await first.rm(force=True)
+
+
+async def test_a_restarted_swarmd_keeps_the_port_of_a_container_open_that_nobody_looks_at(
+    cloud: FakeArm, local: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with swarmlib.connect(local_and(azure(), local)) as swarm:
+        await spawn(swarm, "first")
+        await spawn(swarm, "web", PortBindings={"80/tcp": [{"HostPort": "8080"}]})
+    send, looks = trio.open_memory_channel[set[tuple[str, str]]](100)
+    settle = Fleet.settle_ports
+
+    async def told(fleet: Fleet) -> None:
+        await settle(fleet)
+        send.send_nowait(rules(cloud))
+
+    monkeypatch.setattr(Fleet, "settle_ports", told)
+    async with swarmlib.connect(azure(idle="0.4s")):
+        with trio.fail_after(20):
+            for _ in range(9):  # a port is closed after two looks
+                assert ("192.0.2.1", "8080") in await looks.receive()
+    async with swarmlib.connect(local_and(azure(), local)) as swarm:
+        for name in ("first", "web"):
+            await swarm.rm("containers", name, force=True)
 
 
 async def test_containers_spill_over_to_a_machine_that_sleeps_when_idle_and_is_woken_for_its_containers(
