@@ -87,11 +87,11 @@ class Writer:
     def put(self, entry: bytes) -> None:
         """Have an entry written. Never blocks."""
         batch = self._batch
-        batch.size += len(entry)
-        if batch.size > MAX_UNWRITTEN:
-            batch.size -= len(entry)
+        size = batch.size + len(entry)
+        if size > MAX_UNWRITTEN:
             self._lost += 1
             return
+        batch.size = size
         batch.entries.append(entry)
         if len(batch.entries) == 1:  # the writer is told of the others by the first
             self.wake()

@@ -33,4 +33,9 @@ def known(given: str) -> str:
     """
     if (found := plain(given)) in KNOWN:
         return found
-    raise Invalid(f"unknown capability {given!r}: {nearest(found, sorted(KNOWN))}")
+    raise unknown(given)
+
+
+def unknown(given: str) -> Invalid:
+    """Return the error for a capability that Linux doesn't have; it says which is meant."""
+    return Invalid(f"unknown capability {given!r}: {nearest(plain(given), sorted(KNOWN))}")

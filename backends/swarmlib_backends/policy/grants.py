@@ -97,7 +97,7 @@ def _named_capabilities(given: Sequence[str]) -> Match:
     plain = [capabilities.plain(each) for each in given]
     for each in plain:
         if not any(map(globs([each]), capabilities.KNOWN)):
-            capabilities.known(each)
+            raise capabilities.unknown(each)
     return globs(plain)
 
 
