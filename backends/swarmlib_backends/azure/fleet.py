@@ -11,10 +11,8 @@ import trio
 
 from swarmlib import CLEANUP_SECONDS, Chain, NotFound, SwarmError
 
-from ..balance.fanout import settle
 from ..balance.member import Member
 from ..balance.members import Members
-from ..balance.mirror import CLAIMS
 from ..balance.node import Node
 from ..docker import Docker
 from .access import Access, state_folder
@@ -127,9 +125,9 @@ class Fleet:
     async def settle_ports(self) -> None:
         """Open the ports that containers on swarmlib's machines publish, and close those that none does any longer."""
         if engines := [engine for engine in self.all if engine.made]:
-            await settle([engine.member for engine in engines], CLAIMS)  # a list alone does not tell all ports
             containers = [each for engine in engines for each in self.members.index.containers_on(engine.member)]
-            await self.ports.settle(containers, all_listed=all(engine.is_listed for engine in engines))
+            known = [engine.member.knows_claims() and engine.is_listed for engine in engines]
+            await self.ports.settle(containers, all_listed=all(known))
 
     async def _adopt(self, machine: Machine) -> None:
         """Join a machine that others have made, and that counts as complete from now on."""

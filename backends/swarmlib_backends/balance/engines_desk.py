@@ -39,7 +39,6 @@ class EnginesDesk(Server):
 
 def _reserved(member: Member) -> dict[str, int]:
     """Return what its containers reserve; {} if it must be asked first, which happens at its next check."""
-    if not member.mirror.knows_claims:
-        member.claims_wanted = True
+    if not member.knows_claims():
         return {}
     return {"cpus_reserved": member.load.cpus, "memory_reserved": member.load.memory}

@@ -75,8 +75,7 @@ class Member(Node):
         """Whether it is a Docker engine, whose events are known to tell what changes."""
         self.known = trio.Event()
         """Set once it is known whether the member is up."""
-        self.claims_wanted = False
-        """Whether somebody wants to know what its containers take of it, and it is told as soon as that is known."""
+        self._claims_wanted = False
         self.joined = trio.current_time()
         self.left = False
         self.stand_ins = StandIns(self, self.mirror, index, self.ask)
@@ -172,6 +171,11 @@ class Member(Node):
             if exc.details.get(UNSENT):
                 self.suspect()
             raise
+
+    def knows_claims(self) -> bool:
+        """Return whether it is known what its containers take of it; if not, that is asked for at the next check."""
+        self._claims_wanted |= not self.mirror.knows_claims
+        return self.mirror.knows_claims
 
     async def settle(self, *kinds: str) -> None:
         """Bring the index up to date for these kinds of objects. A member that fails to answer is marked as down."""
@@ -325,10 +329,10 @@ class Member(Node):
                 pass  # it does not support ping, but it answers
 
     async def _learn_claims(self) -> None:
-        if self.claims_wanted and self.watchable:
+        if self._claims_wanted and self.watchable:
             async with self._shared.taking_stock:
                 await self.mirror.settle(CLAIMS)
-            self.claims_wanted = False
+            self._claims_wanted = False
 
     async def fail(self, failure: SwarmError) -> None:
         """Mark the member as down, and end its calls with an error."""
