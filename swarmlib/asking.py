@@ -10,6 +10,7 @@ import trio
 from .errors import BadAnswer
 from .refusing import as_error, end_dropped, refuse
 from .reply import Ack, Error, Log, Reply, Set
+from .reply_channel import SendersTask
 from .reply_pair import ReplyReceiver, open_reply
 from .request import Request, Sender
 
@@ -59,6 +60,26 @@ async def ask(sender: Sender, request: Request, *, deadline: float | None = None
     except BaseException:
         await replies.aclose()
         raise
+    return replies
+
+
+async def ask_onward(sender: Sender, request: Request) -> ReplyReceiver:
+    """Do what `ask` does, for a stage that forwards a request and then only reads the replies: if it runs in the task
+    of the request's sender, the stages behind it may do so too (see `SendersTask`).
+    """
+    task = request.reply.sender
+    if task is None or trio.lowlevel.current_task() is not task.task:
+        return await ask(sender, request)
+    scope = trio.CancelScope()  # of its own: a stage behind that closes must not cancel the stages before this
+    reply, replies = open_reply(sender=SendersTask(task.task, scope))
+    try:
+        with scope:
+            await dispatch(sender, request.replace(reply=reply))
+    except BaseException:
+        await replies.aclose()
+        raise
+    if scope.cancelled_caught:
+        await reply.aclose()
     return replies
 
 

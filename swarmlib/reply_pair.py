@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from .reply import FINAL, Ack, Error, Reply
-from .reply_channel import ContractError, ReplySender
+from .reply_channel import ContractError, ReplySender, SendersTask
 
 REPLY_CAPACITY: Final = 16
 """How many replies wait in a pair before its sender is held back."""
@@ -57,7 +57,6 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
         if self._reader is not None:
             raise trio.BusyResourceError("another task is receiving from this reply pair")
         if self._ended or self.gone:
-            await trio.lowlevel.checkpoint()
             return
         self._reader = trio.lowlevel.current_task()
 
@@ -72,9 +71,14 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
             reader, self._reader = self._reader, None
             trio.lowlevel.reschedule(reader)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `capacity` replies are unread."""
+        return len(self._buffer) >= self._capacity
+
     async def put(self, reply: Reply) -> None:
         """Take a reply from the other end; waits while `capacity` replies are unread, but never for a final one."""
-        if len(self._buffer) >= self._capacity and type(reply) not in FINAL:
+        if self.is_full and type(reply) not in FINAL:
             await self._room()
         if self.gone:
             raise trio.BrokenResourceError("the caller disconnected")
@@ -88,7 +92,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
         """Wait while `capacity` replies are unread. A reply that waits when an error or the end comes is refused."""
         if self._writers is None:
             self._writers = trio.lowlevel.ParkingLot()
-        while len(self._buffer) >= self._capacity and not (self.gone or self._failed or self._ended):
+        while self.is_full and not (self.gone or self._failed or self._ended):
             await self._writers.park()
         if self._ended and not self.gone:
             raise trio.ClosedResourceError("this reply channel was closed in the meantime")
@@ -134,9 +138,14 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
 class _PairedSender(ReplySender):
     """The answering end of a pair in memory."""
 
-    def __init__(self, replies: ReplyReceiver) -> None:
+    def __init__(self, replies: ReplyReceiver, sender: SendersTask | None) -> None:
         super().__init__()
         self._replies = replies
+        self._sender = sender
+
+    @property
+    def sender(self) -> SendersTask | None:
+        return self._sender
 
     @property
     def gone(self) -> bool:
@@ -146,13 +155,22 @@ class _PairedSender(ReplySender):
         self._replies.on_gone(callback)
 
     async def _deliver(self, reply: Reply) -> None:
-        await self._replies.put(reply)
+        replies = self._replies
+        if self._sender is not None and replies.is_full and type(reply) not in FINAL:
+            raise ContractError("too many replies to a call that is answered with one value")  # nobody reads yet
+        await replies.put(reply)
 
     async def _finish(self) -> None:
         self._replies.end()
 
 
-def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[ReplySender, ReplyReceiver]:
-    """Make a reply pair: the first is the request's `reply`; receive from the second inside `async with`."""
+def open_reply(
+    capacity: int = REPLY_CAPACITY, *, sender: SendersTask | None = None
+) -> tuple[ReplySender, ReplyReceiver]:
+    """Make a reply pair: the first is the request's `reply`; receive from the second inside `async with`.
+
+    sender: the task that sends the request, if it reads no reply before the call has ended. It can only make calls that
+    are answered with one value: more than `capacity` replies raise `ContractError` where they are sent.
+    """
     replies = ReplyReceiver(capacity)
-    return _PairedSender(replies), replies
+    return _PairedSender(replies, sender), replies

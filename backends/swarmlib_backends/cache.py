@@ -29,7 +29,6 @@ from swarmlib import (
     Tap,
     Unsupported,
     Verb,
-    ask,
     discard,
     option,
 )
@@ -174,7 +173,7 @@ class _Flight:
     async def fly(self, next: Sender, request: Request) -> None:
         """Make the call."""
         with self._scope:
-            await relay(await ask(next, request), self._take)
+            await relay(request, next, self._take)
         self._done.set()
 
     async def _take(self, reply: Reply) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from swarmlib import Reply, ReplyReceiver, ReplySender, Request, Verb, discard
+from swarmlib import Reply, ReplyReceiver, ReplySender, Request, Sender, Verb, discard
+from swarmlib.asking import ask_onward
 
 LOOKS: Final = frozenset({Verb.LS, Verb.GET})
 """The verbs that change nothing and are answered with one value: asking twice has the effect of asking once."""
@@ -17,7 +18,12 @@ Take: TypeAlias = Callable[[Reply], Awaitable[bool | None]]
 """Takes a reply, and forwards it or keeps it; returns True if no further replies are wanted."""
 
 
-async def relay(replies: ReplyReceiver, take: Take) -> None:
+async def relay(request: Request, to: Sender, take: Take) -> None:
+    """Send a copy of a request on, and pass each reply to `take`; at the end, cancel all work for the call."""
+    await relay_replies(await ask_onward(to, request), take)
+
+
+async def relay_replies(replies: ReplyReceiver, take: Take) -> None:
     """Pass each reply of a call to `take`; at the end, cancel all work for the call."""
     async with replies:
         async for reply in replies:

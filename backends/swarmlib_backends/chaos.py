@@ -35,7 +35,7 @@ from swarmlib.quantities import ByteRate, Rate, seconds
 from swarmlib.reply import FINAL
 from swarmlib.suggestions import nearest
 
-from .calls import forward, relay
+from .calls import forward, relay_replies
 from .patterns import Judge, Rule, fitting
 from .stream_wrappers import StreamWrapper
 
@@ -222,9 +222,9 @@ class Chaos(Server):
             request = request.replace(upload=self._troubled(request.upload, faults))
         replies = await ask(self.next, request)
         if faults.lost:
-            await relay(replies, discard)
+            await relay_replies(replies, discard)
             await trio.sleep_forever()
-        await relay(replies, partial(self._forward, faults, itertools.count(), request.reply))
+        await relay_replies(replies, partial(self._forward, faults, itertools.count(), request.reply))
 
     async def _forward(self, faults: _Faults, passed: Iterator[int], to: ReplySender, reply: Reply) -> bool:
         if not isinstance(reply, FINAL) and next(passed) >= faults.cut_replies:

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 import trio
 
-from swarmlib import UNSENT, Handler, Invalid, Reply, ReplySender, Request, Server, Unavailable, ask, option
+from swarmlib import UNSENT, Handler, Invalid, Reply, ReplySender, Request, Server, Unavailable, option
 from swarmlib.quantities import Rate
 from swarmlib.reply import FINAL
 
@@ -74,7 +74,7 @@ class Limit(Server):
     async def _call(self, ticket: _Ticket, request: Request) -> None:
         try:
             await ticket.admitted.wait()
-            await relay(await ask(self.next, request), partial(self._forward, ticket, request.reply))
+            await relay(request, self.next, partial(self._forward, ticket, request.reply))
         finally:
             self._gate.leave(ticket)
 

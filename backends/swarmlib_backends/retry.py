@@ -22,7 +22,6 @@ from swarmlib import (
     SwarmError,
     TimedOut,
     Unavailable,
-    ask,
     option,
 )
 from swarmlib.pieces import Buffer, Memory
@@ -114,7 +113,7 @@ class Retry(Server):
                 await forward(held.pop(0), request.reply)
             return False
 
-        await relay(await ask(self.next, request), take)
+        await relay(request, self.next, take)
         return failed
 
 

@@ -28,7 +28,7 @@ from swarmlib import (
 from swarmlib.reply import FINAL
 from swarmlib.supervision import supervised
 
-from .calls import relay
+from .calls import relay_replies
 from .patterns import fitting
 from .queues import counted
 
@@ -130,7 +130,7 @@ class Tee(Filter):
         """Read the replies up to the answer, then cancel the copy."""
         try:
             with trio.move_on_at(deadline):
-                await relay(replies, _drop)
+                await relay_replies(replies, _drop)
         finally:
             self._under_way -= 1
 

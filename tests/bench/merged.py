@@ -1,5 +1,6 @@
 """Requests a second of `GET /containers/json`, merged from two engines of 100 containers each; beside one, and HAProxy.
-Also through policies: one of 200 rules, and one that confines the client to its own ten containers.
+Also ten of them, asked for by their label; and through policies: one of 200 rules, and one that confines the client to
+its own ten containers.
 
     python -m tests.bench.merged [--seconds 2] [--rounds 3]
 
@@ -12,6 +13,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from tests.bench.common import in_turns, reachable_engine, show
 from tests.bench.gateway import arguments, haproxy, wrk
@@ -21,6 +23,7 @@ from tests.support.engines import docker, engine, swarmd
 _PATHS = ("/containers/json?all=1", "/containers/json?all=0")
 _COLUMN = "request by connections"
 _CONFINING = '[[rule]]\nallow = ["ContainerList"]\nown = "team=1"\n'
+_BY_LABEL = "&filters=" + quote('{"label":["team=1"]}')
 
 
 def _policies(folder: Path) -> tuple[Path, Path]:
@@ -32,23 +35,24 @@ def _policies(folder: Path) -> tuple[Path, Path]:
 
 def _fill(host: str) -> None:
     def create(number: int) -> None:
-        name = ("--name", f"{host[-20:-12]}{number}", "--label", f"team={number // 5}")
+        name = ("--name", f"c{host[-20:-12]}{number}", "--label", f"team={number // 5}")
         docker(host, "create", "--network", "none", *name, "busybox", "true", check=True)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(create, range(100)))
 
 
-def _rate(port: int, path: str, connections: int, seconds: int) -> float:
-    return wrk(port, path, connections, seconds).rate
+def _rate(way: tuple[int, str], path: str, connections: int, seconds: int) -> float:
+    port, filters = way
+    return wrk(port, path + filters, connections, seconds).rate
 
 
-def measure(ports: dict[str, int], seconds: int, rounds: int) -> list[tuple[object, ...]]:
-    """A row for each path and number of connections; the ways take turns."""
+def measure(asked: dict[str, tuple[int, str]], seconds: int, rounds: int) -> list[tuple[object, ...]]:
+    """A row for each path and number of connections; the ways, of a port and filters each, take turns."""
     rows: list[tuple[object, ...]] = []
     for path in _PATHS:
         for connections in (1, 16):
-            ways = {way: partial(_rate, port, path, connections, seconds) for way, port in ports.items()}
+            ways = {name: partial(_rate, way, path, connections, seconds) for name, way in asked.items()}
             rows.append((f"{path} by {connections}", *(f"{rate:,.0f}" for rate in in_turns(ways, rounds).values())))
     return rows
 
@@ -74,8 +78,9 @@ def main() -> None:
             listed = docker(ours.host, "ps", "-aq").stdout.count(b"\n")
             if listed != 200:
                 raise RuntimeError(f"{listed} containers are listed, of 200")
-            ways = {"one engine, direct": direct, "HAProxy before one": proxied, "balance of two": ours.port}
-            ways |= {"200 rules before it": judged.port, "10 of its own": confined.port}
+            ways = {"one engine, direct": (direct, ""), "HAProxy before one": (proxied, "")}
+            ways |= {"balance of two": (ours.port, ""), "10 by label": (ours.port, _BY_LABEL)}
+            ways |= {"200 rules before it": (judged.port, ""), "10 of its own": (confined.port, "")}
             rows = measure(ways, given.seconds, given.rounds)
     show("Requests a second; one engine lists its own 100 containers, balance those of both", [_COLUMN, *ways], rows)
 

@@ -6,9 +6,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from swarmlib import Chain, Filter, Request, Server, Tap, Unavailable, Verb, dispatch, open_reply
-from swarmlib.asking import answer
+from swarmlib import Chain, Filter, Request, Sender, Server, SwarmError, Tap, Unavailable, Verb, dispatch, open_reply
+from swarmlib.asking import answer, ask_onward
 from swarmlib.reply_channel import ReplySender, SendersTask
+from swarmlib.reply_pair import REPLY_CAPACITY
 
 
 class Waiting(Tap):
@@ -98,6 +99,68 @@ async def test_cancelling_the_senders_scope_cancels_the_call() -> None:
             await dispatch(sender, Request(Verb.GET, ("slow",), reply=Waiting(reply, scope)))
         assert scope.cancelled_caught
         assert not reply.answered
+
+
+@dataclass
+class Onward(Server):
+    """Asks the stage behind it, and answers with what that answered."""
+
+    async def get(self, request: Request) -> object:
+        async with await ask_onward(self.next, request) as replies:
+            return (await answer(replies)).value
+
+
+@dataclass
+class Many(Server):
+    """Gives more values than a call of one value has."""
+
+    async def get(self, request: Request) -> None:
+        for _ in range(REPLY_CAPACITY + 1):
+            await request.reply.set(1)
+
+
+async def _asked_onward(last: Server, path: str = "box") -> object:
+    with trio.CancelScope() as scope:
+        async with Chain(Onward(), last).open() as sender:
+            reply, replies = open_reply()
+            await dispatch(sender, Request(Verb.GET, (path,), reply=Waiting(reply, scope)))
+            return (await answer(replies)).value
+
+
+async def test_a_stage_that_only_reads_the_replies_lends_the_task_further() -> None:
+    server = Handles()
+    assert await _asked_onward(server) == 1
+    assert server.tasks == [trio.lowlevel.current_task()]
+
+
+async def test_replies_that_nobody_can_read_yet_are_bounded() -> None:
+    with trio.fail_after(5), pytest.raises(SwarmError, match="too many replies to a call"):
+        await _asked_onward(Many())
+
+
+async def test_a_stage_behind_that_closes_ends_only_its_part_of_a_call() -> None:
+    """The stage in front answers its caller with the refusal, in the task that the closed stage ran in too."""
+    async with trio.open_nursery() as nursery:
+        behind = await nursery.start(_open_until, closing := trio.Event(), Handles())
+
+        async def close() -> None:
+            await wait_all_tasks_blocked()
+            closing.set()
+
+        with trio.fail_after(5), trio.CancelScope() as scope:
+            async with Onward().open(behind) as sender:
+                reply, replies = open_reply()
+                nursery.start_soon(close)
+                await dispatch(sender, Request(Verb.GET, ("slow",), reply=Waiting(reply, scope)))
+                with pytest.raises(Unavailable, match="handles is closed"):
+                    await answer(replies)
+        assert not scope.cancel_called
+
+
+async def _open_until(closing: trio.Event, stage: Server, *, task_status: trio.TaskStatus[Sender]) -> None:
+    async with Chain(stage).open() as sender:
+        task_status.started(sender)
+        await closing.wait()
 
 
 async def _cancel(scope: trio.CancelScope) -> None:

@@ -135,7 +135,7 @@ class AutoSuspend(Server):
             self._calls.add(scope)
             try:
                 await self._claim()
-                await relay(await ask(self.next, request), partial(forward, to=request.reply))
+                await relay(request, self.next, partial(forward, to=request.reply))
             finally:
                 self._calls.discard(scope)
                 self.use()

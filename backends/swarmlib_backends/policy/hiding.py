@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from swarmlib import Conflict, Error, Json, Log, Reply, Request, SwarmError
-from swarmlib.asking import ask
 
 from ..calls import forward, relay
 from .sight import Object, Sight, object_of, objects_of
@@ -128,7 +127,7 @@ async def relay_shown(operation: str, request: Request, sight: Sight) -> None:
             reply = reply.replace(value=await _hidden(operation, hide, sight, reply.value))
         await forward(reply, request.reply)
 
-    await relay(await ask(sight.sender, request), take)
+    await relay(request, sight.sender, take)
 
 
 async def _hidden(operation: str, hide: Hide, sight: Sight, given: Json) -> Json:

@@ -141,7 +141,7 @@ class Call:
             if shown is not None:
                 await forward(shown, self.request.reply)
 
-        await relay(await ask(self.sender, request), take)
+        await relay(request, self.sender, take)
 
     async def progress(self, request: Request, see: Callable[[Any], Any]) -> Ack:
         """Send a request, forward what is told of its progress as `see` shows it, and return the final reply.
