@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import trio
-
 from ..azure.spec import Body, part
-from ..enginekit.container import Configured
+from ..enginekit.seen import Seen
 from .record import Record
 from .state import KILLED, State, state
 
 
 @dataclass(eq=False)
-class Instance(Configured):
+class Instance(Seen):
     """A container as Azure has it now. `Mirror` keeps it up to date."""
 
     record: Record
@@ -25,18 +21,10 @@ class Instance(Configured):
     """Its container group; None before its start, and after its end."""
     is_known: bool = True
     """Whether its state was seen before, so that a difference is news."""
-    stoppers: int = 0
-    """Calls and streams for whose time it is not removed when it ends."""
     starting: bool = False
     """Whether its start is under way here."""
-    started_here: bool = False
-    """Whether this gateway has started it, and so removes it when it ends, if it removes itself."""
     failure: str = ""
     """Why its last start failed."""
-    exited: trio.Event = field(default_factory=trio.Event)
-    """Set at the end of this run, or of the next one where none is under way; each run has its own."""
-    removed: trio.Event = field(default_factory=trio.Event)
-    _changed: trio.Event = field(default_factory=trio.Event)
 
     def __post_init__(self) -> None:
         self.id = self.record.id
@@ -57,30 +45,6 @@ class Instance(Configured):
         """Note that it is gone with its group while it ran."""
         self.group = None
         self.state = replace(self.state, status="exited", exit_code=KILLED, finished=time.time())
-
-    def tell_exit(self) -> None:
-        """Wake those who wait for its end."""
-        self.exited.set()
-        self.exited = trio.Event()
-
-    def wake(self) -> None:
-        """Have all that wait for a change look again."""
-        self._changed.set()
-        self._changed = trio.Event()
-
-    async def next_change(self) -> None:
-        """Wait for the next change that is seen of it."""
-        await self._changed.wait()
-
-    @contextmanager
-    def kept(self) -> Generator[None]:
-        """Keep it from being removed at its end, for the time of the context."""
-        self.stoppers += 1
-        try:
-            yield
-        finally:
-            self.stoppers -= 1
-            self.wake()
 
     # What is shown.
 

@@ -130,8 +130,7 @@ class Mirror:
 
     async def _removed_when_free(self, container: Instance) -> None:
         """Remove a container that removes itself, once nobody reads what it has written any more."""
-        while container.stoppers and not container.removed.is_set():
-            await container.next_change()
+        await container.until(lambda each: not each.stoppers)
         if not (container.removed.is_set() or container.running):
             await supervised(f"aci: the removal of {container.name}", self.remove, container)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import trio
 
 from ..dockerapi.nullable import dict_of
-from ..enginekit.container import Configured
+from ..enginekit.seen import Seen
 from .pods import status
 from .pods.record import Ended, Health, Record
 from .pods.status import State
@@ -25,24 +23,16 @@ _RUNS: Final = ("running", "paused")
 
 
 @dataclass(eq=False)
-class PodContainer(Configured):
+class PodContainer(Seen):
     """A container as the cluster has it now. `Mirror` keeps it up to date."""
 
     record: Record
     pod: Pod | None = None
     """Its newest Pod; None if it has none (yet, or any more)."""
-    stoppers: int = 0
-    """Calls and streams for whose time it does not remove itself when it ends."""
     begins: bool = False
     """Whether this gateway lets it begin now; it may look as if it ran, and nobody is told of a start."""
-    started_here: bool = False
-    """Whether this gateway has started it, and so removes it when it ends, if it removes itself."""
-    exited: trio.Event = field(default_factory=trio.Event)
-    """Set at the end of this run, or of the next one where none is under way; each run has its own."""
     pod_ended: trio.Event = field(default_factory=trio.Event)
     """Set when the processes of its Pod, if it has one, have ended or are gone; each run of them has its own."""
-    removed: trio.Event = field(default_factory=trio.Event)
-    _changed: trio.Event = field(default_factory=trio.Event)
     _checked: tuple[int, Health] | None = None
     """The last checks of its health, and the run that they are of."""
     _seen: Ended | None = None
@@ -103,8 +93,7 @@ class PodContainer(Configured):
         self.wake()
         failed = self.status == "created" and before.running and not self.begins
         if failed or self.has_ended_since(before) or (before.status == "restarting" and not self.running):
-            self.exited.set()
-            self.exited = trio.Event()
+            self.tell_exit()
         return before
 
     def _end_processes(self, before: Pod | None, now: Pod | None) -> None:
@@ -142,30 +131,6 @@ class PodContainer(Configured):
         if known is None or checked is None or checked[0] != self.record.run or known.latest >= checked[1].latest:
             return state
         return replace(state, health=replace(checked[1], status=known.status))
-
-    def wake(self) -> None:
-        """Have all that wait for a change look again."""
-        self._changed.set()
-        self._changed = trio.Event()
-
-    async def next_change(self) -> None:
-        """Wait for the next change of its record or its Pod."""
-        await self._changed.wait()
-
-    async def until(self, fits: Callable[[PodContainer], bool]) -> None:
-        """Wait until it fits, or is removed."""
-        while not (fits(self) or self.removed.is_set()):
-            await self.next_change()
-
-    @contextmanager
-    def kept(self) -> Generator[None]:
-        """Keep it from removing itself for the time of the context."""
-        self.stoppers += 1
-        try:
-            yield
-        finally:
-            self.stoppers -= 1
-            self.wake()
 
 
 def _end_of(record: Record, last: State) -> Ended | None:
