@@ -1,8 +1,8 @@
 """Pieces of large streams, which are relayed without a copy: received into memory that is used again, and sent from
 where they lie.
 
-Bytes that no stage looks at need not even enter this process: from one socket to another they go through a pipe of the
-kernel's (splice(2)), which takes half the processor time.
+Bytes that no stage looks at need not even enter this process: a busy stream from one socket to another is spliced (see
+`swarmlib.splicing`).
 
 A stream that can do so is a `PieceReceiver` or a `PieceSender`; `receive_pieces` and `send_pieces` take any other
 stream too. A stage that looks at the bytes of a stream wraps it in one that is neither, and gets them as it always did.
@@ -10,23 +10,22 @@ stream too. A stage that looks at the bytes of a stream wraps it in one that is 
 
 from __future__ import annotations
 
-import os
-import sys
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from typing import Final, Self, TypeAlias
 
 import trio
+
+from .splicing import splice
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 PIECE: Final = 256 * 1024
 """Bytes of a large read. Larger ones are hardly ever filled: a unix socket holds about as many."""
-SPLICED: Final = 1024 * 1024
-"""Bytes of a pipe, the most that a user may ask for by default (pipe(7))."""
-_BULK: Final = 64 * 1024
-"""Bytes of one read from which on a stream is worth a pipe: a conversation is not."""
+_LARGE: Final = 16 * 1024
+"""Bytes of a read that makes a stream look busy."""
+_BUSY: Final = 4
+"""So many large reads, one after another, make a stream busy: it is worth a thread that splices it."""
 _MOST_FREE: Final = 8
 _free: list[memoryview] = []
 """Memory that nobody uses now. The last that was used is taken first, as it is still in the processor's cache."""
@@ -61,41 +60,6 @@ class Memory:
             self._taken = None
 
 
-class Pipe:
-    """A pipe between two sockets, which holds what was received from one until it is sent on the other.
-
-    entrance, exit: its descriptors.
-    """
-
-    def __init__(self, exit: int, entrance: int) -> None:
-        self.exit = exit
-        self.entrance = entrance
-
-    @classmethod
-    @contextmanager
-    def open(cls) -> Generator[Self | None]:
-        """Open a pipe, closed at the end of the context; give None if the system has none to spare."""
-        try:
-            exit, entrance = os.pipe()
-        except OSError:
-            yield None
-            return
-        try:
-            _widen(entrance)
-            yield cls(exit, entrance)
-        finally:
-            os.close(exit)
-            os.close(entrance)
-
-
-def _widen(pipe: int) -> None:
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(OSError):  # this user has many pipes, and gets no larger ones
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, SPLICED)
-
-
 class PieceReceiver(trio.abc.ReceiveStream):
     """A stream that can receive into given memory."""
 
@@ -108,13 +72,14 @@ class PieceReceiver(trio.abc.ReceiveStream):
         """
 
     @property
-    def splices(self) -> bool:
-        """Whether the next bytes come from a socket just as they are, so that `splice_to` may be used."""
-        return False
+    def spliceable(self) -> int | None:
+        """The descriptor of the socket from which the next bytes come just as they are; None if there is none, or if
+        the platform has no splice(2). Raises as `receive_some`.
+        """
+        return None
 
-    async def splice_to(self, pipe: Pipe) -> int:
-        """Receive the next bytes into an empty pipe; return how many, 0 at the end. Raises as `receive_some`."""
-        raise NotImplementedError
+    async def note_received(self, count: int) -> None:
+        """Take note that `count` bytes were spliced from there."""
 
 
 class PieceSender(trio.abc.SendStream):
@@ -128,13 +93,14 @@ class PieceSender(trio.abc.SendStream):
         """
 
     @property
-    def splices(self) -> bool:
-        """Whether bytes go into a socket just as they are, so that `splice_from` may be used."""
-        return False
+    def spliceable(self) -> int | None:
+        """The descriptor of the socket into which bytes go just as they are; None as with `PieceReceiver`. Raises as
+        `send_all`.
+        """
+        return None
 
-    async def splice_from(self, pipe: Pipe, count: int) -> None:
-        """Send the `count` bytes that a pipe holds. Raises as `send_all`."""
-        raise NotImplementedError
+    async def note_sent(self, count: int) -> None:
+        """Take note that `count` bytes were spliced into there."""
 
 
 async def receive_pieces(stream: trio.abc.ReceiveStream, memory: Memory) -> Sequence[Buffer]:
@@ -166,21 +132,29 @@ def unsent(pieces: Sequence[Buffer], sent: int) -> Sequence[Buffer]:
 
 async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
     """Send all that `source` has on to `sink`, until it ends. Raises what either stream raises."""
+    large = 0
     with Memory() as memory:
         while pieces := await receive_pieces(source, memory):
             await send_pieces(sink, pieces)
             memory.free()
-            if sum(map(len, pieces)) >= _BULK and await _spliced(source, sink):
-                return
+            large = large + 1 if sum(map(len, pieces)) >= _LARGE else 0
+            if large >= _BUSY and not await _spliced(source, sink):
+                large = 0
 
 
 async def _spliced(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> bool:
-    """Splice all that is left, if both streams can; return whether they could."""
-    if not (isinstance(source, PieceReceiver) and source.splices and isinstance(sink, PieceSender) and sink.splices):
+    """Splice what comes for a while, if both streams can; return whether it was so much that this was worth it."""
+    if not (isinstance(source, PieceReceiver) and isinstance(sink, PieceSender)):
         return False
-    with Pipe.open() as pipe:
-        if pipe is None:
-            return False
-        while count := await source.splice_to(pipe):
-            await sink.splice_from(pipe, count)
-    return True
+    if (origin := source.spliceable) is None or (target := sink.spliceable) is None:
+        return False
+    moved = await splice(origin, target)
+    if moved is None:
+        return False
+    await source.note_received(moved.received)
+    await sink.note_sent(moved.sent)
+    if moved.error is not None:
+        raise trio.BrokenResourceError(f"the connection broke: {moved.error.strerror}") from moved.error
+    if moved.held:
+        await sink.send_all(moved.held)
+    return moved.received >= PIECE

@@ -11,7 +11,7 @@ from typing import cast
 
 import trio
 
-from swarmlib.pieces import Buffer, Memory, PieceReceiver, PieceSender, Pipe, receive_pieces, send_pieces
+from swarmlib.pieces import Buffer, Memory, PieceReceiver, PieceSender, receive_pieces, send_pieces
 
 
 class StreamWrapper(trio.abc.HalfCloseableStream):
@@ -60,7 +60,7 @@ class CountingWrapper(PieceReceiver, PieceSender, StreamWrapper):
         """Take note that `count` bytes were received; 0 at the end."""
 
     async def sending(self, count: int) -> None:
-        """Take note that `count` bytes are about to be sent."""
+        """Take note that `count` bytes are about to be sent, or were spliced."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """See `trio.abc.ReceiveStream`."""
@@ -85,22 +85,21 @@ class CountingWrapper(PieceReceiver, PieceSender, StreamWrapper):
         await send_pieces(self._sink, pieces)
 
     @property
-    def splices(self) -> bool:
-        """See `PieceReceiver` and `PieceSender`: as the inner stream does."""
-        return isinstance(self.inner, PieceReceiver | PieceSender) and self.inner.splices
+    def spliceable(self) -> int | None:
+        """See `PieceReceiver` and `PieceSender`: as the inner stream."""
+        return self.inner.spliceable if isinstance(self.inner, PieceReceiver | PieceSender) else None
 
-    async def splice_to(self, pipe: Pipe) -> int:
+    async def note_received(self, count: int) -> None:
         """See `PieceReceiver`."""
         assert isinstance(self.inner, PieceReceiver)
-        count = await self.inner.splice_to(pipe)
+        await self.inner.note_received(count)
         await self.received(count)
-        return count
 
-    async def splice_from(self, pipe: Pipe, count: int) -> None:
+    async def note_sent(self, count: int) -> None:
         """See `PieceSender`."""
         assert isinstance(self.inner, PieceSender)
         await self.sending(count)
-        await self.inner.splice_from(pipe, count)
+        await self.inner.note_sent(count)
 
 
 class Resumed(CountingWrapper):
@@ -124,9 +123,9 @@ class Resumed(CountingWrapper):
         return [await self.receive_some()] if self._early else await super().receive_pieces(memory)
 
     @property
-    def splices(self) -> bool:
+    def spliceable(self) -> int | None:
         """See `PieceReceiver`."""
-        return not self._early and super().splices
+        return None if self._early else super().spliceable
 
 
 class OneWay(PieceReceiver):

@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from ..pieces import SPLICED, Buffer, Memory, PieceReceiver, PieceSender, Pipe, unsent
+from ..pieces import Buffer, Memory, PieceReceiver, PieceSender, unsent
 from .unread import until_read
 
 READ_SIZE: Final = 64 * 1024 + 64
@@ -73,30 +73,9 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
             return [view[:count]] if count else []
 
     @property
-    def splices(self) -> bool:
+    def spliceable(self) -> int | None:
         """See `PieceReceiver` and `PieceSender`: only Linux has splice(2)."""
-        return sys.platform == "linux"
-
-    async def splice_to(self, pipe: Pipe) -> int:
-        """See `PieceReceiver`."""
-        while True:
-            await trio.lowlevel.wait_readable(self._open())
-            try:
-                return os.splice(self._descriptor(), pipe.entrance, SPLICED, flags=os.SPLICE_F_NONBLOCK)
-            except BlockingIOError:
-                continue
-            except OSError as exc:
-                raise _broken(exc) from exc
-
-    async def splice_from(self, pipe: Pipe, count: int) -> None:
-        """See `PieceSender`."""
-        while count:
-            try:
-                count -= os.splice(pipe.exit, self._open(), count, flags=os.SPLICE_F_NONBLOCK)
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._open())
-            except OSError as exc:
-                raise _broken(exc) from exc
+        return self._open() if sys.platform == "linux" else None
 
     def _open(self) -> int:
         """Give the descriptor. Raises ClosedResourceError where the socket is closed."""

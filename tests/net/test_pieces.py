@@ -3,8 +3,9 @@
 import errno
 import os
 import socket
+import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from swarmlib.net.sockets import Socket
 from swarmlib.pieces import PIECE, Memory, relay, send_pieces
+from swarmlib.splicing import MOST_THREADS, splice
 from swarmlib_backends.stream_wrappers import CountingWrapper, Resumed, StreamWrapper
 
 MIB = 1 << 20
@@ -96,7 +98,7 @@ async def test_a_stream_that_is_only_counted_is_spliced(splices: list[int]) -> N
         await sink.send_eof()
     assert came == b"early" + DATA
     assert counted.came == into.went == len(came)
-    assert sum(splices) >= 2 * (len(DATA) - PIECE)
+    assert sum(splices) >= len(DATA)  # in and out of the pipe, but for the first pieces
 
 
 @pytest.mark.parametrize("looks_at", ["source", "sink"])
@@ -110,14 +112,17 @@ async def test_a_stage_that_looks_at_a_stream_sees_all_of_it(looks_at: str, spli
     assert not splices
 
 
-async def test_without_pipes_to_spare_it_is_copied(splices: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left() -> tuple[int, int]:
+@pytest.mark.parametrize("refused", ["pipe", "dup"])
+async def test_without_descriptors_to_spare_it_is_copied(
+    refused: str, splices: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_: int) -> tuple[int, int]:
         raise OSError(errno.EMFILE, "Too many open files")
 
     (source, feeder), (sink, end) = pair(), pair()
     async with source, sink, fed(feeder, end) as came:
         with monkeypatch.context() as patch:
-            patch.setattr(os, "pipe", none_left)
+            patch.setattr(os, refused, none_left)
             await relay(source, sink)
         await sink.send_eof()
     assert came == DATA
@@ -133,7 +138,7 @@ async def test_a_sink_that_breaks_ends_a_splice_and_leaves_no_descriptor(splices
             await feeder.send_all(DATA * 10)
 
     async def leave() -> None:
-        left = PIECE * 2
+        left = 8 * PIECE
         while left > 0:
             left -= len(await end.receive_some(left))
         await end.aclose()
@@ -146,6 +151,91 @@ async def test_a_sink_that_breaks_ends_a_splice_and_leaves_no_descriptor(splices
         await source.aclose()
     assert splices
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_a_reset_while_it_is_spliced_is_not_taken_for_the_end(splices: list[int]) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    feeder = socket.create_connection(listener.getsockname())
+    accepted, _ = listener.accept()
+    listener.close()
+    source, (sink, end) = Socket(trio.SocketStream(trio.socket.from_stdlib_socket(accepted))), pair()
+
+    async def feed_and_reset() -> None:
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(feeder)) as stream:
+            await stream.send_all(DATA)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def drain() -> None:
+        async for _ in end:
+            pass
+
+    async with source, end, trio.open_nursery() as nursery:
+        nursery.start_soon(feed_and_reset)
+        nursery.start_soon(drain)
+        async with sink:
+            with pytest.raises(trio.BrokenResourceError, match="reset"):
+                await relay(source, sink)
+
+
+async def test_a_full_sink_ends_the_stretch_and_nothing_is_lost() -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    async with source, feeder, sink, end, trio.open_nursery() as nursery:
+        nursery.start_soon(feeder.send_all, DATA)
+        assert source.spliceable is not None
+        assert sink.spliceable is not None
+        moved = await splice(source.spliceable, sink.spliceable)
+        assert moved is not None
+        came = bytearray()
+        while len(came) < moved.sent:
+            came += await end.receive_some()
+        assert moved.held
+        assert moved.received == moved.sent + len(moved.held)
+        assert came + moved.held == DATA[: moved.received]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("ended_by", ["cancellation", "closing"])
+async def test_a_stretch_ends_with_its_relay_and_leaves_no_descriptor(ended_by: str, splices: list[int]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    (source, feeder), (sink, end) = pair(), pair()
+
+    async def feed() -> None:
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await feeder.send_all(DATA)
+
+    async def stop_once_spliced() -> None:
+        while not splices:
+            await end.receive_some()
+        if ended_by == "closing":
+            await source.aclose()
+        else:
+            nursery.cancel_scope.cancel()
+        async for _ in end:
+            pass
+
+    async with source, feeder, sink, end, trio.open_nursery() as nursery:
+        nursery.start_soon(feed)
+        nursery.start_soon(stop_once_spliced)
+        with pytest.raises(trio.ClosedResourceError) if ended_by == "closing" else nullcontext():
+            await relay(source, sink)
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_more_busy_streams_than_threads_are_relayed_whole(splices: list[int]) -> None:
+    async def one() -> None:
+        (source, feeder), (sink, end) = pair(), pair()
+        async with source, sink, fed(feeder, end) as came:
+            await relay(source, sink)
+            await sink.send_eof()
+        assert came == DATA
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(MOST_THREADS + 3):
+            nursery.start_soon(one)
+    assert splices
 
 
 @pytest.mark.parametrize("sizes", [(MIB, 5, MIB), (1,) * 3000, (4096,) * 900, (3000,) * 1100])
