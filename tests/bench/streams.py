@@ -1,12 +1,14 @@
-"""Bytes through each kind of stream, direct and through `dockerserver | docker`: the rate, the processor time that the
-gateway takes for 512 MiB, and its memory. All ways begin at a unix socket.
+"""Bytes through each kind of stream: direct, through `dockerserver | docker`, and through two plain relays, which are
+HAProxy in TCP mode and a bare loop of splice(2). It prints the rate, the processor time that what lies between takes
+for 512 MiB, and the gateway's memory. All ways begin at a unix socket.
 
     python -m tests.bench.streams [--thin] [--mib 512] [--rounds 3] [--beside OTHER/.venv/bin/python]
 
 The docker CLI and dockerd take several times as much processor time as the gateway, so that on a machine with few cores
 their rates say little about it. With --thin, a client and an engine that only move bytes take their places.
+The relays tell what can be reached on this machine: they parse nothing, and each takes processor time from the others.
 With --beside it measures the swarmd of another checkout in the same run, all ways taking turns: before and after.
-Needs dockerd, or with --thin nothing.
+Needs Debian's haproxy, and without --thin dockerd.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from statistics import median
 from typing import NamedTuple, TypeAlias
 
 from tests.bench.common import add_beside, cpu_seconds, need, peak_memory, process, pythons, show
+from tests.bench.relays import haproxy, splice_loop
 from tests.bench.thin import Way
 from tests.support.engines import docker, engine, is_served, wait_until
 
@@ -160,28 +163,29 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     add_beside(parser)
     given = parser.parse_args()
-    measured = pythons(given, "through")
+    need("haproxy")
+    swarmds = pythons(given, "swarmd")
     rows: list[list[object]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         socket, moves = stack.enter_context((thin if given.thin else real)(given.mib, folder))
         ways = {"direct": Gateway(socket)}
-        for name, python in measured.items():
+        for name, relay in {"HAProxy": haproxy, "splice loop": splice_loop}.items():
+            way = folder / f"{name.replace(' ', '-')}.sock"
+            ways[name] = Gateway(way, stack.enter_context(relay(socket, way)))
+        for name, python in swarmds.items():
             ways[name] = stack.enter_context(gateway(python, socket, folder / f"{name}.sock"))
         for what, move in moves.items():
-            rows.append([what, *row(in_turns(move, given.mib, ways, given.rounds), ways)])
-    each = [f"{name}, {figure}" for name in measured for figure in ("of direct", "CPU s", "peak MiB")]
-    show(f"{given.mib} MiB each; CPU seconds are for {REFERENCE_MIB} MiB", ["stream", "direct, MiB/s", *each], rows)
+            figures = in_turns(move, given.mib, ways, given.rounds)
+            rows.append([what, *row(figures), *(f"{peak_memory(ways[name].pid or 0):.0f}" for name in swarmds)])
+    title = f"{given.mib} MiB each: of the direct rate (processor seconds for {REFERENCE_MIB} MiB)"
+    show(title, ["stream", "direct, MiB/s", *list(ways)[1:], *(f"{name}, peak MiB" for name in swarmds)], rows)
 
 
-def row(found: Mapping[str, Figure], ways: Mapping[str, Gateway]) -> list[object]:
+def row(found: Mapping[str, Figure]) -> list[str]:
     """The figures of one stream."""
-    direct = found["direct"].rate
-    shown: list[object] = [f"{direct:.0f}"]
-    for name, way in ways.items():
-        if way.pid:
-            shown += [f"{found[name].rate / direct:.2f}", f"{found[name].cpu:.2f}", f"{peak_memory(way.pid):.0f}"]
-    return shown
+    direct, *between = found.values()
+    return [f"{direct.rate:.0f}", *(f"{each.rate / direct.rate:.2f} ({each.cpu:.2f})" for each in between)]
 
 
 if __name__ == "__main__":
