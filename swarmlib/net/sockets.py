@@ -24,6 +24,9 @@ READ_SIZE: Final = 64 * 1024 + 64
 read itself."""
 MAX_READ_SIZE: Final = 256 * 1024 + 64
 """Bytes of a read on a stream that fills each one."""
+_SEND_BUFFER: Final = 256 * 1024
+"""Bytes that the kernel may hold for a unix socket to which much is sent, if the system allows as many (wmem_max). By
+default they are fewer than a large read brings, which would be sent in two parts, with a wait between them."""
 _MOST_PIECES: Final = 1024
 """Pieces of one write, at most (IOV_MAX of Linux)."""
 _SMALL_PIECE: Final = 2048
@@ -41,6 +44,7 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         """
         self._read_size = READ_SIZE
         self._poll: select.poll | None = None
+        self._widened = False
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """See `trio.abc.ReceiveStream`."""
@@ -95,6 +99,7 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         except OSError as exc:
             raise _broken(exc) from exc
         if sent < len(data):
+            self._widen()
             await self._stream.send_all(memoryview(data)[sent:])
 
     async def send_pieces(self, pieces: Sequence[Buffer]) -> None:
@@ -109,7 +114,15 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
                 raise _broken(exc) from exc
             if not pieces:
                 return
+            self._widen()
             await trio.lowlevel.wait_writable(self._open())
+
+    def _widen(self) -> None:
+        """Enlarge the buffer of a unix socket, once; the kernel does so by itself with TCP."""
+        if not self._widened:
+            self._widened = True
+            if self._stream.socket.family == socket.AF_UNIX:
+                self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
     def send_now(self, pieces: Sequence[Buffer]) -> int:
         """Send what the kernel takes at once, and give how many bytes that is. None where the connection is broken or

@@ -255,6 +255,19 @@ async def test_pieces_arrive_whole_and_in_order(sizes: tuple[int, ...]) -> None:
     assert came == b"".join(pieces)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_after_a_wait_a_unix_socket_takes_a_large_read_at_once(whole: bool) -> None:
+    sink, end = pair()
+    piece = bytes(PIECE)
+    async with sink, end, trio.open_nursery() as nursery:
+        nursery.start_soon(send_pieces, sink, [piece] if whole else [piece[:-5], piece[-5:]])
+        left = PIECE
+        while left:
+            left -= len(await end.receive_some(left))
+        await wait_all_tasks_blocked()
+        assert sink.send_now([piece]) == PIECE
+
+
 async def test_a_stream_on_which_nothing_moves_holds_no_memory() -> None:
     source, feeder = pair()
     with Memory() as memory, Memory() as other:
