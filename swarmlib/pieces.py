@@ -10,22 +10,19 @@ stream too. A stage that looks at the bytes of a stream wraps it in one that is 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Final, Self, TypeAlias
 
 import trio
 
-from .splicing import splice
+from .splicing import STRETCH_SECONDS, splice
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 PIECE: Final = 256 * 1024
 """Bytes of a large read. Larger ones are hardly ever filled: a unix socket holds about as many."""
-_LARGE: Final = 16 * 1024
-"""Bytes of a read that makes a stream look busy."""
-_BUSY: Final = 4
-"""So many large reads, one after another, make a stream busy: it is worth a thread that splices it."""
 _MOST_FREE: Final = 8
 _free: list[memoryview] = []
 """Memory that nobody uses now. The last that was used is taken first, as it is still in the processor's cache."""
@@ -132,29 +129,47 @@ def unsent(pieces: Sequence[Buffer], sent: int) -> Sequence[Buffer]:
 
 async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
     """Send all that `source` has on to `sink`, until it ends. Raises what either stream raises."""
-    large = 0
+    pace = _Pace()
     with Memory() as memory:
         while pieces := await receive_pieces(source, memory):
             await send_pieces(sink, pieces)
             memory.free()
-            large = large + 1 if sum(map(len, pieces)) >= _LARGE else 0
-            if large >= _BUSY and not await _spliced(source, sink):
-                large = 0
+            pace.note(sum(map(len, pieces)))
+            if pace.busy:
+                pace.note(await _spliced(source, sink))
 
 
-async def _spliced(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> bool:
-    """Splice what comes for a while, if both streams can; return whether it was so much that this was worth it."""
+class _Pace:
+    """How much a stream brings in the time of a stretch: from a large read on, it is busy, and worth a thread."""
+
+    def __init__(self) -> None:
+        self._since = -math.inf
+        self._came = 0
+
+    @property
+    def busy(self) -> bool:
+        return self._came >= PIECE
+
+    def note(self, count: int) -> None:
+        now = trio.current_time()
+        if now - self._since > STRETCH_SECONDS:
+            self._since, self._came = now, 0
+        self._came += count
+
+
+async def _spliced(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> int:
+    """Splice what comes for a while, if both streams can; return how many bytes came."""
     if not (isinstance(source, PieceReceiver) and isinstance(sink, PieceSender)):
-        return False
+        return 0
     if (origin := source.spliceable) is None or (target := sink.spliceable) is None:
-        return False
+        return 0
     moved = await splice(origin, target)
     if moved is None:
-        return False
+        return 0
     await source.note_received(moved.received)
     await sink.note_sent(moved.sent)
     if moved.error is not None:
         raise trio.BrokenResourceError(f"the connection broke: {moved.error.strerror}") from moved.error
     if moved.held:
         await sink.send_all(moved.held)
-    return moved.received >= PIECE
+    return moved.received

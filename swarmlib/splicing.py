@@ -24,7 +24,7 @@ import trio
 STRETCH_SECONDS: Final = 0.05
 """How long a thread splices at most. It may take as long until a cancellation, or the closing of one of the sockets,
 has its effect."""
-MOST_THREADS: Final = 4
+MOST_THREADS: Final = 2
 """Streams that are spliced at the same time, at most; the others are copied meanwhile. Each splice needs Python's lock
 for a moment, so that more threads would only wait for each other."""
 _PIPE_BYTES: Final = 1024 * 1024

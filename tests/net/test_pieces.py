@@ -4,16 +4,17 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext, suppress
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
 from swarmlib.net.sockets import Socket
 from swarmlib.pieces import PIECE, Memory, relay, send_pieces
-from swarmlib.splicing import MOST_THREADS, splice
+from swarmlib.splicing import MOST_THREADS, STRETCH_SECONDS, splice
 from swarmlib_backends.stream_wrappers import CountingWrapper, Resumed, StreamWrapper
 
 MIB = 1 << 20
@@ -58,7 +59,7 @@ class Looking(StreamWrapper):
 
 
 @asynccontextmanager
-async def fed(source: trio.SocketStream, sink: trio.SocketStream) -> AsyncIterator[bytearray]:
+async def fed(source: trio.SocketStream, sink: trio.SocketStream) -> AsyncGenerator[bytearray]:
     """Send DATA on one end, and gather what comes at another."""
     came = bytearray()
 
@@ -222,6 +223,29 @@ async def test_a_stretch_ends_with_its_relay_and_leaves_no_descriptor(ended_by: 
             await trio.lowlevel.checkpoint()
         nursery.cancel_scope.cancel()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_a_stream_that_is_not_busy_takes_no_thread(
+    splices: list[int], autojump_clock: trio.testing.MockClock
+) -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+
+    async def feed() -> None:
+        async with feeder:
+            for _ in range(10):
+                await feeder.send_all(bytes(PIECE // 4))
+                await trio.sleep(STRETCH_SECONDS)
+
+    async def drain() -> None:
+        async for _ in end:
+            pass
+
+    async with source, end, trio.open_nursery() as nursery:
+        nursery.start_soon(feed)
+        nursery.start_soon(drain)
+        async with sink:
+            await relay(source, sink)
+    assert not splices
 
 
 async def test_more_busy_streams_than_threads_are_relayed_whole(splices: list[int]) -> None:
