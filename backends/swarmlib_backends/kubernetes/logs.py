@@ -24,6 +24,7 @@ from .container import PodContainer
 from .holding import held
 from .log_lines import LogLine, LogLines, Wanted, log_lines
 from .log_parts import Part, opened, parts_of
+from .read_ahead import read_ahead
 
 _log = logging.getLogger(__name__)
 _PIECE: Final = 64 * 1024
@@ -93,7 +94,7 @@ async def _whole(
     if asked.tail is not None:
         params["tailLines"] = str(asked.tail)
     closed = trio.Event()
-    source = await held(nursery, opened(cluster, container, part, params), closed)
+    source = await held(nursery, read_ahead(opened(cluster, container, part, params)), closed)
     return WholeLog(source, closed, None if container.tty else part.stream)
 
 
