@@ -15,10 +15,11 @@ from ..dockerapi.operations import ContainerCreate, ContainerList
 from ..dockerapi.platforms import Platform
 from ..dockerapi.status import refusal
 from ..enginekit import views
+from ..enginekit.attaching import ATTACHES, Attaching
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
-from ..enginekit.operations import FOLLOW, answers, body_of
+from ..enginekit.operations import FOLLOW, answers, body_of, ref_of
 from ..enginekit.refusals import check_attachable
 from ..registry.images import Images
 from .container import Instance
@@ -115,11 +116,11 @@ class Containers(ContainerOperations[Instance]):
     async def _logs(self, request: Request) -> None:
         await self._outputs.send_logs(self.find(request), request)
 
-    @answers("ContainerAttach")
+    @answers(*ATTACHES)
     async def _attach(self, request: Request) -> None:
         container = self.find(request)
-        check_attachable(container)
-        await self._outputs.attach(container, request)
+        check_attachable(container, ref_of(request))
+        await self._outputs.attach(container, Attaching.of(request))
         self.events.tell_container(container, "attach")
 
     @answers(FOLLOW)

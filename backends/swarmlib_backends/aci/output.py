@@ -13,7 +13,8 @@ import trio
 from swarmlib import ReplySender, Request, SwarmError
 from swarmlib.supervision import supervised
 
-from ..dockerapi.operations import ContainerAttach, ContainerLogs
+from ..dockerapi.operations import ContainerLogs
+from ..enginekit.attaching import Attaching
 from ..enginekit.output import Output, Piece
 from ..enginekit.stdio import Logs, send_lines, stdio, stream_headers
 from ..stream_wrappers import CountingWrapper
@@ -64,18 +65,18 @@ class Outputs:
             stream = self._fed(container, shown, joining, stream, until=asked.until or math.inf)
         await request.reply.ack(stream=stream, details={"headers": stream_headers(None)})
 
-    async def attach(self, container: Instance, request: Request) -> None:
+    async def attach(self, container: Instance, attaching: Attaching) -> None:
         """Answer with a stream to a container that runs, or that is about to be started. Raises `SwarmError`."""
-        asked = ContainerAttach.of(request)
+        asked = attaching.asked
         shown, joining = Shown(running=True), Joining()
         if container.running:
             new = joining.read(await self._logs(container))
             if asked.logs:
                 await shown.add(new)
-        stream: trio.abc.Stream = stdio(shown, container.config, asked, trio.lowlevel.checkpoint)
+        stream: trio.abc.HalfCloseableStream = stdio(shown, container.config, attaching, trio.lowlevel.checkpoint)
         if asked.stream:
             stream = self._fed(container, shown, joining, stream)
-        await request.reply.ack(stream=stream)
+        await attaching.ack(stream)
 
     async def tell_lines(self, container: Instance, reply: ReplySender) -> None:
         """Acknowledge, and send all that a container writes as `log` replies, until its end. Raises `SwarmError`."""

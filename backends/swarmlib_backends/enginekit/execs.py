@@ -191,8 +191,8 @@ def exec_stdio(
     """
     streams = {n for n, name in ((1, "AttachStdout"), (2, "AttachStderr")) if config.get(name)}
     typed = Typed(keys_of_exec(config.get("DetachKeys", ""))) if config.get("Tty") else None
-    tty, stdin = bool(body.get("Tty")), bool(config.get("AttachStdin"))
-    return Stdio(input, pieces, streams, tty=tty, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
+    framed, stdin = not body.get("Tty"), bool(config.get("AttachStdin"))
+    return Stdio(input, pieces, streams, framed=framed, stdin=stdin, once=True, typed=typed, on_detach=on_detach)
 
 
 def _check_not_paused(container: Listed, called: str) -> None:

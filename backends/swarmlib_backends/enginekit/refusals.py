@@ -31,11 +31,15 @@ def check_not_restarting(container: Listed) -> None:
         raise refusal(409, f"Container {container.id} is restarting, wait until the container is running")
 
 
-def check_attachable(container: Listed) -> None:
-    """Refuse an attach to a container that is paused, or about to be restarted. Raises `Conflict`."""
+def check_attachable(container: Listed, called: str) -> None:
+    """Refuse an attach to a container that is paused, or about to be restarted. Raises `Conflict`.
+
+    called: how the client calls it, as an engine does too.
+    """
     if container.status == "paused":
-        raise refusal(409, f"Container {container.id} is paused, unpause the container before attach")
-    check_not_restarting(container)
+        raise refusal(409, f"container {called} is paused, unpause the container before attach")
+    if container.status == "restarting":
+        raise refusal(409, f"container {called} is restarting, wait until the container is running")
 
 
 def still_runs(id: str, status: str) -> SwarmError:

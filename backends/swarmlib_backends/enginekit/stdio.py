@@ -16,6 +16,7 @@ from ..dockerapi.detachkeys import Typed, keys
 from ..dockerapi.operations import ContainerAttach, ContainerLogs
 from ..dockerapi.values import stamp
 from ..dockerapi.versions import API_VERSION
+from .attaching import Attaching
 from .output import Follower, Line, Lines, Output, Piece
 
 
@@ -74,15 +75,14 @@ def chosen_streams(asked: ContainerAttach | ContainerLogs) -> set[int]:
 
 @dataclass(eq=False)
 class Stdio(trio.abc.HalfCloseableStream):
-    """A client's stream to a workload: it sends stdin, and receives the output, framed unless the client takes it for a
-    terminal's (`tty`).
-    """
+    """A client's stream to a workload: it sends stdin, and receives the output."""
 
     container: Input
     follower: Pieces
     streams: set[int]
     _: KW_ONLY
-    tty: bool
+    framed: bool
+    """Whether the output says which stream it is of; that of a terminal, or over a WebSocket, does not."""
     stdin: bool
     once: bool
     """Whether the workload's stdin ends with this client's (StdinOnce), or stays open for the next one."""
@@ -94,7 +94,7 @@ class Stdio(trio.abc.HalfCloseableStream):
         """Return the next piece of output, whole; b"" when it ended."""
         while (piece := await self.follower.next()) is not None:
             if piece.stream in self.streams:
-                return piece.data if self.tty else framed(piece.stream, piece.data)
+                return framed(piece.stream, piece.data) if self.framed else piece.data
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -139,9 +139,10 @@ async def send_logs(request: Request, container: Attachable) -> None:
 
 
 def stdio(
-    container: Attachable, config: Mapping[str, Any], asked: ContainerAttach, on_detach: Callable[[], Awaitable[None]]
+    container: Attachable, config: Mapping[str, Any], attaching: Attaching, on_detach: Callable[[], Awaitable[None]]
 ) -> Stdio:
-    """Return a client's stream to a workload of this configuration, as the parameters of an attach ask for it."""
+    """Return a client's stream to a workload of this configuration, as an attach asks for it."""
+    asked = attaching.asked
     live = asked.stream
     follower = container.output.follow(from_start=asked.logs, live=live)
     stdin = live and asked.stdin and bool(config.get("OpenStdin"))
@@ -149,7 +150,8 @@ def stdio(
     tty = container.tty
     typed = Typed(keys(asked.detach_keys)) if tty else None
     streams = chosen_streams(asked)
-    return Stdio(container, follower, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach)
+    framed = attaching.framed and not tty
+    return Stdio(container, follower, streams, framed=framed, stdin=stdin, once=once, typed=typed, on_detach=on_detach)
 
 
 class Logs(trio.abc.ReceiveStream):

@@ -7,10 +7,11 @@ from typing import Generic, TypeVar
 
 from swarmlib import Request
 
-from ..dockerapi.operations import ContainerAttach, ContainerResize
+from ..dockerapi.operations import ContainerResize
 from ..dockerapi.values import terminal_size
+from .attaching import ATTACHES, Attaching
 from .containers import ContainerOperations
-from .operations import FOLLOW, answers
+from .operations import FOLLOW, answers, ref_of
 from .played import Streamed
 from .refusals import check_attachable, check_running
 from .stdio import send_lines, send_logs, stdio
@@ -29,13 +30,14 @@ class StreamedContainerOperations(ContainerOperations[C], Generic[C]):
         """Answer with a container's logs."""
         await send_logs(request, self.find(request))
 
-    @answers("ContainerAttach")
+    @answers(*ATTACHES)
     async def _attach(self, request: Request) -> None:
         container = self.find(request)
-        check_attachable(container)
+        check_attachable(container, ref_of(request))
+        attaching = Attaching.of(request)
         self.attached(container)
         detached = partial(self._detached, container)
-        await request.reply.ack(stream=stdio(container, container.config, ContainerAttach.of(request), detached))
+        await attaching.ack(stdio(container, container.config, attaching, detached))
 
     async def _detached(self, container: C) -> None:
         self.events.tell_container(container, "detach")

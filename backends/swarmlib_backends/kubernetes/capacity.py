@@ -10,10 +10,10 @@ from swarmlib import Denied
 
 from ..dockerapi.nullable import dict_of, list_of
 from .api.client import Api
+from .api.lists import listed
 from .api.quantities import quantity
 from .api.resources import NODES, QUOTAS
 from .api.shapes import Object
-from .api.watch import listed
 
 _CPUS: Final = ("limits.cpu", "requests.cpu", "cpu")
 _MEMORY: Final = ("limits.memory", "requests.memory", "memory")

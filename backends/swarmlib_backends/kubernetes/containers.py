@@ -26,10 +26,11 @@ from ..dockerapi.operations import (
 )
 from ..dockerapi.status import refusal
 from ..dockerapi.values import terminal_size
+from ..enginekit.attaching import ATTACHES, Attaching
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
 from ..enginekit.health import plan_of
-from ..enginekit.operations import FOLLOW, answers, body_of
+from ..enginekit.operations import FOLLOW, answers, body_of, ref_of
 from ..enginekit.refusals import check_attachable, check_running
 from ..enginekit.stdio import Stdio, chosen_streams
 from ..registry.images import Images, Known
@@ -163,23 +164,27 @@ class Containers(ContainerOperations[PodContainer]):
             return await self._stream(container, ContainerAttach.read(_BOTH))
         return await open_logs(self._cluster, self._nursery, container, ContainerLogs.read(_BOTH | {"follow": "1"}))
 
-    @answers("ContainerAttach")
+    @answers(*ATTACHES)
     async def _attach(self, request: Request) -> None:
-        container, asked = self.find(request), ContainerAttach.of(request)
-        check_attachable(container)
+        container = self.find(request)
+        check_attachable(container, ref_of(request))
+        attaching = Attaching.of(request)
         if container.status == "created":
             await self._life.gated(container)
-        stream = await self._stream(container, asked)
+        stream = await self._stream(container, attaching.asked, framed=attaching.framed)
         self.events.tell_container(container, "attach")
-        await request.reply.ack(stream=stream)
+        await attaching.ack(stream)
 
-    async def _stream(self, container: PodContainer, asked: ContainerAttach) -> trio.abc.Stream:
-        """Attach a client to the process of a container. Raises `SwarmError`."""
+    async def _stream(self, container: PodContainer, asked: ContainerAttach, *, framed: bool = True) -> Stdio:
+        """Attach a client to the process of a container. Raises `SwarmError`.
+
+        framed: whether the output of one without a terminal says which stream it is of.
+        """
         tty, opened = container.tty, bool(container.config.get("OpenStdin"))
-        stdin = opened and asked.stdin
+        stdin = opened and asked.stdin and asked.stream
         remote_stdio: RemoteStdio | LoggedStdio
         if asked.logs and container.status != "created":
-            stdin = stdin and asked.stream and container.running
+            stdin = stdin and container.running
             remote_stdio = await self._logged(container, follow=asked.stream, stdin=stdin)
         else:
             _check_input(container, stdin=stdin)
@@ -188,11 +193,13 @@ class Containers(ContainerOperations[PodContainer]):
             closed = trio.Event()
             process = await self._attached(container, command, closed, waits=waits)
             remote_stdio = RemoteStdio(process, closed, self.now)
+            if not asked.stream:
+                remote_stdio.end()
         typed = Typed(keys(asked.detach_keys)) if tty else None
         once, on_detach = bool(container.config.get("StdinOnce")), partial(self._detached, container)
-        streams = chosen_streams(asked)
+        streams, framed = chosen_streams(asked), framed and not tty
         return Stdio(
-            remote_stdio, remote_stdio, streams, tty=tty, stdin=stdin, once=once, typed=typed, on_detach=on_detach
+            remote_stdio, remote_stdio, streams, framed=framed, stdin=stdin, once=once, typed=typed, on_detach=on_detach
         )
 
     async def _logged(self, container: PodContainer, *, follow: bool, stdin: bool) -> LoggedStdio:

@@ -14,19 +14,22 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from swarmlib import Denied, SwarmError, Unavailable
+from swarmlib import BadAnswer, Denied, SwarmError, Unavailable
 from swarmlib.supervision import supervised
 
 from ..dockerapi.nullable import dict_of
 from .api.client import Api
 from .api.resources import Resource
+from .api.sparing import Sparing
 from .api.watch import Change, Kind, Told, watch
 from .pods import names
 
 _log = logging.getLogger(__name__)
 READY_SECONDS: Final = 10.0
 """How long a call waits for the watches of a cluster that can't be reached."""
-_PAUSE_SECONDS: Final = 1.0
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 15.0
+"""Between one list that failed and the next: one may be much to read."""
 _OWN: Final = names.selector({names.MANAGED_BY: names.OWNER})
 
 Body: TypeAlias = dict[str, Any]
@@ -39,6 +42,8 @@ class _View:
     synced: trio.Event = field(default_factory=trio.Event)
     moved: trio.Event = field(default_factory=trio.Event)
     version: int = 0
+    pause: float = _FIRST_PAUSE
+    """How long to wait after the next list that fails."""
 
     def advance(self, version: int) -> None:
         self.version = max(self.version, version)
@@ -59,10 +64,15 @@ class Following(ABC):
         self._views = {resource.kind: _View() for resource in resources}
         self._denied: Denied | None = None
         self._trouble = ""
+        self._warnings = Sparing(_log)
 
     @abstractmethod
     def note(self, body: Body, *, gone: bool) -> None:
         """Take an object into account as it is now, or that it is gone."""
+
+    def left_out(self, exc: BadAnswer) -> None:
+        """Warn of an object that can't be read."""
+        self._warnings.warning("kubernetes: left out: %s", exc)
 
     async def served(self, resource: Resource) -> Resource:
         """Return a resource in the version in which the cluster has it. Raises `SwarmError`."""
@@ -131,9 +141,11 @@ class Following(ABC):
     async def _follow(self, resource: Resource) -> None:
         """Watch a resource for ever. A watch that failed, even by a bug, goes on from what it had told."""
         told: Told = {}
+        view = self._views[resource.kind]
         while True:
             await supervised(f"kubernetes: the watch of {resource.plural}", self._watch, resource, told)
-            await trio.sleep(_PAUSE_SECONDS)
+            await trio.sleep(view.pause)
+            view.pause = min(2 * view.pause, _LONGEST_PAUSE)
 
     async def _watch(self, resource: Resource, told: Told) -> None:
         """Watch a resource until that fails: its first list, as what breaks later is the watch's own work."""
@@ -151,6 +163,7 @@ class Following(ABC):
     def _changed(self, resource: Resource, view: _View, change: Change) -> None:
         if change.kind is Kind.SYNCED:
             self._trouble, self._denied = "", None
+            view.pause = _FIRST_PAUSE
             view.synced.set()
             view.wake()
             return

@@ -5,13 +5,14 @@ Where a cluster does not tell stdout from stderr, everything is stdout (see `log
 
 from __future__ import annotations
 
+import logging
 import math
 from datetime import UTC, datetime
 from typing import Final
 
 import trio
 
-from swarmlib import Request
+from swarmlib import Request, SwarmError
 from swarmlib.bytes_stream import BytesStream
 from swarmlib.client.multiplexed import framed
 
@@ -23,7 +24,9 @@ from .container import PodContainer
 from .holding import held
 from .log_lines import LogLine, LogLines, Wanted, log_lines
 from .log_parts import Part, opened, parts_of
+from .read_ahead import read_ahead
 
+_log = logging.getLogger(__name__)
 _PIECE: Final = 64 * 1024
 """About the bytes of lines that are sent together."""
 
@@ -91,7 +94,7 @@ async def _whole(
     if asked.tail is not None:
         params["tailLines"] = str(asked.tail)
     closed = trio.Event()
-    source = await held(nursery, opened(cluster, container, part, params), closed)
+    source = await held(nursery, read_ahead(opened(cluster, container, part, params)), closed)
     return WholeLog(source, closed, None if container.tty else part.stream)
 
 
@@ -125,7 +128,18 @@ class MergedLogs(trio.abc.ReceiveStream):
         self._tty = tty
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return the next lines; b"" at the end."""
+        """Return the next lines; b"" at the end.
+
+        Raises:
+            trio.BrokenResourceError: the cluster's logs break off, or can't be read.
+        """
+        try:
+            return await self._next()
+        except SwarmError as exc:
+            _log.warning("kubernetes: logs break off here: %s", exc)
+            raise trio.BrokenResourceError(exc.message) from exc
+
+    async def _next(self) -> bytes:
         shown = b""
         while not shown and (line := await self._lines.next()) is not None:
             shown = self._shown(line)

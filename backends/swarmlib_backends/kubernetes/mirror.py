@@ -5,7 +5,6 @@ Only the watches change it, so that it is one unbroken history, whoever writes.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -21,8 +20,6 @@ from .pods import names, reading, record
 from .pods.record import Record
 from .pods.status import State, run_of
 from .reservations import reserved_name
-
-_log = logging.getLogger(__name__)
 
 Listener: TypeAlias = Callable[[PodContainer, State | None], None]
 """Is told of each change of a container, with its state before (None if it is new), and of its removal."""
@@ -93,7 +90,7 @@ class Mirror(Following):
         try:
             parts.note(body, gone=gone)
         except BadAnswer as exc:
-            _log.warning("kubernetes: left out: %s", exc)
+            self.left_out(exc)
         self._settle(parts)
         if parts.none:
             del self._parts[short]

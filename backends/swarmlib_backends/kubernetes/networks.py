@@ -6,7 +6,6 @@ A Service holds what its network was created with. Equal names on two networks d
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from .api.resources import ENDPOINT_SLICES, SERVICES, SLICE_VERSIONS, Resource, 
 from .following import Body, Following
 from .pods import names
 
-_log = logging.getLogger(__name__)
 KIND: Final = "network"
 """The kind (`names.KIND`) of the Services that are networks."""
 _KEY: Final = f"{names.PREFIX}network"
@@ -136,7 +134,7 @@ class Networks(Following):
             try:
                 self._made[name] = read(body)
             except BadAnswer as exc:
-                _log.warning("kubernetes: left out: %s", exc)
+                self.left_out(exc)
         after = self._made.get(name)
         for network, removed in ((before, True), (after, False)):
             if network is not None and before != after and self.complete:

@@ -16,6 +16,7 @@ import msgspec
 from swarmlib import BadAnswer, Conflict, Denied, NotFound, Unsupported
 
 from .api.client import Api
+from .api.lists import listed
 from .api.resources import (
     CLAIMS,
     CONFIG_MAPS,
@@ -28,7 +29,6 @@ from .api.resources import (
     Resource,
     served,
 )
-from .api.watch import listed
 from .pods import names
 
 _OURS: Final = {"labelSelector": names.selector({names.MANAGED_BY: names.OWNER})}

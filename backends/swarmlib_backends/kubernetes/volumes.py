@@ -5,7 +5,6 @@ A claim holds what its volume was created with. It belongs to no container, and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,6 @@ from .following import Body, Following
 from .pods import names
 from .pods.claims import Claim
 
-_log = logging.getLogger(__name__)
 KIND: Final = "volume"
 """The kind (`names.KIND`) of the claims that are volumes."""
 _KEY: Final = f"{names.PREFIX}volume"
@@ -124,7 +122,7 @@ class Volumes(Following):
                 self._made[name] = read(body)
             except BadAnswer as exc:
                 self._made.pop(name, None)
-                _log.warning("kubernetes: left out: %s", exc)
+                self.left_out(exc)
         after = self._made.get(name)
         for volume, removed in ((before, True), (after, False)):
             if volume is not None and before != after and self.complete:

@@ -9,6 +9,7 @@ import trio
 
 from swarmlib import Client, Verb
 from swarmlib.client.multiplexed import Demultiplexer
+from swarmlib_backends.kubernetes import log_lines
 from tests.backends.kubernetes.conftest import Place
 from tests.backends.kubernetes.gateways import gateway
 
@@ -162,3 +163,16 @@ async def test_where_nobody_tells_the_streams_apart_all_is_stdout(place: Place) 
         assert b"".join(data for name, data in await logs(client) if name == "stdout") == b"o1\ne1\no2\ne2, no end"
         found = await logs(client, stdout="0")
         assert found == []
+
+
+@apart
+async def test_a_line_that_is_too_long_breaks_off_the_logs_and_nothing_else(
+    place: Place, options: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_lines, "_MAX_LINE", 1000)
+    async with gateway(place, options) as client:
+        await run(client, f"echo first; sleep 0.5; printf {'x' * 5000} >&2")
+        with pytest.raises(trio.BrokenResourceError, match="a line of more than 1000 bytes in a container's logs"):
+            await logs(client, tail="5")
+        assert (await client.get("containers", "talks"))["State"]["Status"] == "exited"
+    assert "logs break off here" in caplog.text

@@ -102,6 +102,10 @@ class Api:
         """
         return await self._json(_Call("GET", path, params, repeatable=True))
 
+    async def get_text(self, path: str, params: Params = ()) -> bytes:
+        """Return the JSON text of an object, or a list, as it came. Raises what `get` does."""
+        return await self._text(_Call("GET", path, params, repeatable=True))
+
     async def post(self, path: str, body: Any, params: Params = ()) -> Any:
         """Create an object, and return it as it was created. Raises what `get` does."""
         return await self._json(_with_body("POST", path, params, body, _JSON))
@@ -153,9 +157,12 @@ class Api:
                 raise BadAnswer(f"the cluster answered {response.status_code} where 101 was expected: {method} {path}")
             yield Upgraded(response)
 
-    async def _json(self, call: _Call) -> Any:
+    async def _text(self, call: _Call) -> bytes:
         with _deadline(call):
-            raw = await self._repeated(call, lambda: self._whole(call))
+            return await self._repeated(call, lambda: self._whole(call))
+
+    async def _json(self, call: _Call) -> Any:
+        raw = await self._text(call)
         try:
             return orjson.loads(raw)
         except orjson.JSONDecodeError as exc:

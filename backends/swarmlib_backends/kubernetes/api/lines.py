@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from swarmlib import TooLarge
+
+_MAX_EMPTY: Final = 1000
+"""The most empty lines in a row."""
 
 
 class Lines:
@@ -16,6 +21,7 @@ class Lines:
         self._waiting = bytearray()
         self._searched = 0
         """How many of the bytes that wait have been searched for the end of a line."""
+        self._empty = 0
 
     async def receive(self) -> bytes:
         """Return the next line without its end; b"" at the end of the stream, where a line without an end is dropped.
@@ -23,7 +29,7 @@ class Lines:
         Empty lines are left out.
 
         Raises:
-            TooLarge: the line is too long.
+            TooLarge: the line is too long, or too many empty ones come before it.
             trio.BrokenResourceError: the stream broke.
         """
         while True:
@@ -33,7 +39,9 @@ class Lines:
                 del self._waiting[: end + 1]
                 self._searched = 0
                 if line.strip():
+                    self._empty = 0
                     return line
+                self._note_empty()
                 continue
             self._searched = len(self._waiting)
             if self._searched > self._limit:
@@ -41,3 +49,8 @@ class Lines:
             if not (piece := await self._stream.receive_some()):
                 return b""
             self._waiting += piece
+
+    def _note_empty(self) -> None:
+        self._empty += 1
+        if self._empty > _MAX_EMPTY:
+            raise TooLarge(f"the cluster sent more than {_MAX_EMPTY} empty lines in a row")

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 import orjson
 import trio
@@ -26,23 +26,22 @@ from swarmlib import BadAnswer, SwarmError, TimedOut, TooLarge, Unavailable
 from .client import Api
 from .errors import error_of_status, is_expired
 from .lines import Lines
+from .lists import MAX_OBJECT, MAX_OBJECTS, listed, mapping
 from .resources import Resource
 from .shapes import Metadata, Object, at_version, check
+from .sparing import Sparing
 
-PAGE: Final = 100
-"""The most objects of a page of a list. An object has up to 1.5 MB, so that a page fits into `client.MAX_BODY`."""
-MAX_OBJECTS: Final = 100_000
-"""The most objects of a list."""
-MAX_PAGES: Final = 10_000
-"""The most pages of a list, of which a cluster may give some without objects."""
-MAX_LINE: Final = 8 * 1024 * 1024
+MAX_LINE: Final = MAX_OBJECT
 """The most bytes of an event."""
+MAX_IDLE: Final = 1000
+"""The most events in a row that tell nothing new. A cluster sends a bookmark a minute."""
 WATCH_SECONDS: Final = 240
 """How long the cluster is asked to tell changes, before the watch is resumed over a new request."""
 _GRACE_SECONDS: Final = 30.0
 """How much later than that a connection counts as broken: its other side is gone without a goodbye."""
 _SHORT_SECONDS: Final = 1.0
-"""A request that ends sooner counts as a failure, or else requests could follow each other in a tight loop."""
+"""A request that ends sooner counts as a failure, or else requests could follow each other in a tight loop. One that
+fails later has done some good: the pauses begin anew."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 30.0
 _log = logging.getLogger(__name__)
@@ -94,26 +93,6 @@ async def watch(
         yield changes
 
 
-async def listed(api: Api, path: str, params: Mapping[str, str] | None = None) -> tuple[list[Object], str]:
-    """Return the objects of a list, asked for in pages, and the version that they had together.
-
-    Raises:
-        SwarmError: the cluster's error; TooLarge if there are more than `MAX_OBJECTS`, or if it does not end.
-    """
-    objects: list[Object] = []
-    asked = {**(params or {}), "limit": str(PAGE)}
-    for _ in range(MAX_PAGES):
-        page = _mapping(await api.get(path, asked))
-        objects += [_mapping(each) for each in _items(page)]
-        if len(objects) > MAX_OBJECTS:
-            raise TooLarge(f"the list of {path} has more than {MAX_OBJECTS} objects")
-        token = _mapping(page.get("metadata")).get("continue")
-        if not token:
-            return objects, Metadata.of(page).resourceVersion
-        asked["continue"] = str(token)
-    raise TooLarge(f"the list of {path} has more than {MAX_PAGES} pages")
-
-
 class _Watch:
     """A watch's state: what is known, and up to which version."""
 
@@ -126,7 +105,10 @@ class _Watch:
         self._known = told
         self._version = ""
         """The version that changes are told from; "" if everything must be listed again."""
+        self._idle = 0
+        """How many events in a row have told nothing new."""
         self._failures = 0
+        self._warnings = Sparing(_log)
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Tell everything that there is, and then the changes, for ever."""
@@ -134,14 +116,16 @@ class _Watch:
             yield self._noted(change)
         yield Change(Kind.SYNCED, {})
         while True:
+            began = trio.current_time()
             try:
                 for change in [] if self._version else await self._listed():
                     yield self._noted(change)
                 async with aclosing(self._told()) as told:
                     async for change in told:
                         yield change
+                self._failures = 0
             except SwarmError as exc:
-                await self._failed(exc)
+                await self._failed(exc, trio.current_time() - began)
 
     async def _listed(self) -> list[Change]:
         """List everything, and return the differences from what is known."""
@@ -183,7 +167,7 @@ class _Watch:
         return True
 
     def _left_out(self, exc: BadAnswer) -> None:
-        _log.warning("kubernetes: left out of %s: %s", self._path, exc)
+        self._warnings.warning("kubernetes: left out of %s: %s", self._path, exc)
 
     def _noted(self, change: Change) -> Change:
         """Note that a change is told now."""
@@ -212,7 +196,12 @@ class _Watch:
             lines = Lines(stream, MAX_LINE)
             while line := await _next(lines, began + WATCH_SECONDS + _GRACE_SECONDS):
                 if change := self._change(line):
+                    self._idle = 0
                     yield change
+                elif (idle := self._idle) >= MAX_IDLE:
+                    raise BadAnswer(f"the cluster told more than {idle} events in a row that say nothing new")
+                else:
+                    self._idle = idle + 1
         if trio.current_time() - began < _SHORT_SECONDS:
             raise Unavailable("the cluster ended the request at once")
 
@@ -226,7 +215,8 @@ class _Watch:
         if event == "ERROR":
             raise error_of_status(object)
         metadata = Metadata.of(object)
-        self._failures = 0
+        if int(metadata.resourceVersion) <= int(self._version):
+            return None  # it has been told: versions only grow
         self._version = metadata.resourceVersion
         if event == "BOOKMARK":
             return None
@@ -241,12 +231,15 @@ class _Watch:
         self._known[metadata.key] = object
         return Change(kind, object)
 
-    async def _failed(self, exc: SwarmError) -> None:
-        """Wait before the next try, the longer the more have failed, and log the first failure."""
+    async def _failed(self, exc: SwarmError, lasted: float) -> None:
+        """Wait before the next try, the longer the more have failed at once, and log the first of these failures."""
+        if lasted >= _SHORT_SECONDS:
+            self._failures = 0
+        self._idle = 0
         if not _is_broken_connection(exc):
             self._version = ""  # what can't be told or read from this version may be so from a new one
         if not self._failures and not is_expired(exc):
-            _log.warning("kubernetes: the watch of %s broke: %s; it is resumed", self._path, exc)
+            self._warnings.warning("kubernetes: the watch of %s broke: %s; it is resumed", self._path, exc)
         pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures, 20), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)
         self._failures += 1
         await trio.sleep(max(pause, min(float(exc.details.get("retry_after", 0)), _LONGEST_PAUSE)))
@@ -274,28 +267,10 @@ def _event(line: bytes) -> tuple[str, Object]:
         BadAnswer: it is malformed.
     """
     try:
-        event = _mapping(orjson.loads(line))
+        event = mapping(orjson.loads(line))
     except orjson.JSONDecodeError as exc:
         raise BadAnswer(f"the cluster told an event that is not JSON: {exc}") from exc
     kind = event.get("type")
     if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"):
         raise BadAnswer(f"the cluster told an event of an unknown type: {kind!r:.40}")
-    return kind, _mapping(event.get("object"))
-
-
-def _items(page: Object) -> list[Any]:
-    items: Any = page.get("items") or []  # Go writes null for an empty list
-    if not isinstance(items, list):
-        raise BadAnswer(f"the cluster's answer has {type(items).__name__} where a list was expected")
-    return cast("list[Any]", items)
-
-
-def _mapping(value: Any) -> Object:
-    """Return a JSON object.
-
-    Raises:
-        BadAnswer: it is something else.
-    """
-    if not isinstance(value, dict):
-        raise BadAnswer(f"the cluster's answer has {type(value).__name__} where an object was expected")
-    return cast("dict[str, Any]", value)
+    return kind, mapping(event.get("object"))

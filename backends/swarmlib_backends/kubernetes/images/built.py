@@ -5,7 +5,6 @@ The images themselves are in a registry. Every gateway of the namespace knows th
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,7 +26,6 @@ from ..cluster import Cluster
 from ..following import Body
 from ..pods import names
 
-_log = logging.getLogger(__name__)
 KIND: Final = "image"
 """The kind (`names.KIND`) of the ConfigMaps."""
 _KEY: Final = "image.json"
@@ -119,7 +117,7 @@ class BuiltImages:
             try:
                 self._images[name] = read(body)
             except BadAnswer as exc:
-                _log.warning("kubernetes: left out: %s", exc)
+                self._cluster.mirror.left_out(exc)
 
     def __iter__(self) -> Iterator[BuiltImage]:
         return iter(self._images.values())

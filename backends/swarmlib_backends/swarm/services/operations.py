@@ -106,7 +106,7 @@ class ServiceOperations(ContainerOperations[ServiceContainer]):
     async def _attach(self, request: Request) -> Any:
         """Forward to its node; before it runs, give the output of its next run."""
         container = self.find(request)
-        check_attachable(container)
+        check_attachable(container, ref_of(request))
         if container.status == "running":
             return await self._on_node(request)
         await request.reply.ack(stream=NextOutput(container, self.following, ContainerAttach.of(request)))

@@ -156,13 +156,13 @@ async def test_after_a_compaction_everything_is_told_that_changed(
     for name in ("stays", "changes", "goes"):
         await api.post(path, event(name))
     async with relayed(access) as (relay, between), watched(between, EVENTS, cluster.namespace) as told:
-        lists, get = [], between.get
+        lists, get = [], between.get_text
 
-        async def counted(path: str, params: Any = ()) -> Any:
+        async def counted(path: str, params: Any = ()) -> bytes:
             lists.append(path)
             return await get(path, params)
 
-        monkeypatch.setattr(between, "get", counted)
+        monkeypatch.setattr(between, "get_text", counted)
         relay.cut()
         relay.reset()
         await api.patch(EVENTS.path(cluster.namespace, "changes"), {"message": "new"})
@@ -181,12 +181,12 @@ async def test_after_a_compaction_everything_is_told_that_changed(
 async def test_a_list_whose_pages_are_compacted_is_begun_again(
     api: Api, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swarmlib_backends.kubernetes.api.watch.PAGE", 2)
+    monkeypatch.setattr("swarmlib_backends.kubernetes.api.lists.PAGE", 2)
     for number in range(5):
         await api.post(CONFIG_MAPS.path(cluster.namespace), named(f"page-{number}"))
-    get, compacted = api.get, False
+    get, compacted = api.get_text, False
 
-    async def compacting(path: str, params: Any = ()) -> Any:
+    async def compacting(path: str, params: Any = ()) -> bytes:
         nonlocal compacted
         if "continue" in dict(params) and not compacted:
             compacted = True
@@ -194,7 +194,7 @@ async def test_a_list_whose_pages_are_compacted_is_begun_again(
             await trio.to_thread.run_sync(cluster.compact)
         return await get(path, params)
 
-    monkeypatch.setattr(api, "get", compacting)
+    monkeypatch.setattr(api, "get_text", compacting)
     async with watched(api, CONFIG_MAPS, cluster.namespace) as told:
         assert compacted
         assert ("ADDED", "page-late") in told.changes

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from swarmlib import Denied, SwarmError, TooLarge
+from swarmlib import Denied, SwarmError
 from swarmlib_backends.kubernetes.api import client
 from swarmlib_backends.kubernetes.api import watch as watching
 from swarmlib_backends.kubernetes.api.access import Access
@@ -489,31 +489,6 @@ async def test_an_object_that_becomes_malformed_stays_what_it_was_until_it_is_de
         Change(Kind.SYNCED, {}),
         Change(Kind.DELETED, config_map("x", "u", "7")),
     ]
-
-
-async def test_a_list_without_an_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MAX_PAGES", 5)
-
-    async def script(asked: Asked, answer: Answer) -> None:
-        await answer.json({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": []})
-
-    async with served(script) as server, Api.open(Access(server.url)) as api:
-        with pytest.raises(TooLarge, match="5 pages"):
-            async with watch(api, CONFIG_MAPS, "ci") as changes:
-                await anext(changes)
-
-
-async def test_an_endless_list_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MAX_OBJECTS", 10)
-
-    async def script(asked: Asked, answer: Answer) -> None:
-        await answer.json({"metadata": {"resourceVersion": "1", "continue": "more"}, "items": [OBJECT] * 4})
-
-    async with served(script) as server, Api.open(Access(server.url)) as api:
-        with pytest.raises(TooLarge, match="more than 10 objects"):
-            async with watch(api, CONFIG_MAPS, "ci") as changes:
-                await anext(aiter(changes))
-    assert len(server.asked) == 3
 
 
 async def test_endless_objects_end_only_their_request(
