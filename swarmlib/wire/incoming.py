@@ -45,17 +45,8 @@ class IncomingFrames:
 
     # Messages.
 
-    def on_message(self, id: int, payload: bytes) -> None:
+    def on_message(self, id: int, payload: bytes, *, last: bool = False) -> None:
         """Take a MESSAGE. Like all that begin with `on`: raises WireError where it breaks a rule."""
-        self._take_message(id, payload, last=False)
-
-    def on_last(self, id: int, payload: bytes) -> None:
-        """Take a message, and its channel's END with it."""
-        if id == SERVICE:
-            raise WireError("unexpected END of channel 0")
-        self._take_message(id, payload, last=True)
-
-    def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
         message, refs = decode_request(payload, now=self.now) if id == SERVICE else decode_reply(payload)
         if refs is not NO_REFS:
             self._table.check_theirs(refs)
@@ -71,6 +62,12 @@ class IncomingFrames:
         self._delivery.message(channel, Received(id, message, refs, len(payload), last))
         if last:
             self._ended(id, channel)
+
+    def on_last(self, id: int, payload: bytes) -> None:
+        """Take a message, and its channel's END with it."""
+        if id == SERVICE:
+            raise WireError("unexpected END of channel 0")
+        self.on_message(id, payload, last=True)
 
     def _open(self, refs: Refs) -> None:
         """Open what a message of the peer refers to."""

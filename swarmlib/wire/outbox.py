@@ -9,6 +9,8 @@ from typing import Final
 from .frames import HEAD, Type
 from .limits import KIB
 
+_MESSAGE: Final = int(Type.MESSAGE)
+
 BATCH: Final = 128 * KIB
 """Bytes that are taken for sending at once, about: all messages that wait, then a frame of each stream in turn."""
 
@@ -87,7 +89,7 @@ class Outbox:
 
     def message(self, channel: int, payload: bytes) -> None:
         """Have a message sent."""
-        self._pieces += (HEAD.pack(len(payload), Type.MESSAGE, channel), payload)
+        self._pieces += (HEAD.pack(len(payload), _MESSAGE, channel), payload)
         self.size += HEAD.size + len(payload)
         self._last = channel
 
