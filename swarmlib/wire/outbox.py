@@ -11,10 +11,10 @@ from .limits import KIB
 
 _MESSAGE: Final = int(Type.MESSAGE)
 
-BATCH: Final = 128 * KIB
+BATCH: Final = 256 * KIB
 """Bytes that are taken for sending at once, about: all messages that wait, then a frame of each stream in turn."""
 
-PIECE: Final = 128 * KIB
+PIECE: Final = 256 * KIB
 """Bytes of a stream that are sent in one turn, at most: messages and other streams wait for no more."""
 
 QUEUE: Final = 256 * KIB

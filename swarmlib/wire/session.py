@@ -148,6 +148,7 @@ class Session:
     def _wait_for(self, need: int, have: bytes) -> None:
         if have:
             self._parts, self._have, self._need = [have], len(have), need
+            self.incoming.bulk = False
 
     def _cut(self, data: bytes) -> None:
         """Take the frames of which all has come, and of DATA what has come."""
