@@ -713,7 +713,7 @@ async def test_the_payload_of_a_large_frame_is_received_without_a_copy() -> None
         async def send(self, request: Request) -> None:
             assert request.upload is not None
             while part := await request.upload.receive_some():
-                received.append(part)
+                received.append(bytes(part))
             await request.reply.ack()
             await request.reply.aclose()
 
