@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import trio
@@ -11,7 +11,7 @@ import trio
 from .reply import FINAL, Ack, Error, Reply
 from .reply_channel import ContractError, ReplySender, SendersTask
 
-REPLY_CAPACITY: Final = 16
+REPLY_CAPACITY: Final = 64
 """How many replies wait in a pair before its sender is held back."""
 
 
@@ -154,11 +154,11 @@ class _PairedSender(ReplySender):
     def on_gone(self, callback: Callable[[], object]) -> None:
         self._replies.on_gone(callback)
 
-    async def _deliver(self, reply: Reply) -> None:
+    def _deliver(self, reply: Reply) -> Awaitable[None]:
         replies = self._replies
         if self._sender is not None and replies.is_full and type(reply) not in FINAL:
             raise ContractError("too many replies to a call that is answered with one value")  # nobody reads yet
-        await replies.put(reply)
+        return replies.put(reply)
 
     async def _finish(self) -> None:
         self._replies.end()

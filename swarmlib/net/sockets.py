@@ -62,6 +62,15 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
             self._read_size = min(2 * self._read_size, MAX_READ_SIZE) if len(data) == size else READ_SIZE
             return data
 
+    def receive_now(self, size: int) -> bytes:
+        """Receive up to `size` bytes that are there already. b"" where there are none; also where the connection has
+        ended or is broken, which the next `receive_some` will say.
+        """
+        try:
+            return os.read(self._descriptor(), min(size, MAX_READ_SIZE))
+        except OSError:
+            return b""
+
     async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
         """See `PieceReceiver`."""
         while True:

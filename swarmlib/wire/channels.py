@@ -159,7 +159,7 @@ class Channels:
         """
         self.delivery.free(event)
         channel = self.table.get(event.channel)
-        if type(channel) is not Channel or isinstance(event.message, FINAL):
+        if type(channel) is not Channel or type(event.message) in FINAL:
             return False
         return channel.take(self._limits.credit) and self._give_credit(event.channel, channel)
 

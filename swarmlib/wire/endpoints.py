@@ -71,9 +71,16 @@ class Call(Endpoint):
         return self._work(item)
 
     async def _work(self, item: _Item) -> None:
-        await self._handle(item)
-        while self._waiting:
-            await self._handle(self._waiting.popleft())
+        """Give the caller an item, and those that come meanwhile."""
+        while True:
+            try:
+                await (self._give(item) if isinstance(item, Received) else self._end(item))
+            except Exception as exc:  # noqa: BLE001 - a stage's tap may raise anything; the caller is answered
+                await break_off(self._request.reply, as_error(exc, "", self._request), begun=True)
+                self._gone()
+            if not self._waiting:
+                break
+            item = self._waiting.popleft()
         self._busy = False
 
     def _gone(self) -> None:
@@ -83,21 +90,14 @@ class Call(Endpoint):
             driver.forget(self.id)
             driver.wake()
 
-    async def _handle(self, item: _Item) -> None:
-        reply = self._request.reply
-        try:
-            if item is None:
-                await reply.aclose()
-            elif isinstance(item, SwarmError):
-                await break_off(reply, item, begun=True)  # the peer had not said that this was the end
-            else:
-                await self._give(item, reply)
-        except Exception as exc:  # noqa: BLE001 - a stage's tap may raise anything; the caller is answered
-            await break_off(reply, as_error(exc, "", self._request), begun=True)
-            self._gone()
+    async def _end(self, why: SwarmError | None) -> None:
+        if why is None:
+            await self._request.reply.aclose()
+        else:
+            await break_off(self._request.reply, why, begun=True)  # the peer had not said that this was the end
 
-    async def _give(self, event: Received, to: ReplySender) -> None:
-        reply = event.message
+    async def _give(self, event: Received) -> None:
+        reply, to = event.message, self._request.reply
         assert not isinstance(reply, Operation)
         try:
             check_reply(reply, self.driver.most_parameters)

@@ -43,10 +43,10 @@ def check_places(refs: Refs, found: Sequence[Ref | OutOfBandValue]) -> None:
 
 def value_of(given: object) -> tuple[OutOfBandValue | None, bytes | None]:
     """Read a body or value: the reference to it, or its bytes."""
-    if isinstance(given, OutOfBandValue):
-        return given, None
     if given is None or type(given) is bytes:
         return None, given
+    if isinstance(given, OutOfBandValue):
+        return given, None
     raise WireError(f"invalid value: expected nil, bytes or a reference to them, got {shown(given)}")
 
 

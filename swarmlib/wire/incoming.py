@@ -11,7 +11,7 @@ from .channels import Channels
 from .errors import WireError
 from .events import Data, Received, Reset, Room
 from .frames import NUMBER
-from .limits import Limits
+from .limits import KIB, Limits
 from .opened import Channel, Opened, ReceivingValue, SendingValue, Stream
 from .outbox import Outgoing
 from .references import NO_REFS, RefKind, Refs
@@ -22,6 +22,8 @@ from .table import SERVICE
 from .windows import Incoming, Value
 
 _MOST: Final = 2**62
+_BULK: Final = 32 * KIB
+"""Bytes of a DATA frame that is worth a read of its own: one costs as much as a copy of half as many bytes."""
 _SEND: Final = int(Act.SEND)
 _RECEIVE: Final = int(Act.RECEIVE)
 
@@ -31,11 +33,13 @@ class IncomingFrames:
 
     now: the time.
     rest: bytes of a DATA frame that are still to come.
+    bulk: whether that frame, or the one that has just come, is a large one, which others are likely to follow.
     """
 
     def __init__(self, channels: Channels, limits: Limits) -> None:
         self.now = 0.0
         self.rest = 0
+        self.bulk = False
         self._sink = SERVICE
         """What the rest of the DATA frame is for."""
         self._channels = channels
@@ -45,17 +49,8 @@ class IncomingFrames:
 
     # Messages.
 
-    def on_message(self, id: int, payload: bytes) -> None:
+    def on_message(self, id: int, payload: bytes, *, last: bool = False) -> None:
         """Take a MESSAGE. Like all that begin with `on`: raises WireError where it breaks a rule."""
-        self._take_message(id, payload, last=False)
-
-    def on_last(self, id: int, payload: bytes) -> None:
-        """Take a message, and its channel's END with it."""
-        if id == SERVICE:
-            raise WireError("unexpected END of channel 0")
-        self._take_message(id, payload, last=True)
-
-    def _take_message(self, id: int, payload: bytes, *, last: bool) -> None:
         message, refs = decode_request(payload, now=self.now) if id == SERVICE else decode_reply(payload)
         if refs is not NO_REFS:
             self._table.check_theirs(refs)
@@ -71,6 +66,12 @@ class IncomingFrames:
         self._delivery.message(channel, Received(id, message, refs, len(payload), last))
         if last:
             self._ended(id, channel)
+
+    def on_last(self, id: int, payload: bytes) -> None:
+        """Take a message, and its channel's END with it."""
+        if id == SERVICE:
+            raise WireError("unexpected END of channel 0")
+        self.on_message(id, payload, last=True)
 
     def _open(self, refs: Refs) -> None:
         """Open what a message of the peer refers to."""
@@ -124,7 +125,7 @@ class IncomingFrames:
         found = self._table.find(id)
         if not length:
             raise WireError(f"unexpected DATA without bytes on {id}")
-        self._sink, self.rest = id, length
+        self._sink, self.rest, self.bulk = id, length, length >= _BULK
         if found is None:
             return
         place = _place(found)
@@ -142,8 +143,9 @@ class IncomingFrames:
         self.rest -= stop - start
         found = self._table.get(self._sink)
         if type(found) is Stream:
-            large = 2 * (stop - start) >= len(data)  # a view of less would keep more memory than its window allows
-            piece = memoryview(data)[start:stop] if large else data[start:stop]
+            # A view of less than half would keep more memory than its window allows; a slice of all is no copy.
+            view = len(data) <= 2 * (stop - start) < 2 * len(data)
+            piece = memoryview(data)[start:stop] if view else data[start:stop]
             self._delivery.tell(found, Data(self._sink, piece))
         elif type(found) is ReceivingValue:
             self._delivery.piece(self._sink, found, data[start:stop])

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from ..operation import Operation
-from ..reply import FINAL, Ack, Error, Reply
+from ..reply import FINAL, Ack, Error
 from .codec import Message
 from .errors import WireError
 from .events import Ended, Event, Received
@@ -64,24 +64,17 @@ class Channel:
         Raises:
             WireError: there was no credit for it, or it is a reply after the final one.
         """
-        if not isinstance(message, Operation) and self._answers(message):
-            return
-        self.unread += 1
-        if self.unread > most:
-            raise WireError(f"more than {most} messages on one channel without credit (limit credit)")
-
-    def _answers(self, reply: Reply) -> bool:
-        """Take note of a reply; gives whether it is a final one."""
-        answer, kind = self.answer, type(reply)
-        if answer is not _WAITING and (answer is _FAILED or kind is Ack):
-            raise WireError(f"`{reply.kind}` after the final reply")
-        if kind is Ack:
+        if self.answer is not _WAITING and (self.answer is _FAILED or type(message) is Ack):
+            assert not isinstance(message, Operation)
+            raise WireError(f"`{message.kind}` after the final reply")
+        if type(message) is Ack:
             self.answer = _ANSWERED
-        elif kind is Error:
+        elif type(message) is Error:
             self.answer = _FAILED
         else:
-            return False
-        return True
+            self.unread += 1
+            if self.unread > most:
+                raise WireError(f"more than {most} messages on one channel without credit (limit credit)")
 
     def take(self, most: int) -> bool:
         """Count a message that was taken; gives whether that is half of the peer's credit, and it is to get more."""
@@ -100,7 +93,7 @@ class Channel:
         Raises:
             LocalError: there is none.
         """
-        if isinstance(message, FINAL):
+        if type(message) in FINAL:
             return
         if not self.credit:
             raise LocalError(f"{message!r} sent without credit")

@@ -9,10 +9,12 @@ from typing import Final
 from .frames import HEAD, Type
 from .limits import KIB
 
-BATCH: Final = 128 * KIB
+_MESSAGE: Final = int(Type.MESSAGE)
+
+BATCH: Final = 256 * KIB
 """Bytes that are taken for sending at once, about: all messages that wait, then a frame of each stream in turn."""
 
-PIECE: Final = 128 * KIB
+PIECE: Final = 256 * KIB
 """Bytes of a stream that are sent in one turn, at most: messages and other streams wait for no more."""
 
 QUEUE: Final = 256 * KIB
@@ -87,7 +89,7 @@ class Outbox:
 
     def message(self, channel: int, payload: bytes) -> None:
         """Have a message sent."""
-        self._pieces += (HEAD.pack(len(payload), Type.MESSAGE, channel), payload)
+        self._pieces += (HEAD.pack(len(payload), _MESSAGE, channel), payload)
         self.size += HEAD.size + len(payload)
         self._last = channel
 

@@ -16,16 +16,17 @@ from typing import Any, Final
 import trio
 
 from ..errors import SwarmError, Unavailable
+from ..net.sockets import Socket
 from ..reply_channel import ReplySender
 from .endpoint import Step
 from .errors import WireError
 from .events import Event
 from .frames import HEAD
-from .outbox import PIECE
+from .limits import KIB
 from .session import Session
 
-READ_SIZE: Final = PIECE + HEAD.size
-"""Bytes that are read at once: a full frame of a stream. More would come in memory that is new each time."""
+READ_SIZE: Final = 128 * KIB
+"""Bytes that are read at once: more would come in memory that is new each time."""
 _REPLY: Final = 2
 """Events that the reply to one call makes at most, usually: a `set` and an `ack`."""
 
@@ -54,6 +55,7 @@ class Reader:
         self.handling = False
         self.read_all = trio.Event()
         self._stream = stream
+        self._socket = stream if isinstance(stream, Socket) else None
         self._session = session
         self._handlers = handlers
         self._handled = handled
@@ -100,19 +102,27 @@ class Reader:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             self._ended(Unavailable(f"the connection broke: {exc or type(exc).__name__}"))
             return False
-        try:
-            self._events += self._session.receive(bytes(data), trio.current_time())
-        except WireError as exc:
-            self._ended(exc)
-        self._came = len(self._events)
         if not data:
             self._ended(Unavailable("the peer closed the connection"))
-        return bool(data)
+            return False
+        self._take(bytes(data))
+        if self._socket is not None and self._session.incoming.bulk:
+            self._take(self._socket.receive_now(self._read_size()))  # behind a head, mostly its payload
+        self._came = len(self._events)
+        return True
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._events += self._session.receive(data, trio.current_time())
+        except WireError as exc:
+            self._ended(exc)
 
     def _read_size(self) -> int:
-        """End reads where frames end, which saves the readers of streams from pieces."""
-        rest = self._session.incoming.rest
-        return rest if rest >= READ_SIZE // 8 else READ_SIZE
+        """Read the payload of a large frame by itself, and the next one's head: what a read gives is then what the
+        stream's reader is given, without a copy.
+        """
+        incoming = self._session.incoming
+        return (incoming.rest or HEAD.size) if incoming.bulk else READ_SIZE
 
     async def _handle_all(self, turn: trio.CancelScope) -> bool:
         """Handle what came; gives whether this task is still the one that reads."""

@@ -16,12 +16,15 @@ from ..pieces import PIECE, Buffer, Memory, PieceReceiver, send_pieces
 from ..reply_channel import CLEANUP_SECONDS
 from .driver import Driver
 from .endpoint import Endpoint
-from .outbox import PIECE as FRAME
+from .limits import KIB
 from .references import RefKind
 from .windows import gather
 
 _Received = TypeVar("_Received")
 _log = logging.getLogger(__name__)
+
+OWN_SEND: Final = 128 * KIB
+"""Bytes of a stream that are worth a send of their own, before more are read from their source."""
 
 _CLOSED_HERE: Final = Unavailable("this side has closed the stream")
 
@@ -138,7 +141,7 @@ class StreamEndpoint(Endpoint):
         """
         if self._broken is None and data:
             self._full = not self._driver.channels.write(self.id, data)
-            if len(data) >= FRAME:
+            if len(data) >= OWN_SEND:
                 self._driver.writer.send_now()  # what else is ready soon would go in a send of its own anyway
             else:
                 self._driver.wake()

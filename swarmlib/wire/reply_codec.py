@@ -78,10 +78,16 @@ def decode_reply(data: bytes | memoryview) -> tuple[Reply, Refs]:
         raise WireError(f"unknown reply {shown(kind)}: expected one of {', '.join(_REPLIES)}")
     if stream is not None and kind != Ack.kind:
         raise WireError(f"unexpected stream in `{kind}`: only an `ack` may have one")
-    length = len(value or b"") if out_of_band is None else out_of_band.length
-    if kind == Error.kind and length > MAX_ERROR:
-        raise WireError(f"the error has {length} bytes: the maximum is {MAX_ERROR}")
-    return made(map_of(details), b"" if out_of_band is not None else value), refs
+    if out_of_band is not None:
+        value = b""
+    if kind == Error.kind:
+        _check_length(len(value or b"") if out_of_band is None else out_of_band.length)
+    return made(map_of(details), value), refs
+
+
+def _check_length(error: int) -> None:
+    if error > MAX_ERROR:
+        raise WireError(f"the error has {error} bytes: the maximum is {MAX_ERROR}")
 
 
 def _json(value: bytes | None) -> Json | None:

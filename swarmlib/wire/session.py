@@ -148,10 +148,12 @@ class Session:
     def _wait_for(self, need: int, have: bytes) -> None:
         if have:
             self._parts, self._have, self._need = [have], len(have), need
+            self.incoming.bulk = False
 
     def _cut(self, data: bytes) -> None:
         """Take the frames of which all has come, and of DATA what has come."""
         end, size, unpack, most = len(data), HEAD.size, HEAD.unpack_from, self._limits.frame
+        handlers = self._handlers
         start = self.incoming.sunk(data, 0)
         while end - start >= size and not self.over:
             length, type, id = unpack(data, start)
@@ -167,17 +169,13 @@ class Session:
                 self._wait_for(size + length, data[start:])
                 return
             else:
-                self._handler(type)(id, data[start + size : stop])
+                handler = handlers.get(type)
+                if handler is not None:
+                    handler(id, data[start + size : stop])
+                elif type < frames.OPTIONAL:
+                    raise WireError(f"unknown frame type {type}")
                 start = stop
         self._wait_for(size, data[start:])
-
-    def _handler(self, type: int) -> Callable[[int, bytes], None]:
-        handler = self._handlers.get(type)
-        if handler is None:
-            if type < frames.OPTIONAL:
-                raise WireError(f"unknown frame type {type}")
-            return _ignore
-        return handler
 
     # Heartbeats, and the end of the session.
 
@@ -251,7 +249,3 @@ class Session:
         pieces = self.outbox.take(self.channels.emptied)
         self.channels.pay()
         return pieces
-
-
-def _ignore(_: int, __: bytes) -> None:
-    """Ignore a frame of a type from `OPTIONAL` on."""

@@ -1,9 +1,10 @@
 """How much a peer may send of each stream: windows that grow where the way is long. Imports no trio.
 
-A stream runs at its window's bytes a round trip, at most. So a window whose half was read within one round trip holds
-the stream back: it is doubled, until the half lasts for longer than that (it is then twice to four times what the way
-holds), or a bound is reached. On a long way it is quadrupled, and may become eight times what the way holds. A reader
-that is slow keeps a small window: what it doesn't read, nobody sends.
+A stream runs at its window's bytes a round trip, at most. So a window holds the stream back if, at the speed at which
+bytes were read since the last grant, its half is read within one round trip. It is doubled, until the half lasts for
+longer than that (it is then twice to four times what the way holds), or a bound is reached. On a long way it becomes at
+once as much larger as it was too small: four to sixteen times, so it may become eight times what the way holds. A
+reader that is slow keeps a small window: what it doesn't read, nobody sends.
 
 All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
 Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
@@ -27,7 +28,13 @@ _SHORT: Final = 0.00025
 """Seconds in which no half of a window should be read, however short the way is: each costs a frame and a CREDIT."""
 
 _LONG_WAY: Final = 0.02
-"""Seconds of a round trip from which a window is quadrupled: the fewer the steps, the sooner the way is full."""
+"""Seconds of a round trip from which a window grows by more than its double: each step takes such a time, and the fewer
+they are, the sooner the way is full.
+"""
+_STEPS: Final = (4, 16)
+"""How many times larger a window becomes there, at least and at most. A burst of half a first window may take 2 MiB of
+what all windows share, and no more.
+"""
 
 
 def gather(pieces: MutableSequence[bytes | memoryview], data: bytes | memoryview) -> None:
@@ -86,14 +93,15 @@ class Windows:
         if stream.read * 2 < stream.window:
             return 0
         grant = stream.read
-        if now - stream.since < max(self._round_trip, _SHORT):
-            grant += self._grow(stream)
+        lasts = (now - stream.since) * stream.window / (2 * stream.read)  # half a window, at this speed
+        if lasts < max(self._round_trip, _SHORT):
+            grant += self._grow(stream, lasts)
         stream.read, stream.since = 0, now
         stream.allowed += grant
         return grant
 
-    def _grow(self, stream: Incoming) -> int:
-        more = stream.window * (3 if self._round_trip > _LONG_WAY else 1)
+    def _grow(self, stream: Incoming, lasts: float) -> int:
+        more = stream.window * (self._times(lasts) - 1)
         more = min(more, self._limits.window_max - stream.window, self._fund)
         if more <= 0:
             return 0
@@ -101,6 +109,13 @@ class Windows:
         stream.window += more
         self._measure()
         return more
+
+    def _times(self, lasts: float) -> int:
+        """Give how many times larger a window becomes whose half lasts so many seconds."""
+        if self._round_trip <= _LONG_WAY:
+            return 2
+        least, most = _STEPS
+        return most if lasts * most <= self._round_trip else max(least, int(self._round_trip / lasts))
 
     def close(self, stream: Incoming) -> None:
         """Free what the window of a stream that has ended has grown by, for others."""

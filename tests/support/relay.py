@@ -8,6 +8,7 @@ prints the port that it listens on, on the loopback.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -18,6 +19,25 @@ import trio
 _CHUNK = 256 * 1024
 _Due: TypeAlias = tuple[float, bytes]
 """When bytes are to arrive, and the bytes."""
+
+
+class _Way:
+    """One way through a relay, with room for so many bytes: however small the pieces are in which they come."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    async def enter(self, count: int) -> None:
+        """Take room for bytes, once there is any."""
+        while self._room <= 0:
+            await self._waiting.park()
+        self._room -= count
+
+    def leave(self, count: int) -> None:
+        """Free the room of bytes that have arrived."""
+        self._room += count
+        self._waiting.unpark_all()
 
 
 class Relay:
@@ -73,27 +93,27 @@ class Relay:
                 self._links.discard(scope)
 
     async def _carry(self, source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
-        out, under_way = trio.open_memory_channel[_Due](self.window // _CHUNK + 1)
+        way = _Way(self.window)
+        out, under_way = trio.open_memory_channel[_Due](math.inf)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._deliver, under_way, sink, scope)
+            nursery.start_soon(self._deliver, way, under_way, sink, scope)
             try:
                 while data := await source.receive_some(_CHUNK):
-                    await out.send((trio.current_time() + self.delay + random.random() * self.jitter, bytes(data)))
+                    await way.enter(len(data))
+                    out.send_nowait((trio.current_time() + self.delay + random.random() * self.jitter, bytes(data)))
             except trio.BrokenResourceError:
                 scope.cancel()
             await out.aclose()
 
     async def _deliver(
-        self,
-        under_way: trio.MemoryReceiveChannel[tuple[float, bytes]],
-        sink: trio.SocketStream,
-        scope: trio.CancelScope,
+        self, way: _Way, under_way: trio.MemoryReceiveChannel[_Due], sink: trio.SocketStream, scope: trio.CancelScope
     ) -> None:
         try:
             async for due, data in under_way:
                 await trio.sleep_until(due)
                 await self._open.wait()
                 await sink.send_all(data)
+                way.leave(len(data))
                 self.passed += len(data)
             await sink.send_eof()
         except trio.BrokenResourceError:

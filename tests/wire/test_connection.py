@@ -43,9 +43,10 @@ from swarmlib.pieces import Buffer
 from swarmlib.wire.connection import Connection, open_connection
 from swarmlib.wire.errors import WireError
 from swarmlib.wire.events import Received
-from swarmlib.wire.frames import MAGIC, VERSIONS, hello
+from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
-from swarmlib.wire.outbox import PIECE
+from swarmlib.wire.references import RefKind
+from swarmlib.wire.remote_streams import OWN_SEND
 from swarmlib.wire.session import Session
 from swarmlib.wire.table import SERVICE
 
@@ -620,11 +621,20 @@ async def test_two_thousand_calls_wait_at_once(autojump_clock: trio.abc.Clock) -
 
 
 class Sends(Socket):
-    """A socket that keeps what is sent over it, send by send."""
+    """A socket that keeps what is sent over it, send by send, and what is received, read by read."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         super().__init__(stream)
         self.sends: list[bytes] = []
+        self.reads: list[bytes] = []
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        self.reads.append(await super().receive_some(max_bytes))
+        return self.reads[-1]
+
+    def receive_now(self, size: int) -> bytes:
+        self.reads.append(super().receive_now(size))
+        return self.reads[-1]
 
     def send_now(self, pieces: Sequence[Buffer]) -> int:
         self.sends.append(b"".join(pieces))
@@ -671,13 +681,13 @@ async def test_the_answers_to_what_was_read_together_go_in_one_send() -> None:
         assert [answer.last for answer in answers] == [True] * 10
 
 
-async def test_a_full_frame_of_a_stream_is_sent_before_its_source_is_read_again() -> None:
+async def test_many_bytes_of_a_stream_are_sent_before_their_source_is_read_again() -> None:
     sent_by: list[int] = []
 
     class Source(trio.abc.ReceiveStream):
         async def receive_some(self, max_bytes: int | None = None) -> bytes:
             sent_by.append(sum(map(len, stream.sends)))
-            return bytes(PIECE) if len(sent_by) == 1 else b""
+            return bytes(OWN_SEND) if len(sent_by) == 1 else b""
 
         async def aclose(self) -> None:
             """Nothing to close."""
@@ -692,7 +702,38 @@ async def test_a_full_frame_of_a_stream_is_sent_before_its_source_is_read_again(
         near.send(peer.take())
         await wait_all_tasks_blocked()
         before, after = sent_by
-        assert after - before >= PIECE
+        assert after - before >= OWN_SEND
+
+
+async def test_the_payload_of_a_large_frame_is_received_without_a_copy() -> None:
+    received: list[bytes] = []
+    large = 40 * 1024
+
+    class Reads(Filter):
+        async def send(self, request: Request) -> None:
+            assert request.upload is not None
+            while part := await request.upload.receive_some():
+                received.append(bytes(part))
+            await request.reply.ack()
+            await request.reply.aclose()
+
+    async with Reads().open(Unhandled()) as inlet, spoken_to(inlet) as (peer, near, stream):
+        reply, replies = open_reply()
+        request = Request(Verb.SET, ("x",), reply=reply)
+        upload = peer.channels.send(SERVICE, request, 0.0, RefKind.STREAM).stream
+        assert upload is not None
+
+        async def send(count: int) -> None:
+            peer.channels.write(upload.id, bytes(count))
+            near.send(peer.take())
+            await wait_all_tasks_blocked()
+
+        await send(large)
+        await send(large)
+        # Its head was read by itself, and said how long it is.
+        assert list(map(len, stream.reads))[-2:] == [HEAD.size, large]
+        assert received[-1] is stream.reads[-1]
+        await replies.aclose()
 
 
 async def test_credit_goes_while_what_came_together_is_still_handled() -> None:
