@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self, TypeAlias
@@ -162,19 +162,20 @@ class _FilterInlet(trio.abc.SendChannel[Request]):
 
 
 class _PassingInlet(trio.abc.SendChannel[Request]):
-    """The channel of a filter that forwards every request as it is, until the stage is closed."""
+    """The channel of a filter that forwards every request as it is. Until the stage is closed, its `send` is that of
+    the next stage's channel, since one of its own would cost each call.
+    """
 
     def __init__(self, stage: Filter) -> None:
         self._stage = stage
-        self._send = stage.next.send
-        self._closed = False
+        self.send = stage.next.send  # type: ignore[method-assign]
 
-    def send(self, value: Request) -> Coroutine[Any, Any, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the coroutine that sends the request on: one of its own here would cost each call."""
-        return refuse(value, closed(self._stage.name)) if self._closed else self._send(value)
+    async def send(self, value: Request) -> None:
+        """Refuse the request: the stage is closed."""
+        await refuse(value, closed(self._stage.name))
 
     async def aclose(self) -> None:
-        self._closed = True
+        vars(self).pop("send", None)
 
 
 class Server(_Stage):

@@ -11,13 +11,13 @@ import argparse
 import re
 import subprocess
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.bench.common import need, process, reachable_engine, show
+from tests.bench.common import cpu_seconds, need, process, reachable_engine, show
 from tests.support.engines import Engine, docker, free_port, swarmd, wait_until
 
 _PATHS = ("/_ping", "/version", "/containers/json")
@@ -67,6 +67,29 @@ def wrk(port: int, path: str, connections: int, seconds: int, *options: str) -> 
     times = {share: float(value) * _UNITS[unit] for share, value, unit in shares}
     assert rate is not None
     return Figures(float(rate[1]), times["50"], times["99"])
+
+
+@dataclass
+class Cost:
+    """What requests cost a process: how many it answers in a second, and microseconds of processor time for each."""
+
+    rate: float
+    cpu: float
+
+
+def cost(pid: int, port: int, path: str, connections: int, seconds: int) -> Cost:
+    """One measurement of the process that listens on a port."""
+    began = cpu_seconds(pid)
+    rate = wrk(port, path, connections, seconds).rate
+    return Cost(rate, (cpu_seconds(pid) - began) / (rate * seconds) * 1e6)
+
+
+def compared(subjects: Sequence[Callable[[], Cost]], rounds: int) -> list[str]:
+    """The medians of subjects, which take turns: with their shares of the first one's, of which 1 is as good."""
+    turns = [[measure() for measure in subjects] for _ in range(rounds)]
+    middles = [Cost(median(c.rate for c in each), median(c.cpu for c in each)) for each in zip(*turns, strict=True)]
+    first = middles[0]
+    return [f"{c.rate:,.0f} ({c.rate / first.rate:.3f}), {c.cpu:,.0f} µs ({first.cpu / c.cpu:.3f})" for c in middles]
 
 
 @contextmanager

@@ -21,9 +21,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.bench.common import add_beside, cpu_seconds, in_turns, need, pythons, show
+from tests.bench.common import add_beside, in_turns, need, pythons, show
 from tests.bench.cost import fixed_engine
-from tests.bench.gateway import wrk
+from tests.bench.gateway import cost
 from tests.support.engines import docker, free_port, is_served, swarmd, wait_until
 
 _CONTAINERS = 20
@@ -62,13 +62,6 @@ def serving(python: str, stages: str, port: int, folder: Path) -> Generator[int]
         started.communicate(timeout=20)
 
 
-def cost(pid: int, port: int, path: str, connections: int, seconds: int) -> float:
-    """Microseconds of a process's time for each request."""
-    began = cpu_seconds(pid)
-    rate = wrk(port, path, connections, seconds).rate
-    return (cpu_seconds(pid) - began) / (rate * seconds) * 1e6
-
-
 def counts(python: str, stages: str, path: str, folder: Path) -> dict[str, float]:
     """What the swarmlib of this Python does for a request, one at a time."""
     command = [python, str(_COUNTED), stages, path]
@@ -103,7 +96,7 @@ def _measured_rows(
                     name: partial(cost, pid, ports[name], _PATHS[call], connections, given.seconds)
                     for name, pid in pids.items()
                 }
-                found = in_turns(ways, given.rounds)
+                found = in_turns({name: (lambda way=way: way().cpu) for name, way in ways.items()}, given.rounds)
                 share = [f"{found['this'] / found['beside']:.2f}"] if "beside" in found else []
                 rows.append([f"{call} by {connections}", *(f"{each:.0f}" for each in found.values()), *share])
     return rows

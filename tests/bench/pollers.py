@@ -73,7 +73,7 @@ def _fill(host: str) -> list[str]:
 
     def make(number: int) -> str:
         how = ("run", "-d") if number < _RUNNING else ("create",)
-        labels = ("--label", f"traefik.enable={number % 2}", "--name", f"{host[-20:-12]}{number}")
+        labels = ("--label", f"traefik.enable={number % 2}", "--name", f"c{host[-20:-12]}{number}")
         made = docker(host, *how, "--network", "none", *labels, "busybox", "sleep", "3600", check=True)
         return made.stdout.decode().strip()
 

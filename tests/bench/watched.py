@@ -1,7 +1,8 @@
 """What watchers cost calls: lists through `dockerserver | docker`, with `web` and `metrics` or without.
 
 The engine is HAProxy with fixed answers. Watched, the chain has both stages, a viewer reads the events of the page, and
-the figures are scraped every second. The figure is processor time: that of the wall depends on what else runs.
+the figures are scraped every second. Shown are the lists that four clients get in a second, and the microseconds of
+swarmd's own processor time for each, which other programs disturb less.
 
     python -m tests.bench.watched [--seconds 2] [--rounds 5]
 
@@ -19,12 +20,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.bench.common import cpu_seconds, in_turns, need, process, show
+from tests.bench.common import need, process, show
 from tests.bench.cost import fixed_engine
-from tests.bench.gateway import wrk
+from tests.bench.gateway import compared, cost
 from tests.support.engines import free_port
 
 _LIST = "/v1.41/containers/json"
+_CLIENTS = 4
 _SCRAPE = "while sleep 1; do curl -s -o /dev/null http://127.0.0.1:{port}/metrics; done"
 
 
@@ -53,13 +55,6 @@ def watched(engine: Path) -> Generator[tuple[int, int]]:
         yield found
 
 
-def cost(pid: int, port: int, seconds: int) -> float:
-    """Microseconds of processor time that the gateway takes for a call, while four clients call."""
-    before = cpu_seconds(pid)
-    rate = wrk(port, _LIST, 4, seconds).rate
-    return (cpu_seconds(pid) - before) / (rate * seconds) * 1e6
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,14 +64,9 @@ def main() -> None:
     need("wrk", "haproxy", "curl")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         engine = stack.enter_context(fixed_engine(Path(folder)))
-        subjects = {
-            "unwatched": stack.enter_context(gateway(engine)),
-            "watched": stack.enter_context(watched(engine)),
-        }
-        measures = {name: partial(cost, *found, given.seconds) for name, found in subjects.items()}
-        found = in_turns(measures, given.rounds)
-    rows = [[name, f"{figure:,.0f}", f"{found['unwatched'] / figure:.3f}"] for name, figure in found.items()]
-    show("What a list costs", ["", "µs of processor time", "calls in the same time"], rows)
+        subjects = [stack.enter_context(gateway(engine)), stack.enter_context(watched(engine))]
+        found = compared([partial(cost, *each, _LIST, _CLIENTS, given.seconds) for each in subjects], given.rounds)
+    show("Lists a second, CPU of each (shares of those unwatched)", ["unwatched", "watched"], [found])
 
 
 if __name__ == "__main__":

@@ -120,9 +120,11 @@ class _Call:
     def see(self, reply: Reply) -> Reply:
         """Take a reply into account, and have the line written if it is the end; return the reply."""
         self.line.add(reply)
+        if type(reply) not in FINAL:
+            return reply
         if isinstance(reply, Ack) and (self._lasts or reply.stream is not None):
             return self._going_on(reply)
-        if type(reply) in FINAL and not self._ended:
+        if not self._ended:
             self._writer.put(self._entry())
         return reply
 
@@ -180,7 +182,7 @@ class _Call:
 
     def _entry(self) -> bytes:
         self._ended = True
-        return self.line.finish((perf_counter() - self._began) * 1000)
+        return self.line.finish(int((perf_counter() - self._began) * 1_000_000))
 
 
 class _Told(Tap):

@@ -27,13 +27,8 @@ _NUMBER: Final = re.compile(rb'\{"n":(\d{1,18}),')
 
 def now() -> str:
     """Return the time in the form of RFC 3339, with milliseconds, in UTC."""
-    return _at(time.time_ns() // 1_000_000)
-
-
-@lru_cache(maxsize=1)  # lines share it on a busy machine
-def _at(milliseconds: int) -> str:
-    second, rest = divmod(milliseconds, 1000)
-    return f"{_second(second)}.{rest:03d}Z"
+    second, rest = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(second)}.{rest // 1_000_000:03d}Z"
 
 
 @lru_cache(maxsize=1)

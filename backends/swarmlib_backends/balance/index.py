@@ -16,8 +16,10 @@ from .node import Node
 from .objects import RUNNING, Container, Item
 from .swarm_mode import managers_of
 
-_TELLING: Final = 6
-"""Digits of an id prefix that are no coincidence: it is ambiguous with an equal name of another engine's object."""
+_TELLING: Final = range(6, 64)
+"""Digits of an id prefix that is no coincidence: it is ambiguous with an equal name of another engine's object. A whole
+id has 64, and begins no other one.
+"""
 _DIGITS: Final = frozenset("0123456789abcdef")
 _FOREVER: Final = float("inf")
 
@@ -76,8 +78,8 @@ class Table(Generic[AnItem]):
         ids, names = self._by_id.get(ref, ()), self._by_name.get(ref, ())
         if not ids and not names:
             return self._beginning_with(ref)
-        found = _with_others(ids, names)
-        if len(ref) >= _TELLING and set(ref) <= _DIGITS:
+        found = _with_others(ids, names) if ids and names else ids or names
+        if len(ref) in _TELLING and set(ref) <= _DIGITS:
             found = _with_others(found, self._beginning_with(ref))
         return found
 

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from swarmlib import Ack, Json, Log, Set, SwarmError
+from swarmlib import Ack, Log, Set, SwarmError
 from swarmlib.asking import held
 
 Topic: TypeAlias = tuple[Hashable, ...]
@@ -76,8 +76,8 @@ class Answer:
         if keep and self.true:
             self.until = self.asked + outcome.lasts
 
-    def replies(self) -> list[Set | Log | Ack]:
-        """Return its replies, for one caller; their values are decoded for that caller alone.
+    def replies(self) -> Sequence[Set | Log | Ack]:
+        """Return its replies. They are shared by all callers.
 
         Raises:
             SwarmError: the question ended with this error.
@@ -85,12 +85,7 @@ class Answer:
         if self._error is not None:
             raise self._error.with_traceback(None)
         assert self._found is not None
-        return [_own(reply) for reply in self._found.replies]
-
-
-def _own(reply: Set | Log | Ack) -> Set | Log | Ack:
-    # A decoded value takes many times the memory of its bytes: it must end with the caller who wanted it.
-    return reply if isinstance(reply, Log) or reply.value is None else reply.replace(value=Json(reply.value.raw))
+        return self._found.replies
 
 
 class _Question:

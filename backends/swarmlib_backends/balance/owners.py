@@ -61,11 +61,14 @@ async def find(members: Members, path: Path) -> Owner:
     addressed = _addressed(members.all, ref)
     if addressed is not None and kind not in _FIRST_FITS:  # an image's name may begin so by itself
         return Owner(addressed[0], kind, addressed[1], certain=True)
-    items = await _indexed(members, kind, ref)
+    items = members.index.find(kind, ref)
+    if _may_be_behind(kind, items):
+        await settle(members.all, kind)
+        items = members.index.find(kind, ref)
     if len(items) > 1 and not _alike(kind, items):
-        items = [item for item in items if await may_exist(members, kind, item)]
+        items = tuple([item for item in items if await may_exist(members, kind, item)])
     if items:
-        if _alike(kind, items) and items[0].shared:  # only a manager changes it
+        if items[0].shared and _alike(kind, items):  # only a manager changes it
             # The manager may not show it at the moment: a node that stops using such a network tells that as its end.
             swarm = members.index.places(kind, items[0].id)
             speaker = await manager([member for member in members.all if member in swarm])
@@ -104,6 +107,8 @@ async def elsewhere(members: Members, owner: Owner, said: NotFound) -> Owner:
 
 def _addressed(members: Sequence[Member], ref: str) -> tuple[Member, str] | None:
     """Return the engine that `engine/name` names, and the name. Raise Unavailable if that engine is down."""
+    if "/" not in ref:
+        return None
     for member in members:
         if ref.startswith(f"{member.name}/"):
             member.must_be_up()
@@ -162,13 +167,10 @@ def managers_first(members: Sequence[Member]) -> list[Member]:
     return sorted(members, key=lambda member: not swarm_mode.is_manager(member.about))
 
 
-async def _indexed(members: Members, kind: str, ref: str) -> Sequence[Item]:
-    items = members.index.find(kind, ref)
+def _may_be_behind(kind: str, items: Sequence[Item]) -> bool:
+    """Return whether the index may find other objects of the kind once the engines' events were applied."""
     # An image's name can move, and a worker's events do not say that a network is the one of a swarm.
-    if kind in ("images", "networks") or (len(items) != 1 and kind == "volumes"):
-        await settle(members.all, kind)
-        items = members.index.find(kind, ref)
-    return items
+    return kind in ("images", "networks") or (kind == "volumes" and len(items) != 1)
 
 
 async def may_exist(members: Members, kind: str, item: Item) -> bool:

@@ -10,11 +10,12 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
-from swarmlib import Ack, Log, Request, Set
+from swarmlib import Ack, Json, Log, Request, Set
 from swarmlib.asking import Answer as Replies
 
 from ..calls import key_of
 from ..dockerapi.nullable import dict_of
+from .fanout import forward_answer
 from .freshness import Rule, rule_of
 from .kept import Found, Kept
 from .member import Member
@@ -46,15 +47,16 @@ class Sharing:
         """
         rule = rule_of(request)
         if rule is None:
-            replies = await ask()
-            await _send(request, [*replies.before, replies.ack], None)
+            await forward_answer(await ask(), request)
             return
         key = _key(request, members, id)
         answer = self._kept.known(key)
         if answer is None:
             topics = [topic for member in members for topic in rule.topics(member, id)]
             answer = await self._kept.answer(key, topics, partial(self._found, request, rule, members, ask, id))
-        await _send(request, answer.replies(), answer.age)
+        age = answer.age
+        for reply in answer.replies():
+            await request.reply.send(_for_caller(reply, age))
 
     async def _found(self, request: Request, rule: Rule, members: Sequence[Member], ask: Ask, id: str) -> Found:
         certain = all(member.tells_changes for member in members)
@@ -78,16 +80,15 @@ def _key(request: Request, members: Sequence[Member], id: str) -> bytes:
     return blake2b(about.encode() + b"\0" + key_of(request)).digest()
 
 
-async def _send(request: Request, replies: Sequence[Set | Log | Ack], age: float | None) -> None:
-    for reply in replies:
-        await request.reply.send(_with_details(reply, age))
-
-
-def _with_details(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:
+def _for_caller(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:
+    """Return a reply of a shared answer as one of its callers gets it now."""
     details = dated(reply.details)
     if age is not None and isinstance(reply, Set):
         details = {**details, "age": int(age)}
-    return reply if details is reply.details else reply.replace(details=details)
+    if isinstance(reply, Log) or reply.value is None:
+        return reply if details is reply.details else reply.replace(details=details)
+    # A decoded value takes many times the memory of its bytes: it must end with the caller who wanted it.
+    return reply.replace(value=Json(reply.value.raw), details=details)
 
 
 def dated(details: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from swarmlib import BadAnswer, Invalid, Request
@@ -54,6 +55,7 @@ class Range(NamedTuple):
             )
 
 
+@lru_cache(maxsize=256)  # each call names one
 def parsed(version: str) -> Version:
     """Return a version as numbers.
 

@@ -60,7 +60,11 @@ class Call:
     _engine_answered: Answered | None = None
     _sent_on = 0.0
 
-    def __init__(self, number: int, asked: Request, ended: Callable[[Call], None]) -> None:
+    def __init__(self, number: int, asked: Request, stage: int, ended: Callable[[Call], None]) -> None:
+        """Begin the call of a request that came to a stage, of this number.
+
+        ended: is called with it at its end.
+        """
         self.number = number
         self.verb = asked.verb
         self.path = asked.path
@@ -70,7 +74,7 @@ class Call:
         self.uploads = asked.upload is not None
         self._reply: ReplySender | None = asked.reply  # until the end: it keeps this call, and a ring must not last
         self.began = perf_counter()
-        self.steps: list[tuple[int, float]] = []
+        self.steps = [(stage, 0.0)]
         self._lasts = asked.verb in CONVERSATIONS
         self._ended = ended
 
@@ -91,11 +95,6 @@ class Call:
     def request(self) -> Request:
         """Return the request as data, without its streams and replies."""
         return Request(self.verb, self.path, self.params, self.body, self.meta)
-
-    def at(self, stage: int) -> None:
-        """Note that it came to a stage."""
-        if len(self.steps) < MAX_STEPS:
-            self.steps.append((stage, perf_counter() - self.began))
 
     def see(self, reply: Reply) -> Reply:
         """See `swarmlib.reply_channel.Watcher`."""

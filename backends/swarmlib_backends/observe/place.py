@@ -12,7 +12,7 @@ from swarmlib import Backend, Request, Sender, Source, SwarmError, Verb
 from swarmlib.observing import Observer
 
 from ..calls import LOOKS
-from .call import Call, EngineAnswer, current
+from .call import MAX_STEPS, Call, EngineAnswer, current
 from .series import Series
 from .spans import RecordedContext, below
 
@@ -31,8 +31,8 @@ class Book(Protocol):
         """Forget a place."""
         ...
 
-    def begin(self, request: Request) -> Call:
-        """Begin the call of a request."""
+    def begin(self, request: Request, stage: int) -> Call:
+        """Begin the call of a request that came to the place of this number."""
         ...
 
 
@@ -122,8 +122,7 @@ class Edge(trio.abc.SendChannel[Request]):
 
     def __init__(self, place: Place, inner: Sender, book: Book) -> None:
         self._place = place
-        self._send = inner.send
-        self._close = inner.aclose
+        self._inner = inner
         self._book = book
 
     def send(self, value: Request) -> Coroutine[Any, Any, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -137,19 +136,20 @@ class Edge(trio.abc.SendChannel[Request]):
             if place.is_entry or value.meta.caller:
                 return self._begin(value)
         else:
-            call.at(place.number)
+            steps = call.steps
+            if len(steps) < MAX_STEPS:
+                steps.append((place.number, perf_counter() - call.began))
         if place.is_engine:
             self._to_engine(value, call)
-        return self._send(value)
+        return self._inner.send(value)
 
     async def _begin(self, value: Request) -> None:
-        call = self._book.begin(value)
-        call.at(self._place.number)
+        call = self._book.begin(value, self._place.number)
         token = current.set(call)
         try:
             if self._place.is_engine:
                 self._to_engine(value, call)
-            await self._send(call.observed(value))
+            await self._inner.send(call.observed(value))
         except BaseException as exc:
             call.failed(exc)
             raise
@@ -165,4 +165,4 @@ class Edge(trio.abc.SendChannel[Request]):
 
     async def aclose(self) -> None:
         """Close the stage's channel."""
-        await self._close()
+        await self._inner.aclose()

@@ -55,6 +55,14 @@ TestTables = Tables.TestCase
 TestTables.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 
 
+@pytest.mark.parametrize(("digits", "found"), [(12, 2), (63, 2), (64, 1)])
+def test_only_what_is_shorter_than_an_id_is_also_a_prefix(digits: int, found: int) -> None:
+    table, ref = Table[Item](), digits * "a"
+    for id, name in (("b" * 64, ref), (ref.ljust(70, "a"), "other")):
+        table.add(Item(cast("Member", object()), id, [name]))
+    assert len(table.find(ref)) == found
+
+
 @given(st.floats(0, 4e8))
 def test_an_age_holds_until_it_says(age: float) -> None:
     text, lasts = human(age)
