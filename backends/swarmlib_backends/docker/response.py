@@ -241,13 +241,12 @@ class Responses:
             return body
         parts: list[bytes] = []
         size = 0
-        while size + self._left <= limit:
-            chunk = await self.next_chunk()
-            if not chunk:
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-            size += len(chunk)
-            parts.append(chunk)
-        raise self.wrong(f"the body of its answer is longer than {limit} bytes")
+        while not self._ended and size + self._left <= limit:
+            parts.append(await self.next_chunk())
+            size += len(parts[-1])
+        if size + self._left > limit:
+            raise self.wrong(f"the body of its answer is longer than {limit} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _by_length(self, data: Buffer) -> Sequence[Buffer]:
         if len(data) > self._left:
@@ -267,6 +266,9 @@ class Responses:
                 pieces += found
                 if flaw:
                     raise httptools.HttpParserError(flaw)
+                if self._plain.complete:
+                    self._rest, self._ended = data, True
+                    return pieces
             if data:
                 self._plain = None
                 self._feed_chunks(data)
