@@ -134,17 +134,16 @@ class ServerInlet(trio.abc.SendChannel[Request]):
                 if request.reply.is_with(turn):
                     await end_dropped(request, self._name())
                 return True
-            await _answer(request, result)
+            if not request.reply.answered:
+                await _answer(request, result)
         except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
             await refuse(request, as_error(exc, self._name(), request))
         return False
 
 
 async def _answer(request: Request, result: Any) -> None:
-    """Answer with what a handler has returned, unless it has answered itself."""
+    """Answer with what a handler has returned."""
     reply = request.reply
-    if reply.answered:
-        return
     if result is None or request.verb is Verb.SPAWN:
         await reply.ack(result)
     else:

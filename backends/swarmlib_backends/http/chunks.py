@@ -1,9 +1,10 @@
 """The data in a body, found without a copy: in one of a known length, or in chunks (RFC 9112, 6.2 and 7.1).
 
 A long body of a known length is data until that has come; the parser of its head, which has judged the length, sees
-nothing of it. Bodies in chunks consist of plain ones: a size, a line end, the data, a line end; and at their end `0` and
+nothing of it. Bodies in chunks consist of plain ones: a size, a line end, the data, a line end; and at the end `0` and
 two line ends. Those are found here. Everything else (trailers, chunk extensions, whatever is malformed) is left to
-llhttp, which is at the beginning of a chunk then, as if it had seen those before: so there is one judge of what is valid.
+llhttp, which is at the beginning of a chunk then, as if it had seen those before: so there is one judge of what is
+valid.
 """
 
 from __future__ import annotations
@@ -32,9 +33,7 @@ class Scanned(NamedTuple):
     pieces: list[memoryview]
     """The data."""
     rest: bytes = b""
-    """What is behind a body that is complete; else what llhttp must parse, from the beginning of a chunk, and so all that
-    follows.
-    """
+    """What is behind a complete body; else what llhttp must parse, from the beginning of a chunk on."""
     flaw: str = ""
     """What is malformed behind the data, in llhttp's words; it can't be asked, as it has not seen the chunk."""
 
@@ -69,7 +68,7 @@ class PlainChunks:
         """What has come of a size line; before the first chunk, as if another chunk had ended."""
 
     def scan(self, data: memoryview) -> Scanned:
-        """Find the data in what comes next. Once there was a rest or a flaw, or the end, nothing more may be scanned."""
+        """Find the data in what comes next. After a rest, a flaw or the end, nothing more may be scanned."""
         pieces: list[memoryview] = []
         at, end = 0, len(data)
         if not self._left:

@@ -60,7 +60,7 @@ class Call:
     _engine_answered: Answered | None = None
     _sent_on = 0.0
 
-    def __init__(self, number: int, asked: Request, ended: Callable[[Call], None]) -> None:
+    def __init__(self, number: int, asked: Request, stage: int, ended: Callable[[Call], None]) -> None:
         self.number = number
         self.verb = asked.verb
         self.path = asked.path
@@ -70,7 +70,7 @@ class Call:
         self.uploads = asked.upload is not None
         self._reply: ReplySender | None = asked.reply  # until the end: it keeps this call, and a ring must not last
         self.began = perf_counter()
-        self.steps: list[tuple[int, float]] = []
+        self.steps = [(stage, 0.0)]
         self._lasts = asked.verb in CONVERSATIONS
         self._ended = ended
 

@@ -130,9 +130,9 @@ class Observation:
         """See `place.Book`."""
         self.places.pop(place.number, None)
 
-    def begin(self, request: Request) -> Call:
+    def begin(self, request: Request, stage: int) -> Call:
         """See `place.Book`."""
-        call = Call(next(self._calls), request, self._end)
+        call = Call(next(self._calls), request, stage, self._end)
         self.under_way[call.number] = call
         if self._feeds:
             call.notes = Notes()

@@ -31,8 +31,8 @@ class Book(Protocol):
         """Forget a place."""
         ...
 
-    def begin(self, request: Request) -> Call:
-        """Begin the call of a request."""
+    def begin(self, request: Request, stage: int) -> Call:
+        """Begin the call of a request that comes to the stage of this number."""
         ...
 
 
@@ -143,8 +143,7 @@ class Edge(trio.abc.SendChannel[Request]):
         return self._send(value)
 
     async def _begin(self, value: Request) -> None:
-        call = self._book.begin(value)
-        call.at(self._place.number)
+        call = self._book.begin(value, self._place.number)
         token = current.set(call)
         try:
             if self._place.is_engine:
