@@ -7,11 +7,13 @@ from typing import Any, Final
 
 import trio
 
-from .errors import BadAnswer
+from .errors import BadAnswer, SwarmError
 from .refusing import as_error, end_dropped, refuse
 from .reply import Ack, Error, Log, Reply, Set
-from .reply_pair import ReplyReceiver, open_reply
+from .reply_channel import ReplySender, SendersTask
+from .reply_pair import ReplyReceiver, discard, open_reply
 from .request import Request, Sender
+from .verbs import CONVERSATIONS, Verb
 
 MAX_ANSWER: Final = 512 * 1024 * 1024
 """The most bytes that the replies of one answer may take: more than the largest value that a backend returns."""
@@ -63,14 +65,91 @@ async def ask(sender: Sender, request: Request, *, deadline: float | None = None
 
 
 async def call(sender: Sender, request: Request) -> Answer:
-    """Send a request with the deadline that is in force here, and return its answer.
+    """Send a request with the deadline that is in force here, and return its answer. All work for it has ended then.
 
     Raises:
         SwarmError: the error of an `error` reply.
-        BadAnswer: see `answer`.
+        BadAnswer: the replies before the final one are over MAX_ANSWER bytes.
     """
-    async with await ask(sender, request, deadline=trio.current_effective_deadline()) as replies:
-        return await answer(replies)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    deadline = trio.current_effective_deadline()
+    with trio.CancelScope() as scope:
+        replies = _Collector(request.verb, SendersTask(trio.lowlevel.current_task(), scope, deadline))
+        try:
+            await dispatch(sender, request.replace(reply=replies, deadline=deadline))
+            await replies.until_final()
+        except BaseException:
+            await replies.drop()
+            raise
+        finally:
+            replies.leave()
+    return replies.answer()
+
+
+class _Collector(ReplySender):
+    """Collects the replies of a call whose caller waits for the final one, and does nothing else meanwhile.
+
+    A conversation goes on after its `ack`, and so needs a task of its own, which is cancelled then.
+    """
+
+    def __init__(self, verb: Verb, sender: SendersTask) -> None:
+        super().__init__()
+        self._sender = sender
+        self._in_task = verb not in CONVERSATIONS
+        self._before: list[Set | Log] = []
+        self._size = 0
+        self._final: Ack | SwarmError | None = None
+        self._came: trio.Event | None = None
+
+    @property
+    def sender(self) -> SendersTask | None:
+        """See `ReplySender.sender`."""
+        return self._sender if self._in_task else None
+
+    async def _deliver(self, reply: Reply) -> None:
+        if self._gone:
+            raise trio.BrokenResourceError("the caller disconnected")
+        if isinstance(reply, Error):
+            self._fail(reply.error)
+        elif isinstance(reply, Ack):
+            self._end(reply)
+        else:
+            self._size += _EACH + held(reply)
+            self._before.append(reply)
+            if self._size > MAX_ANSWER:
+                self._fail(BadAnswer(f"the answer is longer than {MAX_ANSWER} bytes"))
+
+    async def _finish(self) -> None:
+        """Do nothing: the final reply has come."""
+
+    def _fail(self, error: SwarmError) -> None:
+        """End the call, and what may still work for it: another task may have found that it has failed."""
+        self._end(error)
+        self.leave()
+        self._sender.cancel()
+
+    def _end(self, final: Ack | SwarmError) -> None:
+        self._final = final
+        if self._came is not None:
+            self._came.set()
+
+    async def until_final(self) -> None:
+        """Wait for the final reply, which may come from another task."""
+        if self._final is None:
+            self._came = trio.Event()
+            await self._came.wait()
+
+    async def drop(self) -> None:
+        """Close the stream of an answer that came when the caller was cancelled."""
+        if isinstance(self._final, Ack):
+            await discard(self._final)
+
+    def answer(self) -> Answer:
+        """Return the answer, or raise the error."""
+        if isinstance(self._final, Ack):
+            return Answer(self._final, self._before)
+        assert self._final is not None
+        raise self._final.with_traceback(None)  # a fresh one: several callers may share the error (a fan-out)
 
 
 async def next_reply(replies: ReplyReceiver) -> Ack | Set | Log:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -53,7 +52,7 @@ class ServerInlet(trio.abc.SendChannel[Request]):
         while self._active >= self._max_calls and not self._closed:
             await self._waiting.park()
         sender = value.reply.sender
-        if sender is None or value.deadline != math.inf or trio.lowlevel.current_task() is not sender.task:
+        if sender is None or value.deadline < sender.deadline or trio.lowlevel.current_task() is not sender.task:
             await self.take_up(handler, value)
         elif self._closed:
             await refuse(value, closed(self._name()))

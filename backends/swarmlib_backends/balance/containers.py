@@ -165,6 +165,8 @@ class Containers:
         return movable | {id for id in self._unknown if int(self.all[id].created) in seconds}
 
     async def _inspect_all(self, ids: set[str]) -> None:
+        if not ids:
+            return
         waiting, missing = list(ids), set(ids)
         self._unknown -= ids  # one that changes meanwhile is unknown again
 
