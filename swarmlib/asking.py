@@ -72,9 +72,9 @@ async def call(sender: Sender, request: Request) -> Answer:
         BadAnswer: the replies before the final one are over MAX_ANSWER bytes.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
-    deadline = trio.current_effective_deadline()
-    with trio.CancelScope() as scope:
-        replies = _Collector(request.verb, SendersTask(trio.lowlevel.current_task(), scope, deadline))
+    scope, deadline = trio.CancelScope(), trio.current_effective_deadline()
+    replies = _Collector(request.verb, SendersTask(trio.lowlevel.current_task(), scope, deadline))
+    with scope:
         try:
             await dispatch(sender, request.replace(reply=replies, deadline=deadline))
             await replies.until_final()
