@@ -19,6 +19,8 @@ MAX_ANSWER: Final = 512 * 1024 * 1024
 """The most bytes that the replies of one answer may take: more than the largest value that a backend returns."""
 _EACH: Final = 512
 """Roughly the bytes that a reply takes besides its value."""
+_STREAMS: Final = CONVERSATIONS | {Verb.CONNECT, Verb.FILE}
+"""The verbs whose answers may be streams, or go on after the `ack`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ async def ask(sender: Sender, request: Request, *, deadline: float | None = None
 
 
 async def call(sender: Sender, request: Request) -> Answer:
-    """Send a request with the deadline that is in force here, and return its answer. All work for it has ended then.
+    """Send a request with the deadline that is in force here, and return its answer.
 
     Raises:
         SwarmError: the error of an `error` reply.
@@ -73,7 +75,7 @@ async def call(sender: Sender, request: Request) -> Answer:
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     scope, deadline = trio.CancelScope(), trio.current_effective_deadline()
-    replies = _Collector(request.verb, SendersTask(trio.lowlevel.current_task(), scope, deadline))
+    replies = _Collector(request, SendersTask(trio.lowlevel.current_task(), scope, deadline))
     with scope:
         try:
             await dispatch(sender, request.replace(reply=replies, deadline=deadline))
@@ -89,13 +91,13 @@ async def call(sender: Sender, request: Request) -> Answer:
 class _Collector(ReplySender):
     """Collects the replies of a call whose caller waits for the final one, and does nothing else meanwhile.
 
-    A conversation goes on after its `ack`, and so needs a task of its own, which is cancelled then.
+    A call with a stream may go on after its final reply, and so needs a task of its own.
     """
 
-    def __init__(self, verb: Verb, sender: SendersTask) -> None:
+    def __init__(self, request: Request, sender: SendersTask) -> None:
         super().__init__()
         self._sender = sender
-        self._in_task = verb not in CONVERSATIONS
+        self._in_task = request.upload is None and request.verb not in _STREAMS
         self._before: list[Set | Log] = []
         self._size = 0
         self._final: Ack | SwarmError | None = None
