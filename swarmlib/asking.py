@@ -109,7 +109,7 @@ class _Collector(ReplySender):
         return self._sender if self._in_task else None
 
     async def _deliver(self, reply: Reply) -> None:
-        if self._gone:
+        if self.gone:
             raise trio.BrokenResourceError("the caller disconnected")
         if isinstance(reply, Error):
             self._fail(reply.error)
