@@ -41,8 +41,8 @@ from .operation import Meta, Operation
 from .options import argument, option
 from .refusing import refuse
 from .reply import Ack, Error, Log, Reply, Set
-from .reply_channel import CLEANUP_SECONDS, ContractError, ReplySender, Tap
-from .reply_pair import ReplyReceiver, discard, open_reply
+from .reply_channel import CLEANUP_SECONDS, ContractError, ReplySender, Tap, discard
+from .reply_pair import ReplyReceiver, open_reply
 from .request import Handler, Request, Sender
 from .service import Backend, Filter, Server, Source, Unhandled
 from .trace_context import TraceContext

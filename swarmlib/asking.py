@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import trio
 
-from .errors import BadAnswer
+from .collecting import Before, Collector
 from .refusing import as_error, end_dropped, refuse
-from .reply import Ack, Error, Log, Reply, Set
+from .reply import Ack, Error, Log, Set
 from .reply_channel import SendersTask
 from .reply_pair import ReplyReceiver, open_reply
 from .request import Request, Sender
-
-MAX_ANSWER: Final = 512 * 1024 * 1024
-"""The most bytes that the replies of one answer may take: more than the largest value that a backend returns."""
-_EACH: Final = 512
-"""Roughly the bytes that a reply takes besides its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +21,7 @@ class Answer:
     """The final `ack` of a call, and the `set` and `log` replies before it."""
 
     ack: Ack
-    before: list[Set | Log]
+    before: Sequence[Set | Log]
 
     @property
     def value(self) -> Any:
@@ -63,24 +59,24 @@ async def ask(sender: Sender, request: Request, *, deadline: float | None = None
     return replies
 
 
-async def ask_onward(sender: Sender, request: Request) -> ReplyReceiver:
-    """Do what `ask` does, for a stage that forwards a request and then only reads the replies: if it runs in the task
-    of the request's sender, the stages behind it may do so too (see `SendersTask`).
+async def collect(sender: Sender, request: Request, deadline: float) -> tuple[Sequence[Set | Log], Ack | Error]:
+    """Send a copy of a request, and return the replies before the final one, and that one. It is handled in this task,
+    which waits for the end of the call, unless it has a stream.
+
+    deadline: the one that is in force here, on trio's clock.
     """
-    task = request.reply.sender
-    if task is None or trio.lowlevel.current_task() is not task.task:
-        return await ask(sender, request)
-    scope = trio.CancelScope()  # of its own: a stage behind that closes must not cancel the stages before this
-    reply, replies = open_reply(sender=SendersTask(task.task, scope))
-    try:
-        with scope:
-            await dispatch(sender, request.replace(reply=reply))
-    except BaseException:
-        await replies.aclose()
-        raise
-    if scope.cancelled_caught:
-        await reply.aclose()
-    return replies
+    scope = trio.CancelScope()  # a stage that closes cancels this part of the task, and not its caller
+    replies = Collector(request, SendersTask(trio.lowlevel.current_task(), scope, deadline))
+    with scope:
+        try:
+            await dispatch(sender, request.replace(reply=replies))
+            await replies.until_final()
+        except BaseException:
+            await replies.drop()
+            raise
+        finally:
+            replies.leave()
+    return replies.collected
 
 
 async def call(sender: Sender, request: Request) -> Answer:
@@ -88,10 +84,14 @@ async def call(sender: Sender, request: Request) -> Answer:
 
     Raises:
         SwarmError: the error of an `error` reply.
-        BadAnswer: see `answer`.
+        BadAnswer: the replies before the final one are over MAX_ANSWER bytes.
     """
-    async with await ask(sender, request, deadline=trio.current_effective_deadline()) as replies:
-        return await answer(replies)
+    await trio.lowlevel.checkpoint_if_cancelled()
+    deadline = trio.current_effective_deadline()
+    before, final = await collect(sender, request.replace(deadline=deadline), deadline)
+    if isinstance(final, Error):
+        raise final.error.with_traceback(None)  # a fresh one: several callers may share the error (a fan-out)
+    return Answer(final, before)
 
 
 async def next_reply(replies: ReplyReceiver) -> Ack | Set | Log:
@@ -115,18 +115,7 @@ async def answer(replies: ReplyReceiver) -> Answer:
         SwarmError: a reply is an `error`.
         BadAnswer: the replies before the final one are over MAX_ANSWER bytes.
     """
-    before: list[Set | Log] = []
-    size = 0
+    before = Before()
     while not isinstance(reply := await next_reply(replies), Ack):
-        size += _EACH + held(reply)
-        if size > MAX_ANSWER:
-            raise BadAnswer(f"the answer is longer than {MAX_ANSWER} bytes")
-        before.append(reply)
-    return Answer(reply, before)
-
-
-def held(reply: Reply) -> int:
-    """Return the number of bytes in which a reply's value arrived."""
-    if isinstance(reply, Log):
-        return len(reply.line)
-    return 0 if isinstance(reply, Error) or reply.value is None else reply.value.held
+        before.add(reply)
+    return Answer(reply, before.replies)

@@ -111,3 +111,10 @@ class Error:
 Reply: TypeAlias = Ack | Set | Log | Error
 FINAL: Final = (Ack, Error)
 """The replies of which every request gets exactly one."""
+
+
+def held(reply: Reply) -> int:
+    """Return the number of bytes in which a reply's value arrived."""
+    if isinstance(reply, Log):
+        return len(reply.line)
+    return 0 if isinstance(reply, Error) or reply.value is None else reply.value.held

@@ -18,6 +18,7 @@ once: this is how work is cancelled in every stage.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,12 @@ CLEANUP_SECONDS: Final = 5.0
 """How long any one cleanup that must run (a last reply, a stage's closing) may take before it is cancelled."""
 
 _OTHERS: Final = (Set, Log)
+
+
+async def discard(reply: Reply) -> None:
+    """Close the stream of a reply that nobody takes."""
+    if isinstance(reply, Ack) and reply.stream is not None:
+        await trio.aclose_forcefully(reply.stream)
 
 
 class ContractError(RuntimeError):
@@ -73,11 +80,12 @@ class SendersTask:
     """The task of a sender that does nothing else while its call is under way, and learns without reading from its
     client that this has gone. A `Server` runs the request's handler in it, instead of in a task of its own.
 
-    scope: what the sender waits in.
+    scope: what the sender waits in. deadline: the one that is in force there, on trio's clock.
     """
 
     task: trio.lowlevel.Task
     scope: trio.CancelScope
+    deadline: float = math.inf
     is_cancelled: bool = False
     """Whether `cancel` was called: the scope's own answer costs a look at the clock."""
 

@@ -8,17 +8,11 @@ from typing import Final
 
 import trio
 
-from .reply import FINAL, Ack, Error, Reply
-from .reply_channel import ContractError, ReplySender, SendersTask
+from .reply import FINAL, Error, Reply
+from .reply_channel import ContractError, ReplySender, discard
 
 REPLY_CAPACITY: Final = 64
 """How many replies wait in a pair before its sender is held back."""
-
-
-async def discard(reply: Reply) -> None:
-    """Close the stream of a reply that nobody takes."""
-    if isinstance(reply, Ack) and reply.stream is not None:
-        await trio.aclose_forcefully(reply.stream)
 
 
 class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
@@ -71,14 +65,9 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
             reader, self._reader = self._reader, None
             trio.lowlevel.reschedule(reader)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether `capacity` replies are unread."""
-        return len(self._buffer) >= self._capacity
-
     async def put(self, reply: Reply) -> None:
         """Take a reply from the other end; waits while `capacity` replies are unread, but never for a final one."""
-        if self.is_full and type(reply) not in FINAL:
+        if len(self._buffer) >= self._capacity and type(reply) not in FINAL:
             await self._room()
         if self.gone:
             raise trio.BrokenResourceError("the caller disconnected")
@@ -92,7 +81,7 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
         """Wait while `capacity` replies are unread. A reply that waits when an error or the end comes is refused."""
         if self._writers is None:
             self._writers = trio.lowlevel.ParkingLot()
-        while self.is_full and not (self.gone or self._failed or self._ended):
+        while len(self._buffer) >= self._capacity and not (self.gone or self._failed or self._ended):
             await self._writers.park()
         if self._ended and not self.gone:
             raise trio.ClosedResourceError("this reply channel was closed in the meantime")
@@ -138,14 +127,9 @@ class ReplyReceiver(trio.abc.ReceiveChannel[Reply]):
 class _PairedSender(ReplySender):
     """The answering end of a pair in memory."""
 
-    def __init__(self, replies: ReplyReceiver, sender: SendersTask | None) -> None:
+    def __init__(self, replies: ReplyReceiver) -> None:
         super().__init__()
         self._replies = replies
-        self._sender = sender
-
-    @property
-    def sender(self) -> SendersTask | None:
-        return self._sender
 
     @property
     def gone(self) -> bool:
@@ -155,22 +139,13 @@ class _PairedSender(ReplySender):
         self._replies.on_gone(callback)
 
     def _deliver(self, reply: Reply) -> Awaitable[None]:
-        replies = self._replies
-        if self._sender is not None and replies.is_full and type(reply) not in FINAL:
-            raise ContractError("too many replies to a call that is answered with one value")  # nobody reads yet
-        return replies.put(reply)
+        return self._replies.put(reply)
 
     async def _finish(self) -> None:
         self._replies.end()
 
 
-def open_reply(
-    capacity: int = REPLY_CAPACITY, *, sender: SendersTask | None = None
-) -> tuple[ReplySender, ReplyReceiver]:
-    """Make a reply pair: the first is the request's `reply`; receive from the second inside `async with`.
-
-    sender: the task that sends the request, if it reads no reply before the call has ended. It can only make calls that
-    are answered with one value: more than `capacity` replies raise `ContractError` where they are sent.
-    """
+def open_reply(capacity: int = REPLY_CAPACITY) -> tuple[ReplySender, ReplyReceiver]:
+    """Make a reply pair: the first is the request's `reply`; receive from the second inside `async with`."""
     replies = ReplyReceiver(capacity)
-    return _PairedSender(replies, sender), replies
+    return _PairedSender(replies), replies

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -53,7 +52,7 @@ class ServerInlet(trio.abc.SendChannel[Request]):
         while self._active >= self._max_calls and not self._closed:
             await self._waiting.park()
         sender = value.reply.sender
-        if sender is None or value.deadline != math.inf or trio.lowlevel.current_task() is not sender.task:
+        if sender is None or value.deadline < sender.deadline or trio.lowlevel.current_task() is not sender.task:
             await self.take_up(handler, value)
         elif self._closed:
             await refuse(value, closed(self._name()))
@@ -134,17 +133,16 @@ class ServerInlet(trio.abc.SendChannel[Request]):
                 if request.reply.is_with(turn):
                     await end_dropped(request, self._name())
                 return True
-            await _answer(request, result)
+            if not request.reply.answered:
+                await _answer(request, result)
         except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
             await refuse(request, as_error(exc, self._name(), request))
         return False
 
 
 async def _answer(request: Request, result: Any) -> None:
-    """Answer with what a handler has returned, unless it has answered itself."""
+    """Answer with what a handler has returned."""
     reply = request.reply
-    if reply.answered:
-        return
     if result is None or request.verb is Verb.SPAWN:
         await reply.ack(result)
     else:

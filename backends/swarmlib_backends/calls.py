@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Container
 from typing import Any, Final, TypeAlias
 
 import orjson
+import trio
 
 from swarmlib import Reply, ReplyReceiver, ReplySender, Request, Sender, Verb, discard
-from swarmlib.asking import ask_onward
+from swarmlib.asking import ask, collect
 
 LOOKS: Final = frozenset({Verb.LS, Verb.GET})
 """The verbs that change nothing and are answered with one value: asking twice has the effect of asking once."""
@@ -19,8 +20,23 @@ Take: TypeAlias = Callable[[Reply], Awaitable[bool | None]]
 
 
 async def relay(request: Request, to: Sender, take: Take) -> None:
-    """Send a copy of a request on, and pass each reply to `take`; at the end, cancel all work for the call."""
-    await relay_replies(await ask_onward(to, request), take)
+    """Send a copy of a request on, and pass each reply to `take`; at the end, cancel all work for the call.
+
+    Where the request's sender waits in this task for a call of one value (`SendersTask`), the stages behind may handle
+    it in this task too, and `take` gets the replies when it has ended.
+    """
+    sender = request.reply.sender
+    if sender is None or trio.lowlevel.current_task() is not sender.task:
+        await relay_replies(await ask(to, request), take)
+        return
+    before, final = await collect(to, request, sender.deadline)
+    try:
+        for reply in (*before, final):
+            if await take(reply):
+                return
+    except BaseException:
+        await discard(final)
+        raise
 
 
 async def relay_replies(replies: ReplyReceiver, take: Take) -> None:

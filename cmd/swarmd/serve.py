@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -33,10 +32,6 @@ from .service_manager import keep_watchdog, notify, reloading
 from .settings import Settings, read_file
 
 _FILES: Final = 65_536
-_GARBAGE: Final = (20_000, 20, 20)
-"""How seldom cyclic garbage is searched for (`gc.set_threshold`): with Python's own 700 objects, every few requests, it
-takes 8 % of a request's processor time. Requests leave hardly any such garbage.
-"""
 _READY: Final = "serving; press Ctrl-C to stop"
 _HANGUP: Final[int | None] = getattr(signal, "SIGHUP", None)
 
@@ -51,7 +46,6 @@ def run_until_signal(work: Callable[[], Awaitable[None]], hurry: Callable[[], No
     Return the exit code: 0, or what shells expect for the signal, 128 + its number.
     """
     _allow_many_files()
-    gc.set_threshold(*_GARBAGE)
     return trio.run(_run, work, hurry)
 
 

@@ -12,8 +12,8 @@ from ..asking import dispatch, next_reply
 from ..errors import SwarmError
 from ..names import Path
 from ..reply import Ack, Error
-from ..reply_channel import CLEANUP_SECONDS
-from ..reply_pair import ReplyReceiver, discard, open_reply
+from ..reply_channel import CLEANUP_SECONDS, discard
+from ..reply_pair import ReplyReceiver, open_reply
 from ..request import Request, Sender
 from ..verbs import Verb
 from .transcript import short

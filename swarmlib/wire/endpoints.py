@@ -13,8 +13,7 @@ from ..errors import UNSENT, BadAnswer, SwarmError, TimedOut, Unavailable
 from ..operation import Operation
 from ..refusing import as_error, break_off, refuse
 from ..reply import Ack, Error, Reply
-from ..reply_channel import ReplySender
-from ..reply_pair import discard
+from ..reply_channel import ReplySender, discard
 from ..request import Request, Sender
 from ..supervision import supervised
 from .codec import Message

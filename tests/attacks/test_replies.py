@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from swarmlib import BadAnswer, Chain, Internal, Json, NotFound, Request, Server, Verb, asking, connect
+from swarmlib import BadAnswer, Chain, Internal, Json, NotFound, Request, Server, Verb, collecting, connect
 from swarmlib_backends.dockerapi.status import status_of
 from tests.backends.dockerserver.test_gateway import serve_on
 
@@ -230,7 +230,7 @@ async def test_what_a_broken_stream_said_is_no_whole_response(caplog: pytest.Log
 async def test_an_answer_that_never_ends_takes_no_more_memory_than_allowed(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "MAX_ANSWER", 100_000)
+    monkeypatch.setattr(collecting, "MAX_ANSWER", 100_000)
     sent = 0
     ended = trio.Event()
 

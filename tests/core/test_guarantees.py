@@ -32,6 +32,8 @@ from swarmlib import (
     Unavailable,
     Unsupported,
     Verb,
+    ask,
+    next_reply,
     open_reply,
 )
 from swarmlib.asking import call
@@ -453,8 +455,9 @@ async def test_what_a_filter_passed_on_before_it_failed_is_cancelled() -> None:
             raise Conflict("the audit failed")
 
     slow = Slow()
-    async with over(PassesThenFails(), slow) as client:
-        with pytest.raises(Conflict, match="the audit failed"):
-            await client.get("box")
+    async with Chain(PassesThenFails(), slow).open() as sender:
+        async with await ask(sender, Request(Verb.GET, ("box",))) as replies:
+            with pytest.raises(Conflict, match="the audit failed"):
+                await next_reply(replies)
         await wait_all_tasks_blocked()
         assert slow.waiting == []

@@ -1,15 +1,16 @@
 """A server handles a request in its sender's task where that waits for the call, and in a task of its own elsewhere."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from swarmlib import Chain, Filter, Request, Sender, Server, SwarmError, Tap, Unavailable, Verb, dispatch, open_reply
-from swarmlib.asking import answer, ask_onward
+from swarmlib import Chain, Filter, Request, Sender, Server, Tap, Unavailable, Verb, dispatch, open_reply
+from swarmlib.asking import answer
 from swarmlib.reply_channel import ReplySender, SendersTask
-from swarmlib.reply_pair import REPLY_CAPACITY
+from swarmlib_backends.calls import forward, relay
 
 
 class Waiting(Tap):
@@ -103,39 +104,20 @@ async def test_cancelling_the_senders_scope_cancels_the_call() -> None:
 
 @dataclass
 class Onward(Server):
-    """Asks the stage behind it, and answers with what that answered."""
-
-    async def get(self, request: Request) -> object:
-        async with await ask_onward(self.next, request) as replies:
-            return (await answer(replies)).value
-
-
-@dataclass
-class Many(Server):
-    """Gives more values than a call of one value has."""
+    """Relays the replies of the stage behind it."""
 
     async def get(self, request: Request) -> None:
-        for _ in range(REPLY_CAPACITY + 1):
-            await request.reply.set(1)
-
-
-async def _asked_onward(last: Server, path: str = "box") -> object:
-    with trio.CancelScope() as scope:
-        async with Chain(Onward(), last).open() as sender:
-            reply, replies = open_reply()
-            await dispatch(sender, Request(Verb.GET, (path,), reply=Waiting(reply, scope)))
-            return (await answer(replies)).value
+        await relay(request, self.next, partial(forward, to=request.reply))
 
 
 async def test_a_stage_that_only_reads_the_replies_lends_the_task_further() -> None:
     server = Handles()
-    assert await _asked_onward(server) == 1
+    with trio.CancelScope() as scope:
+        async with Chain(Onward(), server).open() as sender:
+            reply, replies = open_reply()
+            await dispatch(sender, Request(Verb.GET, ("box",), reply=Waiting(reply, scope)))
+            assert (await answer(replies)).value == 1
     assert server.tasks == [trio.lowlevel.current_task()]
-
-
-async def test_replies_that_nobody_can_read_yet_are_bounded() -> None:
-    with trio.fail_after(5), pytest.raises(SwarmError, match="too many replies to a call"):
-        await _asked_onward(Many())
 
 
 async def test_a_stage_behind_that_closes_ends_only_its_part_of_a_call() -> None:

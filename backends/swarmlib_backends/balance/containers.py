@@ -145,7 +145,7 @@ class Containers:
         labels: dict[str, str] = dict_of(summary.get("Labels"))
         if RESCHEDULE in labels:
             self._movable.add(id)
-        if id in self._unknown:
+        if container.has_moments and id in self._unknown:
             container.date({})
         container.tell(summary, shown=shown or id not in self._unknown or id in self._movable)
         self._index.group(container, group_of(labels))
@@ -165,6 +165,8 @@ class Containers:
         return movable | {id for id in self._unknown if int(self.all[id].created) in seconds}
 
     async def _inspect_all(self, ids: set[str]) -> None:
+        if not ids:
+            return
         waiting, missing = list(ids), set(ids)
         self._unknown -= ids  # one that changes meanwhile is unknown again
 

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 import trio
 
 from swarmlib import Ack, Log, Set, SwarmError
-from swarmlib.asking import held
+from swarmlib.reply import held
 
 Topic: TypeAlias = tuple[Hashable, ...]
 """What an answer depends on."""

@@ -65,6 +65,11 @@ class Container(Item):
         self._status = b""
         self._until = 0.0
 
+    @property
+    def has_moments(self) -> bool:
+        """Whether an inspection has told since when it is what it is."""
+        return bool(self._started or self._finished)
+
     def tell(self, summary: Mapping[str, Any], *, shown: bool = True) -> None:
         """Update the container from its entry in its engine's list; `shown`: somebody wants to see it.
 

@@ -126,17 +126,11 @@ class EngineExchange:
         if head.status >= 400:
             body = await self._responses.body(MAX_VALUE)
             raise error_of(head.status, head.forwarded, body, self._name)
-        await self._by_kind(head)
-
-    async def _by_kind(self, head: Head) -> None:
-        kind = self._row.kind
+        kind = row.kind
         if kind is Kind.VALUE:
             await self._value(head)
         elif kind is Kind.WATCH:
-            await self._reply.ack(None, details=self._details(head))
-            async with aclosing(self._lines()) as lines:
-                async for line in lines:
-                    await self._reply.set(line)
+            await self._watch(head)
         elif kind is Kind.PROGRESS:
             await self._progress(head)
         elif kind is Kind.STREAM:
@@ -164,6 +158,12 @@ class EngineExchange:
 
     def _json(self, raw: bytes) -> Json:
         return Json(raw, self._responses.wrong)
+
+    async def _watch(self, head: Head) -> None:
+        await self._reply.ack(None, details=self._details(head))
+        async with aclosing(self._lines()) as lines:
+            async for line in lines:
+                await self._reply.set(line)
 
     async def _progress(self, head: Head) -> None:
         args = self._details(head)

@@ -215,20 +215,27 @@ class Responses:
             Unavailable: the connection ended before the body did.
         """
         while not self._ended:
-            data: Buffer = self._rest
-            self._rest = b""
-            if not data:
+            if self._rest:
+                pieces = self._came_with_head()
+            else:
                 try:
                     came = await receive_pieces(self._stream, memory)
                 except _ENDS as exc:
                     raise self._broken() from exc
-                data = came[0] if len(came) == 1 else b"".join(came)
-            if not data and self._head.framed:
-                raise Unavailable(f"{self.whose}: the connection ended in the middle of a body")
-            self._ended = not data
-            if data and (pieces := self._cut(data)):
+                if not came and self._head.framed:
+                    raise Unavailable(f"{self.whose}: the connection ended in the middle of a body")
+                self._ended = not came
+                pieces = self._cut(came[0] if len(came) == 1 else b"".join(came)) if came else ()
+            if pieces:
                 return pieces
         return ()
+
+    def _came_with_head(self) -> Sequence[Buffer]:
+        """Return the pieces of the body that were read with the head."""
+        if self._ended or not self._rest:
+            return ()
+        data, self._rest = self._rest, b""
+        return self._cut(data)
 
     async def body(self, limit: int) -> bytes:
         """Return all of the body that is left.
@@ -236,18 +243,14 @@ class Responses:
         Raises:
             BadAnswer: it is over `limit` bytes; and as in `next_pieces`.
         """
-        if self._left and len(self._rest) == self._left <= limit:  # it came with the head, as small ones do
-            body, self._rest, self._left, self._ended = self._rest, b"", 0, True
-            return body
-        parts: list[bytes] = []
-        size = 0
-        while size + self._left <= limit:
-            chunk = await self.next_chunk()
-            if not chunk:
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-            size += len(chunk)
-            parts.append(chunk)
-        raise self.wrong(f"the body of its answer is longer than {limit} bytes")
+        parts = [b"".join(self._came_with_head())]  # nothing else, of nearly all bodies
+        size = len(parts[0])
+        while not self._ended and size + self._left <= limit:
+            parts.append(await self.next_chunk())
+            size += len(parts[-1])
+        if size + self._left > limit:
+            raise self.wrong(f"the body of its answer is longer than {limit} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _by_length(self, data: Buffer) -> Sequence[Buffer]:
         if len(data) > self._left:
@@ -267,6 +270,9 @@ class Responses:
                 pieces += found
                 if flaw:
                     raise httptools.HttpParserError(flaw)
+                if self._plain.complete:
+                    self._rest, self._ended = data, True
+                    return pieces
             if data:
                 self._plain = None
                 self._feed_chunks(data)

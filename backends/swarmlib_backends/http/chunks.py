@@ -1,9 +1,10 @@
 """The data in a body, found without a copy: in one of a known length, or in chunks (RFC 9112, 6.2 and 7.1).
 
 A long body of a known length is data until that has come; the parser of its head, which has judged the length, sees
-nothing of it. Large bodies in chunks consist of plain ones: a size, a line end, the data, a line end. Those are found
-here. Everything else (the last chunk with its trailers, chunk extensions, whatever is malformed) is left to llhttp,
-which is at the beginning of a chunk then, as if it had seen those before: so there is one judge of what is valid.
+nothing of it. Bodies in chunks consist of plain ones: a size, a line end, the data, a line end; and at the end `0` and
+two line ends. Those are found here. Everything else (trailers, chunk extensions, whatever is malformed) is left to
+llhttp, which is at the beginning of a chunk then, as if it had seen those before: so there is one judge of what is
+valid.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import re
 from typing import Final, NamedTuple
 
 from .head import Head
+from .outgoing import LAST_CHUNK
 
 _LONG: Final = 64 * 1024
 """Bytes of a body of a known length from which on it is not parsed."""
 _DATA_END: Final = b"\r\n"
+_BODY_END: Final = _DATA_END + LAST_CHUNK
 _SIZE_LINE: Final = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
 """The end of a chunk's data with the size line of the next, of a size that can't overflow."""
 _BEGUN_LINE: Final = re.compile(rb"(?:\r(?:\n(?:[0-9A-Fa-f]{1,15}\r?)?)?)?")
@@ -30,7 +33,7 @@ class Scanned(NamedTuple):
     pieces: list[memoryview]
     """The data."""
     rest: bytes = b""
-    """What llhttp must parse, from the beginning of a chunk, or of the next message, on; and so all that follows."""
+    """What is behind a complete body; else what llhttp must parse, from the beginning of a chunk on."""
     flaw: str = ""
     """What is malformed behind the data, in llhttp's words; it can't be asked, as it has not seen the chunk."""
 
@@ -56,17 +59,16 @@ class CountedData:
 class PlainChunks:
     """The plain chunks at the beginning of one body."""
 
-    complete: Final = False
-    """The parser finds the end."""
-
     def __init__(self) -> None:
+        self.complete = False
+        """Whether the body's end has come, in the form that nearly all have. The parser finds any other."""
         self._left = 0
         """Bytes of the present chunk's data that are still to come."""
         self._line = _DATA_END
         """What has come of a size line; before the first chunk, as if another chunk had ended."""
 
     def scan(self, data: memoryview) -> Scanned:
-        """Find the data in what comes next. Once there was a rest or a flaw, nothing more may be scanned."""
+        """Find the data in what comes next. After a rest, a flaw or the end, nothing more may be scanned."""
         pieces: list[memoryview] = []
         at, end = 0, len(data)
         if not self._left:
@@ -92,8 +94,11 @@ class PlainChunks:
         return found if self._left else None
 
     def _unusual(self, pieces: list[memoryview], line: bytes) -> Scanned:
-        """Keep what may become a size line; anything else is the parser's."""
-        if _BEGUN_LINE.fullmatch(line):
+        """Find the end of the body, or keep what may become that or a size line; anything else is the parser's."""
+        if line.startswith(_BODY_END):
+            self.complete = True
+            return Scanned(pieces, rest=line[len(_BODY_END) :])
+        if _BODY_END.startswith(line) or _BEGUN_LINE.fullmatch(line):
             self._line = line
             return Scanned(pieces)
         if line.startswith(_DATA_END):

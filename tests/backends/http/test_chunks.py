@@ -156,9 +156,16 @@ def test_a_response_is_read_as_the_parser_alone_does(body: bytes, cuts: list[int
     assert not at_rest or (wanted.complete and body.endswith(b"0\r\n\r\n"))
 
 
-@pytest.mark.parametrize("body", [b"3\r\nabc\r\n0\r\n\r\n", b"3\r\nabc\r\n3;x\r\ndef\r\n0\r\n\r\n"])
-async def test_a_response_leaves_its_connection_at_rest_wherever_it_is_split(body: bytes) -> None:
-    for cut in range(len(body) - 4):  # a last chunk that is split later is not certain to have been the end
+async def test_a_response_leaves_its_connection_at_rest_wherever_it_is_split() -> None:
+    body = b"3\r\nabc\r\n0\r\n\r\n"
+    for cut in range(len(body)):
+        _, at_rest = await of_response(split(body, [cut]))
+        assert at_rest, cut
+
+
+async def test_a_response_that_is_parsed_leaves_its_connection_at_rest_if_its_last_chunk_comes_at_once() -> None:
+    body = b"3\r\nabc\r\n3;x\r\ndef\r\n0\r\n\r\n"
+    for cut in range(len(body) - 4):  # the parser does not say where a last chunk that is split has ended
         _, at_rest = await of_response(split(body, [cut]))
         assert at_rest, cut
 
@@ -181,10 +188,11 @@ async def test_a_request_behind_a_body_is_the_next_request() -> None:
 
 def test_data_is_not_copied() -> None:
     came = memoryview(bytearray(b"5\r\nabcde\r\n5\r\nfghij\r\n0\r\n\r\n"))
-    found = PlainChunks().scan(came)
+    chunks = PlainChunks()
+    found = chunks.scan(came)
     assert [bytes(piece) for piece in found.pieces] == [b"abcde", b"fghij"]
     assert all(piece.obj is came.obj for piece in found.pieces)
-    assert found.rest == b"0\r\n\r\n"
+    assert chunks.complete
 
 
 LONG = bytes(range(256)) * 257
