@@ -1,13 +1,16 @@
-"""What a suite is run through: an engine itself, stages before engines, and the simulator."""
+"""What a suite is run through: an engine itself, stages before engines, the simulator, and a cluster."""
 
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.support import cluster
 from tests.support.engines import Engine, docker, engine, swarmd
 
-WAYS = ("engine", "docker", "balance", "simulator")
+KUBERNETES = "kubernetes"
+"""On a cluster whose containers are kept and have their streams apart, with an engine that builds."""
+WAYS = ("engine", "docker", "balance", "simulator", KUBERNETES)
 TENANT = "tenant"
 """As a tenant of an engine, who may do all that needs no grant."""
 _TENANT = """
@@ -19,6 +22,8 @@ images = ["**"]
 ports = "20000-29999"
 """
 # The engines share a network, so their own subnets may neither meet each other's nor those that tests ask for.
+_DISKS = 20
+"""How many volumes can be mounted, over the whole run."""
 _POOL = "--default-address-pool=base={},size=24"
 _FIRST = ["--bip=10.200.0.1/24", _POOL.format("10.201.0.0/16")]
 _SECOND = ["--bridge=second", _POOL.format("10.203.0.0/16")]
@@ -35,6 +40,11 @@ def endpoint(way: str, mirror: str, preload: tuple[str, ...], folder: Path) -> I
             yield address
             return
         engines = [stack.enter_context(_engine(mirror, preload, *_FIRST))]
+        if way == KUBERNETES:
+            stack.enter_context(swarmd(_on_cluster(engines[0], mirror, folder, stack), listen=address))
+            _pull(address, preload)
+            yield address
+            return
         if way == "balance":
             stack.enter_context(_bridge("second", "10.202.0.1/24"))
             engines.append(stack.enter_context(_engine(mirror, preload, *_SECOND)))
@@ -48,6 +58,16 @@ def endpoint(way: str, mirror: str, preload: tuple[str, ...], folder: Path) -> I
             chain.insert(0, f"tenant {folder}/tenants.toml")
         stack.enter_context(swarmd(*chain, listen=address))
         yield address
+
+
+def _on_cluster(builder: Engine, mirror: str, folder: Path, stack: ExitStack) -> str:
+    """Start a cluster, and return the stage that serves a namespace of it."""
+    kubeconfig = stack.enter_context(cluster.running(folder / "c", "--nodes=1", f"--mirror={mirror}"))
+    served = stack.enter_context(cluster.fresh_namespace(kubeconfig, "suite", folder))
+    disks = stack.enter_context(served.disks(_DISKS))
+    building = f"--builder (docker {builder.host}) --registry {served.registry()}/built --registry-mirror {mirror}"
+    how = f"--keep --logs capture --binds copy --storage-class {disks} --tools-image busybox:1"
+    return f"kubernetes --kubeconfig {served.kubeconfig} {how} {building}"
 
 
 @contextmanager

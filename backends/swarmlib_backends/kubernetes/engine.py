@@ -143,7 +143,8 @@ async def _of_images(
         SwarmError: the chain of the builder can't be opened. Unavailable: as `stored`.
     """
     built = BuiltImages(cluster, clock.now)
-    async with Registries.open(options.insecure_registry) as registries, _builds(options) as sender:
+    opened = Registries.open(options.insecure_registry, options.registry_mirror)
+    async with opened as registries, _builds(options) as sender:
         images, builder = NamedImages(registries, built, clock.now), None
         if sender is not None:
             credentials = await stored(options.registry.partition("/")[0])
