@@ -18,7 +18,7 @@ import pytest
 
 from tests.backends.kubernetes.fakecluster.test_command import running
 from tests.support.builds import context
-from tests.support.engines import Engine, Swarmd, docker, engine, swarmd, wait_until
+from tests.support.engines import Engine, Swarmd, busybox_tar, docker, engine, swarmd, wait_until
 from tests.support.registries import PASSWORD, USER
 from tests.support.registries import registry as a_registry
 
@@ -130,6 +130,29 @@ def test_images_are_tagged_pushed_saved_and_loaded(place: Place, tmp_path: Path)
     output(place.plain, "rmi", "one")
     assert output(place.gateway, "load", input=archive) == "Loaded image: one:latest"
     assert output(place.plain, "run", "--rm", "one") == "here"
+
+
+def test_an_image_of_a_registry_is_tagged_saved_and_run_by_its_id(place: Place) -> None:
+    there = f"{place.registry}/there:1"
+    docker(place.builder.host, "tag", "busybox", there, check=True)
+    subprocess.run(["docker", "--config", place.config, "-H", place.builder.host, "push", there], check=True)
+    docker(place.builder.host, "rmi", there, check=True)
+    output(place.gateway, "pull", there)
+    id = output(place.gateway, "images", "--no-trunc", "-q", there)
+    for ref in (id, id[7:19]):
+        assert output(place.gateway, "run", "--rm", ref, "echo", "ran") == "ran"
+        output(place.gateway, "tag", ref, "named-by-id")
+        assert output(place.plain, "images", "--no-trunc", "-q", "named-by-id") == id
+        with tarfile.open(fileobj=io.BytesIO(docker(place.gateway.host, "save", ref, check=True).stdout)) as saved:
+            assert "manifest.json" in saved.getnames()
+    for words in (("tag", f"sha256:{'0' * 64}", "x"), ("run", f"sha256:{'0' * 64}"), ("save", f"sha256:{'0' * 64}")):
+        assert b"No such image: sha256:000" in docker(place.gateway.host, *words).stderr
+
+
+def test_a_tar_is_imported_by_the_builder(place: Place) -> None:
+    said = output(place.gateway, "import", "-c", 'CMD ["echo", "imported"]', "-", "from-tar", input=busybox_tar())
+    assert said.startswith("sha256:")
+    assert output(place.plain, "run", "--rm", "from-tar") == "imported"
 
 
 def test_a_build_that_fails_says_so_and_leaves_nothing(place: Place, tmp_path: Path) -> None:
