@@ -74,6 +74,7 @@ class Lifecycle:
             container.begins = waits or container.record.keep
             health = initial(container.record, self.cluster.options)
             await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
+            await self.networking.linked(container)
             if not waits:
                 await self.cluster.make_pod(container, run=run, gate=False)
             if container.begins:
