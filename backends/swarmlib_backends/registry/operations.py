@@ -116,6 +116,12 @@ def _tags(known: Known) -> list[str]:
     return [] if not known.name or "@" in known.name else [known.name]
 
 
+def _digests(known: Known) -> list[str]:
+    """Return the digest of an image for a list: one that is not of the name's repository would be a row of its own."""
+    own = not known.name or repository(known.name) == repository(known.pulled)
+    return [known.pulled] if own else []
+
+
 def summary(known: Known) -> dict[str, Any]:
     """Return an image as lists show it."""
     found = known.found
@@ -125,7 +131,7 @@ def summary(known: Known) -> dict[str, Any]:
         "Id": known.shown_id,
         "Labels": dict_of(found.config.get("Labels")) or None,
         "ParentId": "",
-        "RepoDigests": [known.pulled],
+        "RepoDigests": _digests(known),
         "RepoTags": _tags(known),
         "SharedSize": -1,
         "Size": found.size,

@@ -132,11 +132,17 @@ def test_images_are_tagged_pushed_saved_and_loaded(place: Place, tmp_path: Path)
     assert output(place.plain, "run", "--rm", "one") == "here"
 
 
-def test_an_image_of_a_registry_is_tagged_saved_and_run_by_its_id(place: Place) -> None:
-    there = f"{place.registry}/there:1"
-    docker(place.builder.host, "tag", "busybox", there, check=True)
-    subprocess.run(["docker", "--config", place.config, "-H", place.builder.host, "push", there], check=True)
-    docker(place.builder.host, "rmi", there, check=True)
+@pytest.fixture
+def there(place: Place, tmp_path: Path) -> Iterator[str]:
+    """An image in a registry that everybody may ask."""
+    with a_registry(tmp_path, password=False) as address:
+        name = f"{address}/there:1"
+        for words in (("tag", "busybox", name), ("push", name), ("rmi", name)):
+            docker(place.builder.host, *words, check=True)
+        yield name
+
+
+def test_an_image_of_a_registry_is_tagged_saved_and_run_by_its_id(place: Place, there: str) -> None:
     output(place.gateway, "pull", there)
     id = output(place.gateway, "images", "--no-trunc", "-q", there)
     for ref in (id, id[7:19]):
@@ -145,8 +151,9 @@ def test_an_image_of_a_registry_is_tagged_saved_and_run_by_its_id(place: Place) 
         assert output(place.plain, "images", "--no-trunc", "-q", "named-by-id") == id
         with tarfile.open(fileobj=io.BytesIO(docker(place.gateway.host, "save", ref, check=True).stdout)) as saved:
             assert "manifest.json" in saved.getnames()
-    for words in (("tag", f"sha256:{'0' * 64}", "x"), ("run", f"sha256:{'0' * 64}"), ("save", f"sha256:{'0' * 64}")):
-        assert b"No such image: sha256:000" in docker(place.gateway.host, *words).stderr
+    nobodys = f"sha256:{'0' * 64}"
+    for words in (("tag", nobodys, "x"), ("run", nobodys), ("save", nobodys)):
+        assert f"No such image: {nobodys}" in docker(place.gateway.host, *words).stderr.decode()
 
 
 def test_a_tar_is_imported_by_the_builder(place: Place) -> None:
