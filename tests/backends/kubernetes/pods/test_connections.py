@@ -131,6 +131,7 @@ def published(bindings: dict[str, Any], **more: Any) -> list[tuple[int, str, int
 def test_ports_are_published_on_this_machine_alone_unless_an_address_is_named() -> None:
     assert published({"81/tcp": [{"HostIp": "", "HostPort": "8081"}]}) == [(81, "127.0.0.1", 8081, 8081)]
     assert published({"81/tcp": [{"HostIp": "0.0.0.0", "HostPort": "1-3"}]}) == [(81, "0.0.0.0", 1, 3)]
+    assert published({"81/tcp": [{"HostPort": "8081/udp"}]}) == [(81, "127.0.0.1", 8081, 8081)]
     assert published({"81": None}) == [(81, "127.0.0.1", 0, 0)]
     assert published({}) == []
     assert published({}, PublishAllPorts=True) == [(80, "127.0.0.1", 0, 0)]
