@@ -151,7 +151,8 @@ async def _of_images(
             builder = Builder(sender, options.registry, credentials, registries, built)
             images.settling = builder.settled
         builds = Building(builder, images, events, nursery)
-        yield images, (ImageOperations(images, events, "kubernetes"), Naming(images, events), builds)
+        naming = Naming(images, events, cluster.mirror.containers, clock.now)
+        yield images, (ImageOperations(images, events, "kubernetes"), naming, builds)
 
 
 @asynccontextmanager
