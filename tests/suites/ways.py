@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.support import cluster
 from tests.support.engines import Engine, docker, engine, swarmd
 
-KUBERNETES = "kubernetes"
-"""On a cluster whose containers are kept and have their streams apart, with an engine that builds."""
+from .catalog import KUBERNETES
+
 WAYS = ("engine", "docker", "balance", "simulator", KUBERNETES)
 TENANT = "tenant"
 """As a tenant of an engine, who may do all that needs no grant."""
@@ -61,7 +61,7 @@ def endpoint(way: str, mirror: str, preload: tuple[str, ...], folder: Path) -> I
 
 
 def _on_cluster(builder: Engine, mirror: str, folder: Path, stack: ExitStack) -> str:
-    """Start a cluster, and return the stage that serves a namespace of it."""
+    """Start a cluster, and return the stage that serves a namespace of it, as much like an engine as can be had."""
     kubeconfig = stack.enter_context(cluster.running(folder / "c", "--nodes=1", f"--mirror={mirror}"))
     served = stack.enter_context(cluster.fresh_namespace(kubeconfig, "suite", folder))
     disks = stack.enter_context(served.disks(_DISKS))
