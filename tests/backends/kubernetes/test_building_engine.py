@@ -162,6 +162,12 @@ def test_a_tar_is_imported_by_the_builder(place: Place) -> None:
     assert output(place.plain, "run", "--rm", "from-tar") == "imported"
 
 
+def test_a_prune_of_everything_goes_to_its_end_with_a_builder_and_without(place: Place, tmp_path: Path) -> None:
+    id = build(place, tmp_path, "-q", dockerfile=f"{DOCKERFILE}ENV PRUNED=1\n").strip()
+    assert f"deleted: {id}" in output(place.plain, "system", "prune", "-f").splitlines()
+    assert output(place.gateway, "system", "prune", "-f").splitlines()[-1] == "Total reclaimed space: 0B"
+
+
 def test_a_build_that_fails_says_so_and_leaves_nothing(place: Place, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN --network=none exit 7\nCOPY nosuch /\n")
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}

@@ -104,7 +104,9 @@ class Building:
 
     @answers("BuildPrune")
     async def _prune(self, request: Request) -> Any:
-        return await Server.forward(request, self._needed("build images").sender)
+        if self._builder is None:  # nor is there a cache
+            return {"CachesDeleted": None, "SpaceReclaimed": 0}
+        return await Server.forward(request, self._builder.sender)
 
     @answers("Whole")
     async def _whole(self, request: Request) -> Any:
