@@ -50,6 +50,8 @@ class Endpoints:
         self._nursery = nursery
         self._linking: dict[str, PodContainer] = {}
         """The containers that have links, by their ids."""
+        self._known: dict[str, frozenset[str]] = {}
+        """The names of all containers in their networks, by their ids."""
         self._written: dict[str, bool] = {}
         """By the ids of the containers whose slices are written now: whether they have changed meanwhile."""
         cluster.mirror.listeners.append(self._container_changed)
@@ -66,12 +68,19 @@ class Endpoints:
 
     def _container_changed(self, container: PodContainer, before: State | None) -> None:
         self._linking.pop(container.id, None)
+        known = self._known.pop(container.id, frozenset())
         if not container.removed.is_set():
+            networks = connections(container.record)
+            self._known[container.id] = frozenset(name for each in networks for name in _names(container, each))
             if links(container.record):
                 self._linking[container.id] = container
             self._check(container)  # of one that was removed, the slices go with its record
-        for each in [each for each in self._linking.values() if each is not container]:
+        for each in self._linking_to(known | self._known.get(container.id, frozenset())):
             self._check(each)
+
+    def _linking_to(self, known: frozenset[str]) -> list[PodContainer]:
+        """Return the containers that have links to one by a name that it has, or has had."""
+        return [each for each in self._linking.values() if any(name in known for _, name, _ in links(each.record))]
 
     def _check(self, container: PodContainer) -> None:
         if not self._networks.complete or self._missing(container) or self._surplus(container):
@@ -156,7 +165,7 @@ class Endpoints:
             for network, name, alias in asked
             if is_label(alias)
             for other in self._cluster.mirror.containers
-            if network in _networks_of(other) and name in (other.name, *(aliases(other.record, network) or ()))
+            if network in _networks_of(other) and name in _names(other, network)
         ]
 
     def _slice(self, container: PodContainer, service: str, told: list[tuple[str, str]]) -> Body:
@@ -214,6 +223,11 @@ class Endpoints:
 def _networks_of(container: PodContainer) -> list[str]:
     """Return the networks in which a container has names now."""
     return [each for each in connections(container.record) if each not in PREDEFINED] if container.address else []
+
+
+def _names(container: PodContainer, network: str) -> list[str]:
+    """Return all names of a container in a network, by which a link may name it."""
+    return [container.name, *(aliases(container.record, network) or ())]
 
 
 def _may_resolve(container: PodContainer) -> bool:

@@ -123,6 +123,8 @@ async def test_a_running_container_is_linked_when_it_comes_into_a_network(place:
         assert await pinged(web, "store") == await address(client, "db", "net")
         services = (await place.api.get(SERVICES.path(place.namespace)))["items"]
         assert [each for each in services if each["metadata"]["name"] == names.links_name(web.id)]
+        await move(client, "disconnect", "net", "db")
+        assert await pinged(web, "store") == ""
         with pytest.raises(SwarmError, match=r"EndpointsConfig\.net\.Links 'db:a_b'|Links 'db:a_b'"):
             await move(client, "connect", "net", "db", Links=["db:a_b"])
         for each in (db, web):
