@@ -67,7 +67,7 @@ class ImageOperations:
         about = known.found.about
         return {
             "Id": known.shown_id,
-            "RepoTags": _tags(known),
+            "RepoTags": [tag for each in self._same(known) for tag in _tags(each)],
             "RepoDigests": [known.pulled],
             "Parent": "",
             "Comment": "",
@@ -82,6 +82,15 @@ class ImageOperations:
             "RootFS": {"Type": "layers", "Layers": list_of(dict_of(about.get("rootfs")).get("diff_ids"))},
             "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
         }
+
+    def _same(self, known: Known) -> list[Known]:
+        """Return an image under all of its names."""
+        others = (each for each in self._images.known() if each.shown_id == known.shown_id and each.name != known.name)
+        return [known, *others]
+
+    @answers("ImageHistory")
+    async def _history(self, request: Request) -> None:
+        raise Unsupported("history is not supported: only the registry of an image knows its layers")
 
     @answers("ImageList")
     async def _list(self, request: Request) -> list[Any]:

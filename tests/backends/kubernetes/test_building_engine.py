@@ -149,6 +149,8 @@ def test_an_image_of_a_registry_is_tagged_saved_and_run_by_its_id(place: Place, 
         assert output(place.gateway, "run", "--rm", ref, "echo", "ran") == "ran"
         output(place.gateway, "tag", ref, "named-by-id")
         assert output(place.plain, "images", "--no-trunc", "-q", "named-by-id") == id
+        tags = output(place.gateway, "image", "inspect", "-f", "{{json .RepoTags}}", there)
+        assert json.loads(tags) == [there, "named-by-id:latest"]
         with tarfile.open(fileobj=io.BytesIO(docker(place.gateway.host, "save", ref, check=True).stdout)) as saved:
             assert "manifest.json" in saved.getnames()
     nobodys = f"sha256:{'0' * 64}"
