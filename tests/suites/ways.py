@@ -34,30 +34,32 @@ def endpoint(way: str, mirror: str, preload: tuple[str, ...], folder: Path) -> I
     """Give the address of a Docker endpoint with the images of `preload`; all its engines share this network."""
     address = f"unix://{folder}/swarm.sock"
     with ExitStack() as stack:
-        if way == "simulator":
-            stack.enter_context(swarmd("simulator", listen=address))
-            _pull(address, preload)
-            yield address
-            return
-        engines = [stack.enter_context(_engine(mirror, preload, *_FIRST))]
-        if way == KUBERNETES:
-            stack.enter_context(swarmd(_on_cluster(engines[0], mirror, folder, stack), listen=address))
-            _pull(address, preload)
-            yield address
-            return
+        engines = [] if way == "simulator" else [stack.enter_context(_engine(mirror, preload, *_FIRST))]
         if way == "balance":
             stack.enter_context(_bridge("second", "10.202.0.1/24"))
             engines.append(stack.enter_context(_engine(mirror, preload, *_SECOND)))
         if way == "engine":
             yield engines[0].host
             return
-        members = " ".join(f"(docker {each.host})" for each in engines)
-        chain = [f"balance {members}" if way == "balance" else f"docker {engines[0].host}"]
-        if way == TENANT:
-            (folder / "tenants.toml").write_text(_TENANT)
-            chain.insert(0, f"tenant {folder}/tenants.toml")
+        chain = _chain(way, engines, folder)
+        if way == KUBERNETES:
+            chain = [_on_cluster(engines[0], mirror, folder, stack)]
         stack.enter_context(swarmd(*chain, listen=address))
+        if way in ("simulator", KUBERNETES):
+            _pull(address, preload)
         yield address
+
+
+def _chain(way: str, engines: list[Engine], folder: Path) -> list[str]:
+    """Return the stages before engines, or in their place."""
+    if way == "simulator":
+        return ["simulator"]
+    if way == "balance":
+        return [f"balance {' '.join(f'(docker {each.host})' for each in engines)}"]
+    before = [f"tenant {folder}/tenants.toml"] if way == TENANT else []
+    if before:
+        (folder / "tenants.toml").write_text(_TENANT)
+    return [*before, f"docker {engines[0].host}"]
 
 
 def _on_cluster(builder: Engine, mirror: str, folder: Path, stack: ExitStack) -> str:
