@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+KUBERNETES = "kubernetes"
+"""The way to a cluster."""
 _FILE = Path(__file__).with_name("catalog.toml")
 
 
@@ -18,7 +20,8 @@ class Suite:
     prepare: a shell script, run once with network access in a folder of the suite's own.
     run: a shell script in that folder, with DOCKER_HOST set; it writes its results to the file $RESULTS.
     results: the format of that file: `junit` or `go`.
-    differences: why tests that pass on the engine fail through swarmlib, by a shell pattern of their names.
+    differences: why tests that pass on the engine fail through swarmlib, each with shell patterns of their names.
+    on_cluster: the same for tests that fail on a cluster.
     """
 
     name: str
@@ -30,11 +33,17 @@ class Suite:
     run: str
     preload: tuple[str, ...] = ()
     results: str = "junit"
-    differences: dict[str, str] = field(default_factory=dict[str, str])
+    differences: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    on_cluster: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
-    def reason(self, test: str) -> str | None:
-        """Why a test fails through swarmlib and not on the engine, if that is known."""
-        return next((why for pattern, why in self.differences.items() if fnmatchcase(test, pattern)), None)
+    def reasons(self, way: str) -> dict[str, list[str]]:
+        """Why tests fail in a way and not on the engine, each with the patterns of their names."""
+        return self.on_cluster if way == KUBERNETES else self.differences
+
+    def reason(self, test: str, way: str) -> str | None:
+        """Why a test fails in a way and not on the engine, if that is known."""
+        patterns = [(pattern, why) for why, given in self.reasons(way).items() for pattern in given]
+        return next((why for pattern, why in patterns if fnmatchcase(test, pattern)), None)
 
 
 def suites() -> dict[str, Suite]:

@@ -14,10 +14,11 @@ _HEAD = """\
 # Compatibility
 
 Other people's test suites, each run on a Docker engine itself, through `dockerserver | docker`, through `dockerserver |
-balance` of two engines, and on `dockerserver | simulator`. What matters is the difference: a test that passes on the
-engine and fails through swarmlib is a fault, unless a reason is given below; the simulator refuses by name what it does
-not do. Tests that fail on the engine itself mostly ask for images or services of the internet, which the runs do
-without.
+balance` of two engines, on `dockerserver | simulator`, and on a Kubernetes cluster (`dockerserver | kubernetes --keep
+--logs capture --binds copy`, with a builder and a registry). What matters is the difference: a test that passes on the
+engine and fails through swarmlib is a fault, unless a reason is given below; the simulator and the cluster refuse by
+name what they do not do. Tests that fail on the engine itself mostly ask for images or services of the internet, which
+the runs do without.
 
 This page is made by `python -m tests.suites` (see its `--help`) from `tests/data/compatibility.json`.
 
@@ -25,8 +26,8 @@ This page is made by `python -m tests.suites` (see its `--help`) from `tests/dat
 
 Each cell says how many tests passed, failed and were skipped.
 
-| client | suite | engine | on the engine | `docker` | `balance` | `simulator` | date |
-|---|---|---|---|---|---|---|---|
+| client | suite | engine | on the engine | `docker` | `balance` | `simulator` | `kubernetes` | date |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -61,8 +62,8 @@ def _differences(suite: Suite, runs: dict[tuple[str, str], Outcome]) -> str:
     for way in WAYS[1:]:
         if run := runs.get((suite.name, way)):
             names = differing(run, runs[suite.name, "engine"])
-            reasons = Counter(why for name in names if (why := suite.reason(name)))
+            reasons = Counter(why for name in names if (why := suite.reason(name, way)))
             lines += [f"- Through `{way}` ({count}): {why}\n" for why, count in reasons.items()]
-            faults = [f"`{name}`" for name in names if not suite.reason(name)]
+            faults = [f"`{name}`" for name in names if not suite.reason(name, way)]
             lines += [f"- Through `{way}` ({len(faults)}), faults: {', '.join(faults)}.\n"] if faults else []
     return f"\n### {suite.client}\n\n" + ("".join(lines) or "Nothing.\n")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.suites.catalog import suites
+from tests.suites.catalog import KUBERNETES, suites
 from tests.suites.outcomes import Outcome, load, read_results
 from tests.suites.page import PAGE, differing, page
+from tests.suites.ways import WAYS
 
 JUNIT = """<testsuites><testsuite>
 <testcase classname="a.B" name="good"/>
@@ -44,7 +45,7 @@ def test_the_page_names_what_fails_through_swarmlib_only() -> None:
     direct = outcome("engine", one="passed", two="failed", three="skipped")
     through = outcome("balance", one="failed", two="failed", three="skipped")
     text = page([direct, through])
-    assert "| 1 / 1 / 1 | not run | 0 / 2 / 1 | not run |" in text
+    assert "| 1 / 1 / 1 | not run | 0 / 2 / 1 | not run | not run |" in text
     assert "- Through `balance` (1), faults: `one`.\n" in text
     assert "`two`" not in text
 
@@ -56,11 +57,14 @@ def test_the_page_is_what_the_data_says() -> None:
 def test_each_reason_in_the_catalog_is_one_for_a_difference() -> None:
     runs = {(run.suite, run.way): run for run in load()}
     used = {
-        (suite, suites()[suite].reason(name))
-        for (suite, _), run in runs.items()
+        (suite, way == KUBERNETES, suites()[suite].reason(name, way))
+        for (suite, way), run in runs.items()
         for name in differing(run, runs[suite, "engine"])
     }
-    assert {(name, why) for name, suite in suites().items() for why in suite.differences.values()} <= used
+    given = {
+        (name, way == KUBERNETES, why) for name, suite in suites().items() for way in WAYS for why in suite.reasons(way)
+    }
+    assert given <= used
 
 
 @pytest.mark.engine

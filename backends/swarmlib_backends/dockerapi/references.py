@@ -21,6 +21,7 @@ _REFERENCE: Final = re.compile(
     re.ASCII,
 )
 _ID: Final = re.compile(r"[0-9a-f]{64}")
+_ID_BEGINNING: Final = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 _TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _LONGEST: Final = 255
 """The most characters of a name with its registry."""
@@ -118,6 +119,12 @@ def is_id(text: str) -> bool:
 def is_digest(text: str) -> bool:
     """Return whether a text is the digest of an image's manifest."""
     return text.startswith("sha256:") and is_id(text.removeprefix("sha256:"))
+
+
+def id_beginning(text: str) -> str:
+    """Return the id of an image, or the beginning of one, that a text may be, with `sha256:`; "" for another text."""
+    found = _ID_BEGINNING.fullmatch(text)
+    return f"sha256:{found[1]}" if found else ""
 
 
 def looked_for(text: str) -> str:

@@ -118,6 +118,10 @@ class Archive:
         headers = stream_headers(b"application/octet-stream")
         await request.reply.ack(stream=stream, details={"headers": headers})
 
+    @answers("ImageCommit")
+    async def _commit(self, request: Request) -> None:
+        raise Unsupported("commit is not supported: a cluster makes no image of a container's files; build it instead")
+
     @answers("ContainerChanges")
     async def _changes(self, request: Request) -> None:
         self.cluster.mirror.containers.find(ref_of(request))

@@ -31,6 +31,8 @@ class PodContainer(Seen):
     """Its newest Pod; None if it has none (yet, or any more)."""
     begins: bool = False
     """Whether this gateway lets it begin now; it may look as if it ran, and nobody is told of a start."""
+    gated: str = ""
+    """The uid of the Pod whose process this gateway has seen to be at its gate, or beyond it."""
     pod_ended: trio.Event = field(default_factory=trio.Event)
     """Set when the processes of its Pod, if it has one, have ended or are gone; each run of them has its own."""
     _checked: tuple[int, Health] | None = None
@@ -69,6 +71,11 @@ class PodContainer(Seen):
     def address(self) -> str:
         """Its address while it runs; "" for none."""
         return str(dict_of((self.pod or {}).get("status")).get("podIP") or "") if self.running else ""
+
+    @property
+    def pod_uid(self) -> str:
+        """The uid of its Pod; "" for none."""
+        return str(dict_of((self.pod or {}).get("metadata")).get("uid") or "")
 
     @property
     def at_gate(self) -> bool:

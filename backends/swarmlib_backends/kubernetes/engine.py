@@ -143,14 +143,16 @@ async def _of_images(
         SwarmError: the chain of the builder can't be opened. Unavailable: as `stored`.
     """
     built = BuiltImages(cluster, clock.now)
-    async with Registries.open(options.insecure_registry) as registries, _builds(options) as sender:
+    opened = Registries.open(options.insecure_registry, options.registry_mirror)
+    async with opened as registries, _builds(options) as sender:
         images, builder = NamedImages(registries, built, clock.now), None
         if sender is not None:
             credentials = await stored(options.registry.partition("/")[0])
             builder = Builder(sender, options.registry, credentials, registries, built)
             images.settling = builder.settled
         builds = Building(builder, images, events, nursery)
-        yield images, (ImageOperations(images, events, "kubernetes"), Naming(images, events), builds)
+        naming = Naming(images, events, cluster.mirror.containers, clock.now)
+        yield images, (ImageOperations(images, events, "kubernetes"), naming, builds)
 
 
 @asynccontextmanager

@@ -74,6 +74,7 @@ class Lifecycle:
             container.begins = waits or container.record.keep
             health = initial(container.record, self.cluster.options)
             await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
+            await self.networking.linked(container)
             if not waits:
                 await self.cluster.make_pod(container, run=run, gate=False)
             if container.begins:
@@ -118,11 +119,14 @@ class Lifecycle:
 
     async def _at_gate(self, container: PodContainer) -> None:
         """Wait until the process of a container waits at its gate, or has ended. Raises as `_begun`."""
+        if container.gated and container.gated == container.pod_uid:
+            return
         with ungrouped():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_when_started, container, nursery.cancel_scope)
                 await self._begun(container)
                 nursery.cancel_scope.cancel()
+        container.gated = container.pod_uid
 
     async def _end_when_started(self, container: PodContainer, scope: trio.CancelScope) -> None:
         await started.told(self.cluster, container)

@@ -17,6 +17,7 @@ from ..enginekit.events import Events
 from ..enginekit.filters import checked, pruned
 from ..enginekit.networks import AMBIGUOUS, FILTERS, PREDEFINED, fits, only
 from ..enginekit.operations import answers, body_of, ref_of
+from . import searching
 from .cluster import Cluster
 from .container import PodContainer
 from .networking import Networking, endpoint_id
@@ -113,7 +114,7 @@ class NetworkOperations:
             raise refusal(400, "network-scoped alias is supported only for containers in user defined networks")
         if network.name in ("host", "none") or "host" in connections(container.record):
             raise refusal(400, "container cannot be disconnected from host network or connected to host network")
-        kept = checked_connection(given)
+        kept = checked_connection(network.name, given)
 
         def connected(record: Record) -> Record:
             before = connections(record)
@@ -177,6 +178,7 @@ class NetworkOperations:
     async def _change(self, container: PodContainer, change: Callable[[Record], Record]) -> None:
         await self.cluster.change(container, change)
         await self.networking.moved(container)
+        await searching.follow(self.cluster, container)
 
     def _members(self, network: Network) -> list[PodContainer]:
         """Return the running containers in a network."""

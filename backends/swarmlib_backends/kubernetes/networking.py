@@ -11,7 +11,7 @@ from typing import Any
 from .container import PodContainer
 from .endpoints import Endpoints
 from .networks import Networks
-from .pods.connections import aliases, connections, given
+from .pods.connections import aliases, connections, given, links
 from .pods.publishing import PortMap
 from .publishers import Publisher
 from .walls import Walls
@@ -40,6 +40,15 @@ class Networking:
             yield ports
             await self.endpoints.published(container)
 
+    async def linked(self, container: PodContainer) -> None:
+        """Wait until the names can be resolved that the links of a container give, which is about to run.
+
+        Raises:
+            Unavailable: the cluster does not take them.
+        """
+        if links(container.record):
+            await self.endpoints.published(container)
+
     async def moved(self, container: PodContainer) -> None:
         """Wait until a container is where its record says, once that has changed.
 
@@ -59,7 +68,7 @@ class Networking:
         old, new = (found, "") if ":" not in found else ("", found)
         return {
             "IPAMConfig": None,
-            "Links": None,
+            "Links": connections(container.record)[network].get("Links") or None,
             "Aliases": aliases(container.record, network) if begun else given(container.record, network),
             "NetworkID": self.id_of(network) if begun else "",
             "EndpointID": endpoint_id(container, network),

@@ -43,6 +43,11 @@ class KubernetesOptions:
     insecure_registry: list[str] = option(
         "registry that is spoken to without TLS, besides those on this machine", default=[], metavar="HOST[:PORT]"
     )
+    registry_mirror: str = option(
+        "registry that is asked in place of Docker Hub, and that the nodes pull from",
+        default="",
+        metavar="HOST[:PORT]",
+    )
     storage_class: str = option(
         "storage class of named volumes (default: the cluster's default)", default="", metavar="NAME"
     )
@@ -75,15 +80,17 @@ class KubernetesOptions:
             raise Invalid(f"{'--keep' if self.keep else '--logs capture'} and --tools never can't be used together")
         if (self.builder is None) != (not self.registry):
             raise Invalid("--builder and --registry require each other")
-        if self.registry:
-            _check_registry(self.registry)
+        for given, expected in ((self.registry, "HOST[:PORT][/PREFIX]"), (self.registry_mirror, "HOST[:PORT]")):
+            if given:
+                _check_registry(given, expected)
 
 
-def _check_registry(registry: str) -> None:
-    form = f"invalid registry {registry!r:.120}: expected HOST[:PORT][/PREFIX]"
+def _check_registry(given: str, expected: str) -> None:
+    form = f"invalid registry {given!r:.120}: expected {expected}"
     try:
-        known = normal(f"{registry}/image")
+        known = normal(f"{given}/image")
     except SwarmError as exc:
         raise Invalid(f"{form} ({exc.message})") from exc
-    if known != f"{registry}/image:latest" or not is_registry(registry.partition("/")[0]):
+    host, prefixed, _ = given.partition("/")
+    if known != f"{given}/image:latest" or not is_registry(host) or (prefixed and "PREFIX" not in expected):
         raise Invalid(form)

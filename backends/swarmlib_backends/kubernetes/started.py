@@ -31,7 +31,7 @@ async def told(cluster: Cluster, container: PodContainer) -> None:
     await container.until(lambda each: each.pod is not None)
     pod: dict[str, Any] = container.pod or {}
     needed = {_path(names.MAIN), *({_path(names.STDERR)} if status.has_stderr(pod) else ())}
-    fields = f"involvedObject.uid={dict_of(pod.get('metadata')).get('uid')},reason=Started"
+    fields = f"involvedObject.uid={container.pod_uid},reason=Started"
     try:
         async with watch(cluster.api, EVENTS, cluster.namespace, fields=fields) as changes:
             async for change in changes:

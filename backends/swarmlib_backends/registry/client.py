@@ -70,19 +70,24 @@ class Signature(NamedTuple):
 
 
 class Registries:
-    """Asks registries. insecure: the registries, as HOST or HOST:PORT, that are spoken to without TLS."""
+    """Asks registries.
 
-    def __init__(self, client: httpx.AsyncClient, insecure: Sequence[str] = ()) -> None:
+    insecure: the registries, as HOST or HOST:PORT, that are spoken to without TLS. mirror: the registry that is asked
+    in place of Docker Hub, without the credentials for that; "" for none.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, insecure: Sequence[str] = (), mirror: str = "") -> None:
         self._client = client
         self._insecure = frozenset(insecure)
+        self._mirror = mirror
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, insecure: Sequence[str] = ()) -> AsyncGenerator[Registries]:
-        """Open a client; nothing is sent yet."""
+    async def open(cls, insecure: Sequence[str] = (), mirror: str = "") -> AsyncGenerator[Registries]:
+        """Open a client; nothing is sent yet. The arguments are the class's."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
         async with httpx.AsyncClient(limits=limits, timeout=_SECONDS) as client:
-            yield cls(client, insecure)
+            yield cls(client, insecure, mirror)
 
     async def find(self, reference: str, credentials: Credentials, platform: Platform = HERE) -> Found:
         """Return what the registry of an image says of it.
@@ -124,6 +129,8 @@ class Registries:
 
     def _asked(self, repository: str, credentials: Credentials, reference: str) -> _Asked:
         host, _, name = repository.partition("/")
+        if host == _HUB and self._mirror:
+            host, credentials = self._mirror, Credentials()
         return _Asked(self._base(host), name, credentials, self._client, reference)
 
     def _base(self, host: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -13,7 +13,7 @@ import trio
 from swarmlib import BadAnswer, Denied, NotFound, SwarmError, TimedOut, Unavailable
 
 from ..dockerapi.platforms import HERE, Platform
-from ..dockerapi.references import full, is_digest, normal, repository
+from ..dockerapi.references import full, id_beginning, is_digest, looked_for, normal, normal_or_none, repository
 from .client import Found, Registries
 from .credentials import Credentials
 
@@ -75,8 +75,13 @@ class Images:
         with suppress(SwarmError):  # an id is no reference
             if (known := self._known.get(normal(ref))) is not None:
                 return known
-        digest = f"sha256:{ref.removeprefix('sha256:')}"
-        return next((each for each in self._known.values() if each.found.digest == digest), None)
+        return self._with_id(ref)
+
+    def _with_id(self, ref: str) -> Known | None:
+        """Return the only image that has this id, or one that begins so; None for none, or more than one."""
+        beginning = id_beginning(ref)
+        found = [each for each in self._known.values() if beginning and each.found.digest.startswith(beginning)]
+        return found[-1] if len({each.found.digest for each in found}) == 1 else None
 
     def credentials(self, reference: str) -> Credentials:
         """Return the credentials with which an image was found; nobody's for one that was not looked for."""
@@ -84,13 +89,17 @@ class Images:
         return Credentials() if known is None else known.credentials
 
     async def find(self, reference: str, credentials: Credentials | None = None, platform: Platform = HERE) -> Known:
-        """Return an image that its registry has, or that is known otherwise.
+        """Return an image that its registry has, or that is known otherwise. An id is that of a known image.
 
         credentials: None for those with which it was found before, if it was.
 
         Raises:
             NotFound, Denied, BadAnswer, TimedOut, Unavailable: as `Registries.find`.
         """
+        if normal_or_none(reference) not in self._known and (known := self._with_id(reference)) is not None:
+            return replace(known, reference=known.pulled)
+        if is_digest(reference):
+            raise NotFound(f"No such image: {reference}")
         name = normal(reference)
         before = self._known.get(name)
         if before is not None and before.serves(credentials, platform, self._now()):
@@ -115,12 +124,10 @@ class Images:
             credentials.
             BadAnswer: its registry's answers are malformed.
         """
-        if is_digest(reference) and await self.named(reference) is None:
-            raise NotFound(f"No such image: {reference}")
         try:
             return await self.find(reference, platform=platform), ""
         except (Denied, NotFound) as exc:
-            raise NotFound(f"No such image: {normal(reference)}") from exc
+            raise NotFound(f"No such image: {looked_for(reference)}") from exc
         except BadAnswer:
             raise
         except (TimedOut, Unavailable) as exc:

@@ -67,7 +67,7 @@ class ImageOperations:
         about = known.found.about
         return {
             "Id": known.shown_id,
-            "RepoTags": _tags(known),
+            "RepoTags": [tag for each in self._same(known) for tag in _tags(each)],
             "RepoDigests": [known.pulled],
             "Parent": "",
             "Comment": "",
@@ -82,6 +82,15 @@ class ImageOperations:
             "RootFS": {"Type": "layers", "Layers": list_of(dict_of(about.get("rootfs")).get("diff_ids"))},
             "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
         }
+
+    def _same(self, known: Known) -> list[Known]:
+        """Return an image under all of its names."""
+        others = (each for each in self._images.known() if each.shown_id == known.shown_id and each.name != known.name)
+        return [known, *others]
+
+    @answers("ImageHistory")
+    async def _history(self, request: Request) -> None:
+        raise Unsupported("history is not supported: only the registry of an image knows its layers")
 
     @answers("ImageList")
     async def _list(self, request: Request) -> list[Any]:
@@ -116,6 +125,12 @@ def _tags(known: Known) -> list[str]:
     return [] if not known.name or "@" in known.name else [known.name]
 
 
+def _digests(known: Known) -> list[str]:
+    """Return the digest of an image for a list: one that is not of the name's repository would be a row of its own."""
+    own = not known.name or repository(known.name) == repository(known.pulled)
+    return [known.pulled] if own else []
+
+
 def summary(known: Known) -> dict[str, Any]:
     """Return an image as lists show it."""
     found = known.found
@@ -125,7 +140,7 @@ def summary(known: Known) -> dict[str, Any]:
         "Id": known.shown_id,
         "Labels": dict_of(found.config.get("Labels")) or None,
         "ParentId": "",
-        "RepoDigests": [known.pulled],
+        "RepoDigests": _digests(known),
         "RepoTags": _tags(known),
         "SharedSize": -1,
         "Size": found.size,

@@ -6,7 +6,6 @@ made it is a name that the name service of the network gives to one container on
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final
@@ -15,25 +14,12 @@ from swarmlib import NotFound
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
+from ..enginekit.links import link_of
 from .container import Container
 from .context import Context
 
 _NOT_TOLD: Final = ("HOME", "PATH")
 """Variables of a linked container that every one has."""
-
-
-def link_of(text: str) -> tuple[str, str]:
-    """Return the container and the alias of `container:alias`, or of `/container:/parent/alias` as in inspections.
-
-    Raises:
-        SwarmError: it is no link.
-    """
-    name, *rest = text.split(":")
-    if not text or len(rest) > 1:
-        raise refusal(500, f"bad format for links: {text}" if text else "empty string specified for links")
-    if not rest:
-        return text, text
-    return (name[1:], posixpath.basename(rest[0])) if name.startswith("/") else (name, rest[0])
 
 
 def make_links(container: Container, context: Context) -> None:

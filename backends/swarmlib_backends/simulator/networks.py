@@ -11,11 +11,11 @@ from swarmlib import SwarmError
 
 from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal
+from ..enginekit.links import link_of
 from ..enginekit.networks import AMBIGUOUS, PREDEFINED, only
 from .addresses import Address, Addresses, Ipam, Pools, address_in, ipam_of
 from .container import Container, Endpoint
 from .context import Context
-from .links import link_of
 
 
 @dataclass(eq=False)

@@ -18,7 +18,7 @@ import pytest
 
 from tests.backends.kubernetes.fakecluster.test_command import running
 from tests.support.builds import context
-from tests.support.engines import Engine, Swarmd, docker, engine, swarmd, wait_until
+from tests.support.engines import Engine, Swarmd, busybox_tar, docker, engine, swarmd, wait_until
 from tests.support.registries import PASSWORD, USER
 from tests.support.registries import registry as a_registry
 
@@ -130,6 +130,44 @@ def test_images_are_tagged_pushed_saved_and_loaded(place: Place, tmp_path: Path)
     output(place.plain, "rmi", "one")
     assert output(place.gateway, "load", input=archive) == "Loaded image: one:latest"
     assert output(place.plain, "run", "--rm", "one") == "here"
+
+
+@pytest.fixture
+def there(place: Place, tmp_path: Path) -> Iterator[str]:
+    """An image in a registry that everybody may ask."""
+    with a_registry(tmp_path, password=False) as address:
+        name = f"{address}/there:1"
+        for words in (("tag", "busybox", name), ("push", name), ("rmi", name)):
+            docker(place.builder.host, *words, check=True)
+        yield name
+
+
+def test_an_image_of_a_registry_is_tagged_saved_and_run_by_its_id(place: Place, there: str) -> None:
+    output(place.gateway, "pull", there)
+    id = output(place.gateway, "images", "--no-trunc", "-q", there)
+    for ref in (id, id[7:19]):
+        assert output(place.gateway, "run", "--rm", ref, "echo", "ran") == "ran"
+        output(place.gateway, "tag", ref, "named-by-id")
+        assert output(place.plain, "images", "--no-trunc", "-q", "named-by-id") == id
+        tags = output(place.gateway, "image", "inspect", "-f", "{{json .RepoTags}}", there)
+        assert json.loads(tags) == [there, "named-by-id:latest"]
+        with tarfile.open(fileobj=io.BytesIO(docker(place.gateway.host, "save", ref, check=True).stdout)) as saved:
+            assert "manifest.json" in saved.getnames()
+    nobodys = f"sha256:{'0' * 64}"
+    for words in (("tag", nobodys, "x"), ("run", nobodys), ("save", nobodys)):
+        assert f"No such image: {nobodys}" in docker(place.gateway.host, *words).stderr.decode()
+
+
+def test_a_tar_is_imported_by_the_builder(place: Place) -> None:
+    said = output(place.gateway, "import", "-c", 'CMD ["echo", "imported"]', "-", "from-tar", input=busybox_tar())
+    assert said.startswith("sha256:")
+    assert output(place.plain, "run", "--rm", "from-tar") == "imported"
+
+
+def test_a_prune_of_everything_goes_to_its_end_with_a_builder_and_without(place: Place, tmp_path: Path) -> None:
+    id = build(place, tmp_path, "-q", dockerfile=f"{DOCKERFILE}ENV PRUNED=1\n").strip()
+    assert f"deleted: {id}" in output(place.plain, "system", "prune", "-f").splitlines()
+    assert output(place.gateway, "system", "prune", "-f").splitlines()[-1] == "Total reclaimed space: 0B"
 
 
 def test_a_build_that_fails_says_so_and_leaves_nothing(place: Place, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ async def test_every_gateway_knows_an_image_by_its_name_while_its_configmap_is_t
     await place.api.post(path, edited(version=2) | {"metadata": {"name": "i-odd", "labels": names.own_labels("image")}})
     async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1") as client:
         (shown,) = (await client.call(Verb.LS, ("images",))).value
-        assert (shown["RepoTags"], shown["Id"], shown["RepoDigests"]) == (["app:latest"], ID, [IMAGE.reference])
+        assert (shown["RepoTags"], shown["Id"], shown["RepoDigests"]) == (["app:latest"], ID, [])
         for ref in ("app", ID, "b" * 12):
             made = await client.spawn({"Image": ref, "Entrypoint": ["sleep", "1000"]})
             await made.start()
@@ -72,3 +72,20 @@ async def test_every_gateway_knows_an_image_by_its_name_while_its_configmap_is_t
             await client.call(Verb.GET, ("images", "app"))
         with pytest.raises(SwarmError, match=f"No such image: {ID}"):
             await client.spawn({"Image": ID})
+
+
+@pytest.mark.parametrize("place", ["1.35"], indirect=True)
+async def test_a_prune_forgets_images_without_names_and_all_if_it_is_asked_to(place: Place) -> None:
+    unnamed, used = (BuiltImage("", f"sha256:{digit * 64}", IMAGE.reference, 5.0, IMAGE.found) for digit in "cd")
+    for each in (IMAGE, unnamed, used):
+        await place.api.post(CONFIG_MAPS.path(place.namespace), each.config_map())
+    async with connect(f"kubernetes --kubeconfig {place.kubeconfig} --tools-image busybox:1") as client:
+        made = await client.spawn({"Image": used.id, "Cmd": ["true"]})
+        found = (await client.call(Verb.RM, ("images",))).value
+        assert found == {"ImagesDeleted": [{"Deleted": unnamed.id}], "SpaceReclaimed": 0}
+        every = {"filters": json.dumps({"dangling": ["false"]})}
+        found = (await client.call(Verb.RM, ("images",), params=every)).value
+        assert found["ImagesDeleted"] == [{"Untagged": "app:latest"}, {"Deleted": ID}]
+        (left,) = (await client.call(Verb.LS, ("images",))).value
+        assert left["Id"] == used.id
+        await made.rm()

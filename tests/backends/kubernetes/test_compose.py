@@ -25,9 +25,10 @@ services:
   client:
     image: {image}
     command: sleep 1000
-    depends_on: [db]
+    links: ["db:linked"]
 """
 ASK = "until wget -q -O - http://store/page; do sleep 0.1; done"
+ASK_LINK = ASK.replace("store", "linked")
 
 
 @contextmanager
@@ -47,6 +48,7 @@ def test_two_projects_at_once_have_their_own_names_and_leave_nothing(
     def use(project: str) -> None:
         with up(gateway.host, tmp_path, project, image) as compose:
             assert compose("exec", "-T", "client", "sh", "-c", ASK) == f"{project}\n"
+            assert compose("exec", "-T", "client", "sh", "-c", ASK_LINK) == f"{project}\n"
             compose("up", "-d", "--scale", "client=3")
             assert compose("ps", "-q").count("\n") == 4
             for number in ("2", "3"):

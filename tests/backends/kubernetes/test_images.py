@@ -10,6 +10,7 @@ import pytest
 
 from swarmlib import BadAnswer, Denied, Invalid, NotFound, TooLarge, Unavailable, Unsupported
 from swarmlib_backends.kubernetes.images.pulling import pull_secret
+from swarmlib_backends.kubernetes.options import KubernetesOptions
 from swarmlib_backends.registry.client import Registries
 from swarmlib_backends.registry.credentials import Challenge, Credentials
 from tests.support.engines import Engine, docker
@@ -107,6 +108,32 @@ async def test_a_blob_that_is_not_the_one_that_was_named_is_refused() -> None:
     }
     with pytest.raises(BadAnswer, match="where sha256:0000"):
         await answering(answers).find("example.com/a:1", Credentials())
+
+
+async def test_a_mirror_is_asked_in_place_of_docker_hub_and_gets_no_password_of_it() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(404) if len(asked) > 1 else httpx.Response(401, headers={"www-authenticate": "Basic"})
+
+    registries = Registries(httpx.AsyncClient(transport=httpx.MockTransport(answer)), mirror="127.0.0.1:5000")
+    with pytest.raises(Denied, match=r"pull access denied for docker\.io/library/box:1"):
+        await registries.find("docker.io/library/box:1", ME)
+    with pytest.raises(NotFound):
+        await registries.find("ghcr.io/me/box:1", ME)
+    assert [str(each.url) for each in asked] == [
+        "http://127.0.0.1:5000/v2/library/box/manifests/1",
+        "https://ghcr.io/v2/me/box/manifests/1",
+    ]
+    assert "authorization" not in asked[0].headers
+
+
+@pytest.mark.parametrize("mirror", ["nobody", "mirror.example/path", "a b:1", "mirror.example:x"])
+def test_a_mirror_is_a_host_and_perhaps_a_port(mirror: str) -> None:
+    with pytest.raises(Invalid, match=r"invalid registry .*: expected HOST\[:PORT\]"):
+        KubernetesOptions(registry_mirror=mirror).check_options()
+    KubernetesOptions(registry_mirror="mirror.example:5000").check_options()
 
 
 async def test_a_password_is_not_sent_to_a_place_without_tls() -> None:

@@ -26,3 +26,13 @@ async def test_an_account_that_may_not_follow_events_waits_for_the_status(place:
         with trio.fail_after(20):
             ran = await client.run("busybox:1", ["echo hello"], Entrypoint=SHELL)
     assert (ran.stdout, ran.exit_code) == (b"hello\n", 0)
+
+
+async def test_the_events_of_a_pod_are_followed_once_for_all_that_waits_for_its_gate(place: Place) -> None:
+    assert place.fake is not None
+    place.fake.kubelets.look_seconds = 1000
+    async with gateway(place) as client:
+        with trio.fail_after(20):
+            ran = await client.run("busybox:1", ["echo hello"], Entrypoint=SHELL)  # an attach, and then a start
+    assert (ran.stdout, ran.exit_code) == (b"hello\n", 0)
+    assert len([each for each in place.fake.asked if each.endswith("/events")]) == 1

@@ -155,16 +155,37 @@ def _folder(owner: int) -> Path:
 
 
 def _start(folder: Path, owner: int) -> None:
-    build()  # it may take longer than the cluster is waited for
-    command = [sys.executable, "-m", "tests.support.cluster", folder, f"--owner={owner}"]
-    with (folder / "log.txt").open("wb") as log:
-        started = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    started = _launch(folder, f"--owner={owner}")
     _started.append(started)
     (folder / "pid").write_text(str(started.pid))
+    _wait(folder, started)
+
+
+def _launch(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+    build()  # it may take longer than the cluster is waited for
+    command = [sys.executable, "-m", "tests.support.cluster", folder, *options]
+    with (folder / "log.txt").open("wb") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+def _wait(folder: Path, started: subprocess.Popen[bytes]) -> None:
     try:
         wait_until((folder / "kubeconfig").exists, "the cluster", started, _START_SECONDS)
     except (RuntimeError, TimeoutError) as exc:
         raise RuntimeError(f"{exc}: {(folder / 'log.txt').read_text()}") from exc
+
+
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[Path]:
+    """A cluster for this context alone; gives its kubeconfig. options: of `python -m tests.support.cluster`."""
+    folder.mkdir()
+    started = _launch(folder, *options)
+    try:
+        _wait(folder, started)
+        yield folder / "kubeconfig"
+    finally:
+        started.terminate()
+        started.wait(_END_SECONDS)
 
 
 def end(owner: int) -> None:

@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where everything of the cluster is")
     parser.add_argument("--nodes", type=int, default=2, help="how many nodes, without the spare one")
+    parser.add_argument("--mirror", default="", help="HOST:PORT of a registry on this machine in place of Docker Hub")
     parser.add_argument("--owner", type=int, help="the process with which the cluster ends")
     given = parser.parse_args()
     folder = given.folder.resolve()
@@ -47,7 +48,7 @@ def main() -> None:
     with ExitStack() as stack:
         if given.owner:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        _start(folder, given.nodes, stack)
+        _start(folder, given.nodes, given.mirror, stack)
         _wait_for(given.owner)
 
 
@@ -62,15 +63,16 @@ def _wait_for(owner: int | None) -> None:
         select.select(ended, [], [])
 
 
-def _start(folder: Path, count: int, stack: ExitStack) -> None:
+def _start(folder: Path, count: int, mirror: str, stack: ExitStack) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _allow_watches()
     names = [f"node{number}" for number in range(1, count + 1)]
     plane = ControlPlane(folder, build(), [*names, SPARE], stack)
     registries = {name: _registry(folder / name, name == "private", stack) for name in ("open", "private")}
-    ports = [int(address.rpartition(":")[2]) for address in registries.values()]
-    nodes = [Node(plane, name, number, ports) for number, name in enumerate(names, 1)]
-    nodes.append(Node(plane, SPARE, count + 1, ports, taint=f"{SPARE}=:NoSchedule"))
+    seen = [*registries.values(), *([mirror] if mirror else [])]
+    ports = [int(address.rpartition(":")[2]) for address in seen]
+    nodes = [Node(plane, name, number, ports, mirror) for number, name in enumerate(names, 1)]
+    nodes.append(Node(plane, SPARE, count + 1, ports, mirror, taint=f"{SPARE}=:NoSchedule"))
     api = plane.start()
     for node in nodes:
         stack.callback(node.kill)

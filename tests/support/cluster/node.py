@@ -25,15 +25,18 @@ BARE_APPLETS = ("cat", "echo", "false", "sleep", "true")
 class Node:
     """A node that can crash and come back.
 
-    name, number: its own. ports: loopback ports of this machine that its loopback has too. taint: what Pods must
-    tolerate to run there, such as `spare=:NoSchedule`.
+    name, number: its own. ports: loopback ports of this machine that its loopback has too. mirror: the registry
+    (HOST:PORT) that it asks in place of Docker Hub; "" for none. taint: what Pods must tolerate to run there, such as
+    `spare=:NoSchedule`.
     """
 
-    def __init__(self, plane: ControlPlane, name: str, number: int, ports: Sequence[int], taint: str = "") -> None:
+    def __init__(
+        self, plane: ControlPlane, name: str, number: int, ports: Sequence[int], mirror: str = "", taint: str = ""
+    ) -> None:
         self.name = name
         self._plane, self._number, self._ports, self._taint = plane, number, ports, taint
         self._folder = plane.folder / name
-        self.engine = Engine(self._folder, _engine_options(), namespaces="-nmu")
+        self.engine = Engine(self._folder, _engine_options(mirror), namespaces="-nmu")
         self._programs: list[Program] = []
 
     def start(self) -> None:
@@ -148,13 +151,14 @@ class Node:
         docker(self.engine.host, "import", *options, "-", name, input=files, check=True)
 
 
-def _engine_options() -> list[str]:
+def _engine_options(mirror: str) -> list[str]:
     isolated = ["--bridge=none", "--iptables=false", "--ip-masq=false"]
     return [
         *isolated,
         "--exec-opt=native.cgroupdriver=cgroupfs",
         f"--add-runtime=here={_HERE}/runc",
         "--default-runtime=here",
+        *([f"--registry-mirror=http://{mirror}"] if mirror else []),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 import trio
 
-from swarmlib import Unsupported
+from swarmlib import SwarmError, Unsupported
 
 from .access import Access
 from .credentials import Shown
@@ -47,16 +47,24 @@ class Connections:
     async def transport(self, shown: Shown) -> AsyncGenerator[httpx.AsyncHTTPTransport]:
         """Give a transport for one call, with the certificates as they are now.
 
+        It serves another call when this one has ended, but not if that was cancelled: if that comes when it has just
+        connected, httpcore keeps the connection for ever, and never uses it.
+
         Raises:
             Invalid: a certificate can't be read.
             Unsupported: the proxy can't be used.
         """
         context, stamp = await self._current(self._access.tls_for(shown))
         transport = self._idle.pop() if self._idle else _transport(self._access, context)
+        usable = False
         try:
             yield transport
+            usable = True
+        except SwarmError:  # an answer, too, or none
+            usable = True
+            raise
         finally:
-            if stamp == self._stamp and len(self._idle) < _MAX_IDLE:
+            if usable and stamp == self._stamp and len(self._idle) < _MAX_IDLE:
                 self._idle.append(transport)
             else:
                 await _close([transport])

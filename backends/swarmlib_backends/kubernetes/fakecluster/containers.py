@@ -29,6 +29,7 @@ from .programs import find_program, program_of_shell
 KEPT: Final = 10 * 1024 * 1024
 """Bytes of output that are kept of a container, as by a kubelet before it rotates."""
 _REFERENCE: Final = re.compile(r"\$(\$|\(([-._a-zA-Z][-._a-zA-Z0-9]*)\))")
+RESOLV: Final = "/etc/resolv.conf"
 CANNOT_RUN: Final = 127
 KILLED: Final = 137
 
@@ -44,7 +45,8 @@ class Surroundings:
     clock: Clock
     next_pid: Callable[[], int]
     beside: Callable[[], Sequence[Process]]
-    resolve: Callable[[str], Sequence[str]]
+    resolve: Callable[[Sequence[str], str], Sequence[str]]
+    """Returns the addresses of a name that is searched for in these domains."""
     hostname: str
     first: bool
     """Whether a container's process is the first of its namespace, which ignores signals that it has no handler for."""
@@ -197,10 +199,16 @@ class Container:
             process,
             lambda name: program_of_shell(files, name, env),
             self.around.beside,
-            self.around.resolve,
+            self._resolve,
             self.spec.get("workingDir") or "/",
             self._child,
         )
+
+    def _resolve(self, name: str) -> Sequence[str]:
+        node = self.files.get(RESOLV)
+        lines = node.data.decode().splitlines() if node is not None else []
+        domains = [word for line in lines if line.startswith("search ") for word in line.split()[1:]]
+        return self.around.resolve(domains, name)
 
     @contextmanager
     def _child(self, words: Sequence[str]) -> Generator[Process]:

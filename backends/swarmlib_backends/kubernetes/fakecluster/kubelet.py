@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import count
 from typing import Final
 
@@ -147,14 +146,10 @@ class Kubelets:
     def _around(self, pod: Pod) -> Surroundings:
         shared = bool(pod.object["spec"].get("shareProcessNamespace"))
         hostname = pod.object["spec"].get("hostname") or pod.key[1]
-        resolve = partial(self._resolve, pod)
-        clock = self._objects.clock
-        return Surroundings(clock, lambda: next(self._pids), lambda: pod.processes, resolve, hostname, first=not shared)
+        pids = (lambda: next(self._pids), lambda: pod.processes)
+        return Surroundings(self._objects.clock, *pids, self._resolve, hostname, first=not shared)
 
-    def _resolve(self, pod: Pod, name: str) -> Sequence[str]:
-        namespace = pod.key[0]
-        searches = list_of(dict_of(pod.object["spec"].get("dnsConfig")).get("searches"))
-        domains = [f"{namespace}{_ZONE}", "svc.cluster.local", "cluster.local", *searches]
+    def _resolve(self, domains: Sequence[str], name: str) -> Sequence[str]:
         for full in [f"{name}.{domain}" for domain in domains] + [name]:
             if full.endswith(_ZONE) and (found := self._addressed(full.removesuffix(_ZONE).split("."))):
                 return found

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from ...dockerapi.nullable import list_of
+from ...dockerapi.nullable import dict_of, list_of
 from ...enginekit.output import Output
 from ...enginekit.pipe import Pipe
 from ...http.serving import Body
@@ -16,7 +16,7 @@ from ...simulator.files import Files, file
 from ...simulator.process import Process
 from ..api.resources import PODS
 from . import volumes
-from .containers import CANNOT_RUN, KEPT, KILLED, CannotRun, Container, Surroundings
+from .containers import CANNOT_RUN, KEPT, KILLED, RESOLV, CannotRun, Container, Surroundings
 from .images import Image
 from .objects import Objects
 from .pod_status import conditions, container_status, phase_of
@@ -158,6 +158,9 @@ class Pod:
             f"{each['ip']}\t{' '.join(each['hostnames'])}\n" for each in list_of(self.spec.get("hostAliases"))
         )
         files.put("/etc/hosts", file(f"127.0.0.1\tlocalhost\n{self.address}\t{name}\n{aliases}".encode(), now))
+        own = [f"{self.key[0]}.svc.cluster.local", "svc.cluster.local", "cluster.local"]
+        searches = [*own, *list_of(dict_of(self.spec.get("dnsConfig")).get("searches"))]
+        files.put(RESOLV, file(f"nameserver 10.96.0.10\nsearch {' '.join(searches)}\noptions ndots:5\n".encode(), now))
         files.put("/etc/hostname", file(f"{name}\n".encode(), now))
         files.put("/dev/termination-log", file(b"", now))
         volumes.mount(files, container.spec, mounted)

@@ -215,6 +215,18 @@ class Runs:
         return 0
 
 
+async def search(run: Run, domains: Sequence[str]) -> int:
+    """Do what the script `search` does."""
+    await trio.lowlevel.checkpoint()
+    if run.files.get(f"{FOLDER}/resolv.cluster") is None:
+        run.files.put(f"{FOLDER}/resolv.cluster", file(_data(run, "/etc/resolv.conf"), run.process.clock.now()))
+    lines = [line.split() for line in _read(run, "resolv.cluster").splitlines()]
+    searched = [*domains, *(word for word, *words in lines if word == "search" for word in words)]
+    others = (" ".join(words) for words in lines if words[0] != "search")
+    _write(run, "resolv.conf", "\n".join([f"search {' '.join(searched)}", *others]))
+    return 0
+
+
 def _data(run: Run, path: str) -> bytes:
     node = run.files.get(path)
     return b"" if node is None else node.data

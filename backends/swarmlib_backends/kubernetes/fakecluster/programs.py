@@ -23,7 +23,7 @@ from ..pods import usage
 from ..pods.health import SCRIPT
 from ..pods.shim import FOLDER
 from .checks import check_health
-from .pod_tools import Runs, Shim
+from .pod_tools import Runs, Shim, search
 
 _MAX_TAR: Final = 256 * 1024 * 1024
 _LINKS: Final = 8
@@ -77,6 +77,8 @@ async def _sh(run: Run) -> int:
             return await Shim(run, run.args[2:], find_program).become()
         case [script, mode] if script == f"{FOLDER}/runs":
             return await Runs(run, find_program).answer(mode, *run.args[3:])
+        case [script, *_] if script == f"{FOLDER}/search":
+            return await search(run, run.args[2:])
         case ["-c", text] if text == SCRIPT:
             return await check_health(run, list(run.args[4:]))
         case ["-c", text] if text == usage.SCRIPT:

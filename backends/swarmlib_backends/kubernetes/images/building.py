@@ -1,4 +1,4 @@
-"""What is done to images by a builder: they are built, loaded, saved and pushed by it, and pushed to the registry."""
+"""What is done to images by a builder: they are built, loaded, imported, saved and pushed by it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from swarmlib.supervision import supervised
 
 from ...calls import forward
 from ...dockerapi.nullable import dict_of
-from ...dockerapi.operations import ImageBuild, ImageGetAll, ImagePush
-from ...dockerapi.references import is_digest, normal, repository, tagged
+from ...dockerapi.operations import ImageBuild, ImageGetAll, ImageImport, ImagePush
+from ...dockerapi.references import id_beginning, is_digest, normal, repository, tagged
 from ...enginekit.events import Events
 from ...enginekit.operations import answers, ref_of
 from ...enginekit.refusals import no_such_place
@@ -62,6 +62,13 @@ class Building:
             await self._publish(builder, [""] if is_id else [normal(ref)], ref if is_id else "")
         await forward(ack, request.reply)
 
+    @answers("ImageImport")
+    async def _import(self, request: Request) -> None:
+        builder, asked, made = self._needed("import images"), ImageImport.of(request), _Made()
+        ack = await builder.relay(request, made.see, request.reply)
+        await self._publish(builder, [tagged(asked.repo, asked.tag)] if asked.repo else [""], made.id)
+        await forward(ack, request.reply)
+
     async def _publish(self, builder: Builder, named: Sequence[str], id: str) -> None:
         for name in named:
             image = await builder.publish(name, id)
@@ -82,14 +89,24 @@ class Building:
     @answers("ImageGet", "ImageGetAll")
     async def _save(self, request: Request) -> Any:
         builder = self._needed("save images")
-        for ref in [ref_of(request)] if len(request.path) > 1 else ImageGetAll.of(request).names:
-            known = await self._images.find(ref)
-            await builder.obtain(known.name, known.id, known.pulled)
-        return await Server.forward(request, builder.sender)
+        if len(request.path) > 1:
+            asked = request.replace(path=("images", await self._obtained(builder, ref_of(request)), *request.path[2:]))
+        else:
+            found = [await self._obtained(builder, ref) for ref in ImageGetAll.of(request).names]
+            asked = request.replace(params={**request.params, "names": found})
+        return await Server.forward(asked, builder.sender)
+
+    async def _obtained(self, builder: Builder, ref: str) -> str:
+        """Have an image at the builder, and return what that calls it: its ids may be others. Raises `SwarmError`."""
+        known = await self._images.find(ref)
+        await builder.obtain(known.name, known.id, known.pulled)
+        return await builder.id_of(known.name or known.pulled) if id_beginning(ref) else ref
 
     @answers("BuildPrune")
     async def _prune(self, request: Request) -> Any:
-        return await Server.forward(request, self._needed("build images").sender)
+        if self._builder is None:  # nor is there a cache
+            return {"CachesDeleted": None, "SpaceReclaimed": 0}
+        return await Server.forward(request, self._builder.sender)
 
     @answers("Whole")
     async def _whole(self, request: Request) -> Any:
@@ -131,7 +148,7 @@ class _Noticed(CountingWrapper):
 
 
 class _Made:
-    """What the progress of a build or a load says of the images that came of it."""
+    """What the progress of a build, a load or an import says of the images that came of it."""
 
     def __init__(self) -> None:
         self.id = ""
@@ -142,7 +159,8 @@ class _Made:
         aux = line.get("aux")  # BuildKit's is often a text
         if isinstance(aux, dict) and is_digest(id := str(dict_of(aux).get("ID") or "")):
             self.id = id
-        if is_digest(id := str(line.get("stream") or "").strip()):  # all that a quiet build says
-            self.id = id
+        for name in ("stream", "status"):  # all that a quiet build says, and an import
+            if is_digest(id := str(line.get(name) or "").strip()):
+                self.id = id
         if (match := _LOADED.fullmatch(str(line.get("stream") or ""))) is not None:
             self.loaded.append(match[1])

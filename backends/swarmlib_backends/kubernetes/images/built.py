@@ -5,7 +5,6 @@ The images themselves are in a registry. Every gateway of the namespace knows th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from swarmlib import BadAnswer, Conflict, NotFound, SwarmError
 
 from ...dockerapi import strictjson
 from ...dockerapi.nullable import dict_of
-from ...dockerapi.references import is_digest, normal, repository
+from ...dockerapi.references import id_beginning, is_digest, normal, repository
 from ...dockerapi.schema import Wrong
 from ...registry.client import Found, config_of
 from ..api.errors import reason_of
@@ -30,7 +29,6 @@ KIND: Final = "image"
 """The kind (`names.KIND`) of the ConfigMaps."""
 _KEY: Final = "image.json"
 _VERSION: Final = 1
-_ID: Final = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 
 
 @dataclass(frozen=True)
@@ -132,8 +130,8 @@ class BuiltImages:
 
     def with_id(self, ref: str) -> list[BuiltImage]:
         """Return the images, one for each name, whose id begins so."""
-        match = _ID.fullmatch(ref)
-        return [] if match is None else [each for each in self if each.id.startswith(f"sha256:{match[1]}")]
+        beginning = id_beginning(ref)
+        return [each for each in self if beginning and each.id.startswith(beginning)]
 
     def of_repository(self, name: str) -> list[BuiltImage]:
         """Return the images whose names are of a repository."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from ...dockerapi.nullable import dict_of, list_of
+from ...enginekit.links import link_of
 from ...enginekit.networks import PREDEFINED
 from . import fields
 from .fields import refused
@@ -21,6 +22,7 @@ Connections: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SHORT: Final = 12
+_NO_NAME: Final = "a name has letters, digits and '-' in a cluster, at most 63"
 
 
 def wanted_connections(body: Mapping[str, Any], name_of: Callable[[str], str]) -> Connections:
@@ -38,22 +40,27 @@ def wanted_connections(body: Mapping[str, Any], name_of: Callable[[str], str]) -
     found: dict[str, Mapping[str, Any]] = {}
     for ref, each in named.items():
         name = name_of("bridge" if ref == "default" else ref)
-        found[name] = checked({**found.get(name, {}), **dict_of(each)})
+        found[name] = checked(name, {**found.get(name, {}), **dict_of(each)})
     return found
 
 
-def checked(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what is kept of what a connection asks for.
+def checked(network: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is kept of what a connection to a network asks for.
 
     Raises:
         Unsupported: it can't be had in a cluster; names it.
     """
-    fields.check({"NetworkingConfig": {"EndpointsConfig": {"": given}}})
+    fields.check({"NetworkingConfig": {"EndpointsConfig": {network: given}}})
     aliases = list(dict.fromkeys(map(str, list_of(given.get("Aliases")))))
     for alias in aliases:
         if not is_label(alias):
-            raise refused((f"Aliases {alias!r:.80}", "a name has letters, digits and '-' in a cluster, at most 63"))
-    return {"Aliases": aliases} if aliases else {}
+            raise refused((f"Aliases {alias!r:.80}", _NO_NAME))
+    links = list(dict.fromkeys(map(str, list_of(given.get("Links")))))
+    for link in links:
+        name, alias = link_of(link)
+        if not is_label(alias) and not name.endswith(alias):  # Compose links a container by all of its own names, too
+            raise refused((f"Links {link!r:.80}", _NO_NAME))
+    return {name: each for name, each in (("Aliases", aliases), ("Links", links)) if each}
 
 
 def is_label(name: str) -> bool:
@@ -64,6 +71,19 @@ def is_label(name: str) -> bool:
 def connections(record: Record) -> Connections:
     """Return the connections that a container has."""
     return wanted_connections(record.body, lambda ref: ref) if record.networks is None else record.networks
+
+
+def links(record: Record) -> list[tuple[str, str, str]]:
+    """Return the links that a container has: the network of each, the name of the other container there, and the alias.
+
+    On an engine's own networks links say nothing, unless they are the host's, which a Pod can't have.
+    """
+    return [
+        (network, *link_of(link))
+        for network, asked in connections(record).items()
+        if network not in PREDEFINED
+        for link in list_of(asked.get("Links"))
+    ]
 
 
 def given(record: Record, network: str) -> list[str] | None:

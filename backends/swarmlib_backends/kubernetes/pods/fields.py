@@ -37,7 +37,7 @@ def check(body: Mapping[str, Any]) -> None:
 _DISK: Final = unsupported("Kubernetes does not limit the rates of disks; a storage class may")
 _ADDRESS: Final = unsupported("the cluster gives addresses to Pods; use names")
 _HEALTH: Final = mapped("swarmlib's tools make the check in the Pod")
-_LINKS: Final = unsupported("links don't reach over nodes; put both containers into one network, and use their names")
+_LINKS: Final = unsupported("they are of the default bridge; link both containers in a network that was made for them")
 _NODE_CPUS: Final = unsupported("the CPU manager of a node assigns CPUs; limit them by --cpus")
 _REALTIME: Final = unsupported("Kubernetes has no real-time scheduling; use --cpus")
 _OPTION: Final = unsupported("it is of a folder of the host, which a Pod doesn't get")
@@ -137,7 +137,7 @@ _HOST: Final[Mapping[str, Entry]] = {
 _ENDPOINT: Final[Mapping[str, Entry]] = {
     "Aliases": mapped("hostnames in the EndpointSlice of the network"),
     "IPAMConfig": dict.fromkeys(("IPv4Address", "IPv6Address", "LinkLocalIPs"), _ADDRESS),
-    "Links": _LINKS,
+    "Links": mapped("hostnames in an EndpointSlice of the container's own, whose domain it searches"),
     "MacAddress": _ADDRESS,
     "DriverOpts": unsupported("the cluster's network plugin connects Pods"),
     "GwPriority": unsupported("a Pod has one gateway"),

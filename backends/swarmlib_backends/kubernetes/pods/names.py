@@ -84,6 +84,11 @@ def network_name(name: str) -> str:
     return f"n-{hashed(name)[:_IN_DOMAIN]}"
 
 
+def links_name(id: str) -> str:
+    """Return the name of the Service whose domain has the names that a container's links give, for this one alone."""
+    return f"l-{id[:_IN_DOMAIN]}"
+
+
 def ports_name(id: str) -> str:
     """Return the name of the Service that publishes a container's ports at the nodes."""
     return f"p-{short(id)}"

@@ -11,9 +11,7 @@ from swarmlib import Unsupported
 
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
-from ...enginekit.networks import PREDEFINED
-from . import names
-from .connections import connections
+from . import search
 from .fields import refused
 from .options import PodOptions
 from .record import Record
@@ -28,18 +26,13 @@ _EVERYWHERE: Final = "."
 """The search domain by which Docker's clients ask for none."""
 
 
-def networks(record: Record) -> list[str]:
-    """Return the names of the networks that a container is connected to; none for the Pods' own or the node's.
-
-    Raises:
-        Unsupported: a Pod can't be in such a network.
-    """
+def _check_mode(record: Record) -> None:
+    """Raise `Unsupported` for the mode of a network that a Pod can't be in."""
     mode = str(record.host.get("NetworkMode") or "")
     if mode == "none":
         raise refused(("HostConfig.NetworkMode 'none'", "every Pod has a network"))
     if mode.startswith("container:"):
         raise refused((f"HostConfig.NetworkMode {mode!r:.80}", "Pods don't share networks; put both into one by name"))
-    return [name for name in connections(record) if name not in PREDEFINED]
 
 
 def of_pod(record: Record, options: PodOptions) -> dict[str, Any]:
@@ -48,11 +41,13 @@ def of_pod(record: Record, options: PodOptions) -> dict[str, Any]:
     Raises:
         Unsupported: a Pod can't have what is asked for. SwarmError: a value is wrong.
     """
+    _check_mode(record)
     on_node = record.host.get("NetworkMode") == "host"
     made: dict[str, Any] = {"hostNetwork": True} if on_node else {"hostname": _hostname(record)}
     if aliases := _host_aliases(list_of(record.host.get("ExtraHosts"))):
         made["hostAliases"] = aliases
-    return made | _dns(record.host, [_domain(name, options) for name in networks(record)], on_node=on_node)
+    domains = search.domains(record, options)
+    return made | _dns(record.host, domains, options, on_node=on_node)
 
 
 def ports(record: Record) -> list[dict[str, Any]]:
@@ -79,14 +74,10 @@ def _hostname(record: Record) -> str:
     return hostname
 
 
-def _domain(network: str, options: PodOptions) -> str:
-    """Return the domain in which the names of a network's containers are."""
-    return f"{names.network_name(network)}.{options.namespace}.svc.{options.domain}"
-
-
-def _dns(host: Mapping[str, Any], domains: list[str], *, on_node: bool) -> dict[str, Any]:
+def _dns(host: Mapping[str, Any], domains: list[str], options: PodOptions, *, on_node: bool) -> dict[str, Any]:
     servers, asked = list_of(host.get("Dns")), list_of(host.get("DnsSearch"))
-    searches = [*domains, *(each for each in asked if each != _EVERYWHERE)]
+    fixed = domains if options.tools == "never" else []  # or else the file of the tools has them
+    searches = [*fixed, *(each for each in asked if each != _EVERYWHERE)]
     own = not domains and (servers or asked)
     for server in servers:
         _check_address(server, f"HostConfig.Dns {server!r:.80}")
@@ -94,8 +85,8 @@ def _dns(host: Mapping[str, Any], domains: list[str], *, on_node: bool) -> dict[
         raise refused(("HostConfig.Dns", f"it can have {_MOST_SERVERS} servers"))
     if len(searches) > _MOST_SEARCHES:
         raise refused(("HostConfig.DnsSearch", f"it can have {_MOST_SEARCHES} search domains; each network is one"))
-    options = [_option(each) for each in list_of(host.get("DnsOptions"))]
-    given = (("nameservers", servers), ("searches", searches), ("options", options))
+    given_options = [_option(each) for each in list_of(host.get("DnsOptions"))]
+    given = (("nameservers", servers), ("searches", searches), ("options", given_options))
     config = {name: each for name, each in given if each}
     if own and servers:
         policy = "None"

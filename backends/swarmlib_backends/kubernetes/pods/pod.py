@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.status import refusal
 from ...enginekit.bodies import check_config, check_restarts
-from . import binds, fields, names, networking, placement, security, shim, template, volumes, walls
+from . import binds, fields, names, networking, placement, search, security, shim, template, volumes, walls
 from .fields import refused
 from .options import PodOptions
 from .record import Record
@@ -88,7 +88,11 @@ def _spec(record: Record, options: PodOptions, mounted: Sequence[Volume]) -> Obj
         made["imagePullSecrets"] = [{"name": name} for name in secrets]
     if tools:
         waits = binds.waiting_container(mounted, options)
-        made["initContainers"] = [shim.init_container(options), *waits, *volumes.fill_container(record, mounted)]
+        made["initContainers"] = [
+            shim.init_container(options, search.domains(record, options)),
+            *waits,
+            *volumes.fill_container(record, mounted),
+        ]
     of_tools: list[Object] = [{"name": shim.VOLUME, "emptyDir": {}}] if tools else []
     if found := [*of_tools, *({"name": each.name, **each.source} for each in mounted)]:
         made["volumes"] = found
@@ -132,7 +136,7 @@ def _container(record: Record, options: PodOptions, mounted: Sequence[Volume], *
         "tty": record.tty,
         "securityContext": security.of_container(record),
     }
-    of_tools = [shim.MOUNT] if options.tools != "never" else []
+    of_tools = [shim.MOUNT, *search.mounts(mounted)] if options.tools != "never" else []
     for name, value in (
         ("workingDir", config.get("WorkingDir")),
         ("resources", resources(record.host, options)),

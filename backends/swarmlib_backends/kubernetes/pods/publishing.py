@@ -100,7 +100,7 @@ def _why_not(wanted: Binding, how: Publishing) -> str:
 def _binding(name: str, wanted: Mapping[str, Any]) -> Binding:
     port, protocol = _exposed(name)
     text = str(wanted.get("HostPort") or "0")
-    match = _RANGE.fullmatch(text)
+    match = _RANGE.fullmatch(text.partition("/")[0])  # a protocol behind it is not looked at, as by an engine
     first, last = (int(match["first"]), int(match["last"] or match["first"])) if match else (1, 0)
     if not first <= last <= _LAST:
         raise refusal(400, f"invalid port specification: {text!r:.40}")

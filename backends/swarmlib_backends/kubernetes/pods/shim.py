@@ -16,7 +16,8 @@ FOLDER: Final = "/.swarm"
 BUSYBOX: Final = f"{FOLDER}/busybox"
 VOLUME: Final = "swarm-tools"
 MOUNT: Final[dict[str, Any]] = {"name": VOLUME, "mountPath": FOLDER}
-_SCRIPTS: Final = [Path(__file__).with_name(f"{name}.sh").read_text("utf-8") for name in ("shim", "runs")]
+_NAMES: Final = ("shim", "runs", "search")
+_SCRIPTS: Final = [Path(__file__).with_name(f"{name}.sh").read_text("utf-8") for name in _NAMES]
 _SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_THE_SHELL: Final = ("SHLVL", "PWD", "OLDPWD")
 """What a shell adds to the environment."""
@@ -41,17 +42,17 @@ def doubled(words: Sequence[str]) -> list[str]:
     return [word.replace("$", "$$") for word in words]
 
 
-def init_container(options: PodOptions) -> dict[str, Any]:
-    """Return the init container that brings the tools."""
-    copy = f"/bin/busybox cp /bin/busybox {BUSYBOX}"
-    script = f'{copy} && /bin/busybox echo "$1" >{FOLDER}/shim && /bin/busybox echo "$2" >{FOLDER}/runs'
-    if options.capture:
-        script += f" && /bin/busybox mkfifo -m 666 {FOLDER}/stderr"
+def init_container(options: PodOptions, domains: Sequence[str]) -> dict[str, Any]:
+    """Return the init container that brings the tools. domains: those that the Pod's container searches first."""
+    scripts = [f'/bin/busybox echo "${number}" >{FOLDER}/{name}' for number, name in enumerate(_NAMES, 1)]
+    fifo = [f"/bin/busybox mkfifo -m 666 {FOLDER}/stderr"] if options.capture else []
+    search = f'shift {len(_NAMES)} && {BUSYBOX} sh {FOLDER}/search "$@"'
+    script = " && ".join([f"/bin/busybox cp /bin/busybox {BUSYBOX}", *scripts, *fifo, search])
     return {
         "name": VOLUME,
         "image": options.tools_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": doubled(("/bin/busybox", "sh", "-c", script, "sh", *_SCRIPTS)),
+        "command": doubled(("/bin/busybox", "sh", "-c", script, "sh", *_SCRIPTS, *domains)),
         "volumeMounts": [MOUNT],
     }
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import pytest
 import trio
 from trio.testing import MockClock
@@ -74,6 +75,24 @@ async def test_any_other_server_is_not_and_is_sent_nothing(tls: Tls, tmp_path: P
             await api.get("/x")
     assert raised.value.details[UNSENT]
     assert server.asked == []
+
+
+async def test_a_call_that_is_cancelled_once_it_is_connected_holds_up_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = httpcore.AsyncHTTP11Connection.handle_async_request
+
+    async def cancelled_first(connection: httpcore.AsyncHTTP11Connection, request: httpcore.Request) -> Any:
+        scope.cancel()
+        return await send(connection, request)
+
+    async with secure(context(tmp_path)) as server, Api.open(Access(server.url, tls=Tls(CA))) as api:
+        with trio.CancelScope() as scope, monkeypatch.context() as patched:
+            patched.setattr(httpcore.AsyncHTTP11Connection, "handle_async_request", cancelled_first)
+            await api.get("/x")
+        assert scope.cancelled_caught
+        with trio.fail_after(5):
+            assert await api.get("/x") is None
 
 
 async def test_a_connection_whose_handshake_is_cancelled_is_closed() -> None:

@@ -1,13 +1,24 @@
 """What containers are connected to, and the names that they have there; and the ports that they publish."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from swarmlib import SwarmError, Unsupported
 from swarmlib_backends.kubernetes.pods import names, options, publishing
-from swarmlib_backends.kubernetes.pods.connections import aliases, checked, connections, resolvable, wanted_connections
-from tests.backends.kubernetes.pods.containers import ID, host, made, record
+from swarmlib_backends.kubernetes.pods.connections import (
+    aliases,
+    checked,
+    connections,
+    links,
+    resolvable,
+    wanted_connections,
+)
+from swarmlib_backends.kubernetes.pods.creation import new
+from tests.backends.kubernetes.pods.containers import ID, OPTIONS, host, made, record
+
+NO_TOOLS = replace(OPTIONS, tools="never")
 
 
 def body(mode: str, **endpoints: Any) -> dict[str, Any]:
@@ -47,13 +58,13 @@ def test_what_can_be_resolved_is_its_name_its_aliases_and_the_beginning_of_its_i
 @pytest.mark.parametrize("alias", ["my_db", "a.b", "-a", "a" * 64, "", "ä", "a\n"])
 def test_an_alias_that_a_cluster_can_t_resolve_is_refused(alias: str) -> None:
     with pytest.raises(Unsupported, match="a Pod can't have Aliases"):
-        checked({"Aliases": [alias]})
+        checked("net", {"Aliases": [alias]})
 
 
 def test_what_a_connection_can_t_have_is_refused_by_its_name() -> None:
     with pytest.raises(Unsupported, match=r"IPAMConfig\.IPv4Address"):
-        checked({"IPAMConfig": {"IPv4Address": "10.0.0.7"}})
-    assert checked({"IPAddress": "10.0.0.7", "NetworkID": "x"}) == {}  # what an engine has told before
+        checked("net", {"IPAMConfig": {"IPv4Address": "10.0.0.7"}})
+    assert checked("net", {"IPAddress": "10.0.0.7", "NetworkID": "x"}) == {}  # what an engine has told before
 
 
 def test_what_has_changed_counts_and_not_what_was_asked_for() -> None:
@@ -62,8 +73,50 @@ def test_what_has_changed_counts_and_not_what_was_asked_for() -> None:
 
 
 def test_a_pod_searches_the_domains_of_its_networks() -> None:
-    found = made(body("net", other={}))["spec"]["dnsConfig"]["searches"]
-    assert found == [f"{names.network_name(each)}.ci.svc.cluster.local" for each in ("net", "other")]
+    given = body("net", other={})
+    found = [f"{names.network_name(each)}.ci.svc.cluster.local" for each in ("net", "other")]
+    assert made(given, NO_TOOLS)["spec"]["dnsConfig"]["searches"] == found
+    pod = made(given)["spec"]
+    assert pod["initContainers"][0]["command"][-2:] == found  # which the tools' file has first
+    assert "dnsConfig" not in pod
+    with_servers = made(given | {"HostConfig": {"NetworkMode": "net", "Dns": ["8.8.8.8"]}})["spec"]
+    assert (with_servers["dnsPolicy"], with_servers["dnsConfig"]) == ("ClusterFirst", {"nameservers": ["8.8.8.8"]})
+    assert {"name": "swarm-tools", "mountPath": "/etc/resolv.conf", "subPath": "resolv.conf"} in _mounts(pod)
+    assert "/etc/resolv.conf" not in [each["mountPath"] for each in _mounts(made(given, NO_TOOLS)["spec"])]
+
+
+def test_a_container_may_have_a_resolv_conf_of_its_own() -> None:
+    pod = made(body("net") | {"HostConfig": {"Binds": ["own:/etc/resolv.conf"], "NetworkMode": "net"}})["spec"]
+    assert [each["name"] for each in _mounts(pod) if each["mountPath"] == "/etc/resolv.conf"] != ["swarm-tools"]
+
+
+def _mounts(spec: Any) -> list[Any]:
+    found: list[Any] = spec["containers"][0].get("volumeMounts", [])
+    return found
+
+
+def test_links_are_names_that_the_container_searches_first_and_alone() -> None:
+    linked = record(body("net", net={"Links": ["proj_db_1:db", "proj_db_1:db_1", "proj_db_1:proj_db_1", "web"]}))
+    assert links(linked) == [
+        ("net", "proj_db_1", "db"),
+        ("net", "proj_db_1", "db_1"),
+        ("net", "proj_db_1", "proj_db_1"),
+        ("net", "web", "web"),
+    ]
+    own, shared = made(linked.body)["spec"]["initContainers"][0]["command"][-2:]
+    assert own.startswith(names.links_name(linked.id))
+    assert shared.startswith(names.network_name("net"))
+
+
+@pytest.mark.parametrize("link", ["db:my_db", "db:a.b", "db:x:y", ""])
+def test_a_link_that_a_cluster_can_t_resolve_is_refused(link: str) -> None:
+    with pytest.raises(SwarmError, match=r"Links|links"):
+        checked("net", {"Links": [link]})
+
+
+def test_links_of_the_default_bridge_are_refused_with_what_to_do_instead() -> None:
+    with pytest.raises(Unsupported, match="link both containers in a network that was made for them"):
+        new("web", {"Image": "box", "HostConfig": {"Links": ["db:db"]}}, None, OPTIONS, 1.0)
 
 
 # Ports.
@@ -78,6 +131,7 @@ def published(bindings: dict[str, Any], **more: Any) -> list[tuple[int, str, int
 def test_ports_are_published_on_this_machine_alone_unless_an_address_is_named() -> None:
     assert published({"81/tcp": [{"HostIp": "", "HostPort": "8081"}]}) == [(81, "127.0.0.1", 8081, 8081)]
     assert published({"81/tcp": [{"HostIp": "0.0.0.0", "HostPort": "1-3"}]}) == [(81, "0.0.0.0", 1, 3)]
+    assert published({"81/tcp": [{"HostPort": "8081/udp"}]}) == [(81, "127.0.0.1", 8081, 8081)]
     assert published({"81": None}) == [(81, "127.0.0.1", 0, 0)]
     assert published({}) == []
     assert published({}, PublishAllPorts=True) == [(80, "127.0.0.1", 0, 0)]

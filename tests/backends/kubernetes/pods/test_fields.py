@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from swarmlib import Json, Request, SwarmError, Unsupported, Verb
 from swarmlib_backends.dockerapi.canonical import canonical
-from swarmlib_backends.kubernetes.pods import fields, networking, volumes
+from swarmlib_backends.kubernetes.pods import fields, volumes
+from swarmlib_backends.kubernetes.pods.connections import connections
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from tests.backends.kubernetes.pods.containers import OPTIONS, host, made, record
 from tests.support.creation_fields import FIELDS, differences_to_the_schema, is_in, of_type, unknown_patterns
@@ -101,7 +102,7 @@ def test_what_the_docker_cli_sends_for_a_plain_container_asks_for_nothing() -> N
         ({"CpusetCpus": "0"}, "HostConfig.CpusetCpus (the CPU manager of a node assigns CPUs; limit them by --cpus)"),
         ({"Devices": [{"PathOnHost": "/dev/kvm"}]}, "HostConfig.Devices (devices come from device plugins"),
         ({"PidsLimit": 5, "Links": ["db"]}, "HostConfig.PidsLimit (a node limits"),
-        ({"PidsLimit": 5, "Links": ["db"]}, "HostConfig.Links (links don't reach over nodes"),
+        ({"PidsLimit": 5, "Links": ["db"]}, "HostConfig.Links (they are of the default bridge; link"),
         ({"MaskedPaths": []}, "HostConfig.MaskedPaths (a Pod masks what"),
         ({"LogConfig": {"Type": "none"}}, "HostConfig.LogConfig.Type (a node keeps the logs"),
         ({"Mounts": [{"Type": "npipe", "Target": "/x"}]}, "HostConfig.Mounts[0].Type (volume, tmpfs and bind"),
@@ -135,7 +136,7 @@ def test_fields_of_several_networks_are_named_with_the_network() -> None:
 
 def test_an_endpoint_without_settings_is_one() -> None:
     body = {"NetworkingConfig": {"EndpointsConfig": {"front": None}}}
-    assert networking.networks(record(body)) == ["front"]
+    assert [*connections(record(body))] == ["front"]
     fields.check(body)
 
 

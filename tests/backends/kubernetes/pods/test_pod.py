@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlib import Invalid, SwarmError, Unsupported
-from swarmlib_backends.kubernetes.pods import creation, names, shim, template
+from swarmlib_backends.kubernetes.pods import creation, names, search, shim, template
 from swarmlib_backends.kubernetes.pods.claims import Claim
 from swarmlib_backends.kubernetes.pods.options import PodOptions
 from swarmlib_backends.kubernetes.pods.record import Image
@@ -214,10 +214,6 @@ POD_FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (host(Sysctls={"net.a": "1"}), {"securityContext": {"sysctls": [{"name": "net.a", "value": "1"}]}}),
     (host(Dns=["8.8.8.8"]), {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["8.8.8.8"]}}),
     (host(DnsSearch=["."], DnsOptions=["ndots:1"]), {"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}}),
-    (
-        host(NetworkMode="shop", Dns=["8.8.8.8"]),
-        {"dnsConfig": {"nameservers": ["8.8.8.8"], "searches": [f"{names.network_name('shop')}.ci.svc.cluster.local"]}},
-    ),
     (host(ExtraHosts=["a:10.0.0.1", "b=10.0.0.1"]), {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a", "b"]}]}),
     (host(RestartPolicy={"Name": "always"}), {"restartPolicy": "Always"}),
     (host(RestartPolicy={"Name": "on-failure", "MaximumRetryCount": 2}), {"restartPolicy": "OnFailure"}),
@@ -265,7 +261,7 @@ VOLUMES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
 def test_volumes(body: dict[str, Any], source: dict[str, Any], mount: dict[str, Any]) -> None:
     pod = made(body)
     assert pod["spec"]["volumes"][1:] == [{"name": "v0", **source}]
-    assert main(pod)["volumeMounts"] == [shim.MOUNT, {"name": "v0", **mount}]
+    assert main(pod)["volumeMounts"] == [shim.MOUNT, search.MOUNT, {"name": "v0", **mount}]
 
 
 def test_a_volume_gets_what_the_image_has_there_unless_that_is_not_wanted() -> None:
