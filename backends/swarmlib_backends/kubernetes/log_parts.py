@@ -71,15 +71,25 @@ async def opened(
     cluster: Cluster, container: PodContainer, part: Part, params: Mapping[str, str]
 ) -> AsyncGenerator[trio.abc.ReceiveStream]:
     """Open a log; the container does not remove itself meanwhile. Raises `SwarmError`: the cluster's error."""
+    ended = _end_of_run(container)  # before anything is waited for: the run may be short
     with container.kept():
         async with cluster.api.stream(log_path(cluster, container), {**part.params, **params}) as stream:
-            kept = container.record.keep and container.running
-            yield _UntilSilent(stream, container.exited) if kept else stream
+            goes_on = container.record.keep and "follow" in params
+            yield _UntilSilent(stream, ended) if goes_on else stream
+
+
+def _end_of_run(container: PodContainer) -> trio.Event:
+    """Return the event of the end of a container's run, which is set if it has ended."""
+    if container.running:
+        return container.exited
+    ended = trio.Event()
+    ended.set()
+    return ended
 
 
 @dataclass(frozen=True)
 class _UntilSilent(trio.abc.ReceiveStream):
-    """Logs of a run that goes on: they end when it has ended, and nothing has come for some time."""
+    """Logs that go on after a run (`--keep`): they end when it has ended, and nothing has come for some time."""
 
     source: trio.abc.ReceiveStream
     ended: trio.Event
