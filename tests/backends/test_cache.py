@@ -106,6 +106,7 @@ async def test_a_call_that_nobody_waits_for_any_more_is_cancelled_and_the_next_i
             nursery.start_soon(Client(sender).get, "slow")
             await wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
+        await wait_all_tasks_blocked()
         service.go.set()
         await Client(sender).get("slow")
     assert service.cancelled[-1] == "slow"
