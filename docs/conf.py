@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
         r"(_pytest|abc|asyncio|collections|concurrent|contextlib|datetime|enum|io|pathlib|pytest|trio|typing)\..*",
     ),
     ("py:.*", r"swarmlib\.(\w+\.)*(_\w+|[A-Z]|RecordT|portal\.\w+|grammar\.\w+)"),
-    ("py:.*", r"swarmlib_backends\.(enginekit\.\w+\.([A-Z]|Configured|Follower|Attachable)|dockerapi\..*)"),
+    ("py:.*", r"swarmlib_backends\.(enginekit\.\w+\.([A-Z]|Configured|Follower|Attachable|Attaching)|dockerapi\..*)"),
     ("py:.*", r"Path|Sender|ReadableBuffer|Mapping\[str|tuple\[str"),
 ]
 

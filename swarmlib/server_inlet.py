@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import trio
 
-from .errors import TimedOut
+from .errors import TimedOut, sole
 from .refusing import as_error, closed, end_dropped, refuse
 from .reply_channel import CLEANUP_SECONDS, ReplySender, SendersTask
 from .request import Handler, Request, Sender
@@ -135,8 +135,9 @@ class ServerInlet(trio.abc.SendChannel[Request]):
                 return True
             if not request.reply.answered:
                 await _answer(request, result)
-        except Exception as exc:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
-            await refuse(request, as_error(exc, self._name(), request))
+        except* Exception as group:  # noqa: BLE001 - the contract: whatever happens, the caller is answered
+            # What failed in some tasks of a handler while others were cancelled is no reason for the stage to fail.
+            await refuse(request, as_error(cast("Exception", sole(group)), self._name(), request))
         return False
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import trio
 
-from swarmlib import Handler, Invalid, Reply, ReplySender, Request, Server, TimedOut, option
+from swarmlib import Handler, Invalid, Reply, ReplySender, Request, Server, TimedOut, ask, option
 from swarmlib.quantities import Duration, seconds
 
-from .calls import forward, relay
+from .calls import forward, relay_replies
 from .patterns import Rule
 from .stream_wrappers import StreamWrapper
 
@@ -51,7 +51,7 @@ class Timeout(Server):
             if request.upload is not None:
                 request = request.replace(upload=_Upload(request.upload, patience).alike)
             patience.begin()
-            await relay(request, self.next, patience.forward)
+            await relay_replies(await ask(self.next, request), patience.forward)  # as they come: each is a sign of life
         if scope.cancelled_caught:
             what = f"{request.verb} {'/'.join(request.path)}".rstrip()
             raise TimedOut(f"{what}: timed out: nothing came within {after:g} s", backend=self.name)

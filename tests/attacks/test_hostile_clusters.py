@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import pytest
@@ -55,6 +56,7 @@ class Injected:
     def __init__(self, stream: Callable[..., AbstractAsyncContextManager[trio.abc.ReceiveStream]]) -> None:
         self._stream = stream
         self._into: dict[str, trio.MemorySendChannel[bytes]] = {}
+        self._versions = count(10**9)
         self.requests = 0
 
     @asynccontextmanager
@@ -77,7 +79,8 @@ class Injected:
                 nursery.cancel_scope.cancel()
 
     async def tell(self, resource: Resource, type: str, object: Any) -> None:
-        """Tell a change, and wait until it has been taken into account."""
+        """Tell a change, of a new version, and wait until it has been taken into account."""
+        object["metadata"]["resourceVersion"] = str(next(self._versions))
         line = json.dumps({"type": type, "object": object}).encode() + b"\n"
         await self._into[resource.plural].send(line)
         await wait_all_tasks_blocked()

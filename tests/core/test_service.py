@@ -37,6 +37,7 @@ from swarmlib import (
     dispatch,
     open_reply,
 )
+from swarmlib.asking import answer
 
 
 async def kinds(sender: Sender, request: Request) -> list[str]:
@@ -426,3 +427,28 @@ async def test_a_filter_that_changes_nothing_adds_nothing_to_a_call() -> None:
         assert sender.send == last.send
     with pytest.raises(Unavailable, match="filter is closed"):
         await Client(sender).get()
+
+
+class FailsInPart(Server):
+    """Handles a request in two tasks: when it is cancelled, the one is, and the other fails."""
+
+    async def get(self, request: Request) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._fail_at_the_end)
+            await trio.sleep_forever()
+
+    async def _fail_at_the_end(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise trio.BrokenResourceError("the caller disconnected")
+
+
+async def test_a_call_that_fails_in_part_when_its_stage_closes_ends_nothing_else() -> None:
+    async with trio.open_nursery() as nursery:
+        async with Chain(FailsInPart()).open() as sender:
+            reply, replies = open_reply()
+            nursery.start_soon(dispatch, sender, Request(Verb.GET, ("box",), reply=reply))
+            await wait_all_tasks_blocked()
+        with pytest.raises(SwarmError):
+            await answer(replies)

@@ -4,13 +4,19 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
+
+from trio.testing import wait_all_tasks_blocked
 
 from swarmlib import Client, Json, Verb, connect
 from swarmlib.client.handles import Workload
+from swarmlib_backends.calls import LOOKS
 from swarmlib_backends.kubernetes.api.rights import ROLE
 from swarmlib_backends.kubernetes.fakecluster import Rule, User
 from tests.backends.kubernetes.conftest import Place
+
+_TOLD_SECONDS: Final = 0.01
+"""How long all is silent once every watch has told what is new: the fake cluster is in this process."""
 
 
 @asynccontextmanager
@@ -33,15 +39,20 @@ def limited(place: Place, *, lacking: str = "") -> Place:
 
 
 async def call(client: Client, verb: Verb, *path: str, body: Any = None, **params: str) -> Any:
-    """The value that a call is answered with."""
+    """The value that a call is answered with; other gateways of these tests have been told of what it has changed."""
     given = Json.from_data(body) if body is not None else None
-    return (await client.call(verb, path, params=params, body=given)).value
+    value = (await client.call(verb, path, params=params, body=given)).value
+    if verb not in LOOKS:
+        await wait_all_tasks_blocked(_TOLD_SECONDS)
+    return value
 
 
 async def make(client: Client, name: str, program: str, *binds: str, host: Any = None, **body: Any) -> Workload:
     """A container that will run a program of the shell."""
     shell = {"Image": "busybox:1", "Entrypoint": ["sh", "-c"], "Cmd": [program]}
-    return await client.spawn({**shell, **body, "HostConfig": {"Binds": [*binds], **(host or {})}}, name=name)
+    made = await client.spawn({**shell, **body, "HostConfig": {"Binds": [*binds], **(host or {})}}, name=name)
+    await wait_all_tasks_blocked(_TOLD_SECONDS)
+    return made
 
 
 async def output(container: Workload) -> str:
