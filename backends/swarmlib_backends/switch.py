@@ -60,12 +60,12 @@ class _Counted(Tap):
     """The replies of a call, whose end is told to its way."""
 
     def __init__(self, inner: ReplySender, way: Way) -> None:
-        super().__init__(inner, self._counting)
+        super().__init__(inner)
         self._way = way
         way.calls.add(self)
         inner.on_gone(partial(way.end, self))
 
-    def _counting(self, reply: Reply) -> Reply:
+    def _look(self, reply: Reply) -> Reply:
         if isinstance(reply, Ack) and reply.stream is not None:
             return reply.replace(stream=_CountedStream(reply.stream, self._way).alike)
         return reply

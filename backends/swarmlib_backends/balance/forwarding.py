@@ -38,7 +38,7 @@ class Forwarded(Tap):
         may_go_on: bool,
         under_way: set[Forwarded],
     ) -> None:
-        super().__init__(inner, self._look)
+        super().__init__(inner)
         self._changed = changed
         self._caller = inner
         self._show = see
