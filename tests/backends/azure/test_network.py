@@ -41,8 +41,8 @@ async def test_open_ports_are_open_to_everybody_until_they_are_no_longer_asked_f
     assert opened(led) == {("192.0.2.1", "22"), ("*", "80")}
     async with swarmlib.connect(Azure(group="prod", allow=["192.0.2.1"], max=1, open_port=["53/udp", "80"])):
         assert opened(led) == {("192.0.2.1", "22"), ("*", "80"), ("*", "53")}
-    protocols = {each.properties["protocol"] for each in led.state.resources.values() if "53" in each.id.name}
-    assert protocols == {"Udp"}
+    rules = [each.properties for each in led.state.of_type("Microsoft.Network/networkSecurityGroups/securityRules")]
+    assert {each["protocol"] for each in rules if each["destinationPortRange"] == "53"} == {"Udp"}
     await run("create", "box")
     assert opened(led) == {("192.0.2.1", "22")}
 
