@@ -252,7 +252,7 @@ class Tap(ReplySender):
     """A reply channel that shows each reply to `see` on its way to `inner`, in the sender's task.
 
     What `see` returns is sent in its place: the same reply, another, or None to hold back a `set` or `log`. A subclass
-    overrides `_look` instead: its own method as `see` would be a ring, which keeps the answer in memory for a time.
+    overrides `instead`: its own method as `see` would be a ring, which keeps the answer in memory for a time.
     """
 
     def __init__(self, inner: ReplySender, see: Callable[[Reply], Reply | None] | None = None) -> None:
@@ -282,11 +282,12 @@ class Tap(ReplySender):
         """See `ReplySender.on_gone`."""
         self._inner.on_gone(callback)
 
-    def _look(self, reply: Reply) -> Reply | None:
+    def instead(self, reply: Reply) -> Reply | None:
+        """Return what is sent in place of a reply; None to hold it back."""
         return reply if self._see is None else self._see(reply)
 
     async def _deliver(self, reply: Reply) -> None:
-        seen = self._look(reply)
+        seen = self.instead(reply)
         if seen is not None:
             await self._inner.send(seen)
 

@@ -65,7 +65,8 @@ class _Counted(Tap):
         way.calls.add(self)
         inner.on_gone(partial(way.end, self))
 
-    def _look(self, reply: Reply) -> Reply:
+    def instead(self, reply: Reply) -> Reply:
+        """See `Tap.instead`."""
         if isinstance(reply, Ack) and reply.stream is not None:
             return reply.replace(stream=_CountedStream(reply.stream, self._way).alike)
         return reply

@@ -90,7 +90,8 @@ class Forwarded(Tap):
         if not self._given_back:
             await super()._finish()
 
-    def _look(self, reply: Reply) -> Reply:
+    def instead(self, reply: Reply) -> Reply:
+        """See `Tap.instead`."""
         if self.gone:
             raise trio.BrokenResourceError("the call was cut")
         seen = None if self._show is None else self._show(reply)
