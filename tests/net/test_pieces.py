@@ -29,6 +29,12 @@ def pair() -> tuple[Socket, trio.SocketStream]:
     )
 
 
+async def drain(end: trio.SocketStream) -> None:
+    """Read what comes to its end."""
+    async for _ in end:
+        pass
+
+
 class Counted(CountingWrapper):
     """Counts what passes."""
 
@@ -166,13 +172,9 @@ async def test_a_reset_while_it_is_spliced_is_not_taken_for_the_end(splices: lis
             await stream.send_all(DATA)
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    async def drain() -> None:
-        async for _ in end:
-            pass
-
     async with source, end, trio.open_nursery() as nursery:
         nursery.start_soon(feed_and_reset)
-        nursery.start_soon(drain)
+        nursery.start_soon(drain, end)
         async with sink:
             with pytest.raises(trio.BrokenResourceError, match="reset"):
                 await relay(source, sink)
@@ -212,8 +214,7 @@ async def test_a_stretch_ends_with_its_relay_and_leaves_no_descriptor(ended_by: 
             await source.aclose()
         else:
             nursery.cancel_scope.cancel()
-        async for _ in end:
-            pass
+        await drain(end)
 
     async with source, feeder, sink, end, trio.open_nursery() as nursery:
         nursery.start_soon(feed)
@@ -236,13 +237,9 @@ async def test_a_stream_that_is_not_busy_takes_no_thread(
                 await feeder.send_all(bytes(PIECE // 4))
                 await trio.sleep(STRETCH_SECONDS)
 
-    async def drain() -> None:
-        async for _ in end:
-            pass
-
     async with source, end, trio.open_nursery() as nursery:
         nursery.start_soon(feed)
-        nursery.start_soon(drain)
+        nursery.start_soon(drain, end)
         async with sink:
             await relay(source, sink)
     assert not splices

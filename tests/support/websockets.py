@@ -1,7 +1,6 @@
 """What a program that attaches over a WebSocket gets, on any engine: what is compared of one with another."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -12,6 +11,8 @@ import docker as sdk
 import websocket
 from docker.models.containers import Container
 from websocket import WebSocket
+
+from tests.support.engines import wait_until
 
 SECONDS = 60
 """How long a frame, or the start of a Pod, is waited for."""
@@ -162,9 +163,7 @@ def earlier_output(at: Attached) -> tuple[Frames, Frames]:
     """What was written before, alone and with what follows."""
     with at.container("echo before; read a; echo after", StdinOnce=False) as made:
         made.start()
-        until = time.monotonic() + SECONDS
-        while not made.logs() and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_until(made.logs, "the first output", seconds=SECONDS)
         with at.attach(made, "logs=1") as alone, at.attach(made, "logs=1&stream=1") as both:
             before = frames(alone)
             both.send_binary(b"\n")

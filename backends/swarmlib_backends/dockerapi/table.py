@@ -92,7 +92,7 @@ def whole(method: str, target: str) -> Route:
     return Route(WHOLE, WHOLE.path(""), {"method": method, "target": target})
 
 
-@lru_cache(maxsize=1024)  # each stage that a request comes to looks it up
+@lru_cache(maxsize=256)  # each stage that a request comes to looks it up; clients decide how long a path is
 def row_of(verb: Verb, path: Path, *, upload: bool) -> Row:
     """Look up a `Request`.
 
