@@ -44,6 +44,8 @@ READ_SECONDS: Final = 75.0
 """ARM itself gives up on a request after 60 s."""
 _METADATA: Final = "169.254.169.254"
 """The address of a machine's own metadata in Azure."""
+_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+"""There is no maximum, as httpcore counts for ever a connection whose call is cancelled when it has just been made."""
 _BLOCK_SIZE: Final = 64 * 1024
 _SWITCHING: Final = 101
 
@@ -61,7 +63,8 @@ class HttpxTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
     def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
         tls = verify or trusted()
         try:
-            self._client = httpx.AsyncClient(verify=tls, mounts={**_secured(tls), f"all://{_METADATA}": None})
+            ways = {**_secured(tls), f"all://{_METADATA}": None}
+            self._client = httpx.AsyncClient(verify=tls, limits=_LIMITS, mounts=ways)
         except (ValueError, httpx.InvalidURL) as exc:  # the text may hold the proxy's password
             forms = "expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT"
             raise Invalid(f"HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is no proxy: {forms}") from exc
@@ -152,7 +155,7 @@ def _secured(tls: ssl.SSLContext) -> dict[str, httpx.AsyncBaseTransport | None]:
     urls = {scheme: named.get(scheme, "") for scheme in ("http", "https", "all")}
     proxies = {scheme: url for scheme, url in urls.items() if url.lower().startswith("https://")}
     return {
-        f"{scheme}://": httpx.AsyncHTTPTransport(verify=tls, proxy=httpx.Proxy(url, ssl_context=tls))
+        f"{scheme}://": httpx.AsyncHTTPTransport(verify=tls, limits=_LIMITS, proxy=httpx.Proxy(url, ssl_context=tls))
         for scheme, url in proxies.items()
     }
 

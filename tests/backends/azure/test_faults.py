@@ -17,6 +17,7 @@ from swarmlib_backends.azure.fakearm.faults import Faults
 from swarmlib_backends.azure.fakearm.spec import Spec
 from swarmlib_backends.azure.transport import HttpxTransport
 from tests.support.azure.sdk import LOCATION, Sdk, machine_body, opened
+from tests.support.cancelled_calls import cancelled_once_connected
 
 
 async def test_an_error_comes_with_its_own_code_and_nothing_was_done(sdk: Sdk, arm: FakeArm) -> None:
@@ -91,6 +92,14 @@ async def test_a_server_that_is_not_there_or_not_trusted_is_an_error_of_the_sdks
     async with HttpxTransport() as stranger, opened(arm, retry_total=0, transport=stranger) as untrusting:
         with pytest.raises(ServiceRequestError, match="CERTIFICATE_VERIFY_FAILED"):
             await untrusting.group()
+
+
+async def test_calls_that_are_cancelled_once_they_are_connected_hold_up_no_later_one(sdk: Sdk) -> None:
+    for _ in range(101):  # httpx's own maximum is 100
+        with cancelled_once_connected():
+            await sdk.group()
+    with trio.fail_after(5):
+        await sdk.group()
 
 
 async def test_options_that_the_transport_has_not_are_named(sdk: Sdk) -> None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpcore
 import pytest
 import trio
 from trio.testing import MockClock
@@ -21,6 +20,7 @@ from swarmlib_backends.kubernetes.api.access import Access
 from swarmlib_backends.kubernetes.api.client import Api
 from swarmlib_backends.kubernetes.api.credentials import Shown
 from swarmlib_backends.kubernetes.api.tls import Pem, Tls
+from tests.support.cancelled_calls import cancelled_once_connected
 from tests.support.scripted_http import Answer, Asked, Served, served
 
 AUTHORITY = certificates.authority()
@@ -77,20 +77,10 @@ async def test_any_other_server_is_not_and_is_sent_nothing(tls: Tls, tmp_path: P
     assert server.asked == []
 
 
-async def test_a_call_that_is_cancelled_once_it_is_connected_holds_up_no_later_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    send = httpcore.AsyncHTTP11Connection.handle_async_request
-
-    async def cancelled_first(connection: httpcore.AsyncHTTP11Connection, request: httpcore.Request) -> Any:
-        scope.cancel()
-        return await send(connection, request)
-
+async def test_a_call_that_is_cancelled_once_it_is_connected_holds_up_no_later_one(tmp_path: Path) -> None:
     async with secure(context(tmp_path)) as server, Api.open(Access(server.url, tls=Tls(CA))) as api:
-        with trio.CancelScope() as scope, monkeypatch.context() as patched:
-            patched.setattr(httpcore.AsyncHTTP11Connection, "handle_async_request", cancelled_first)
+        with cancelled_once_connected():
             await api.get("/x")
-        assert scope.cancelled_caught
         with trio.fail_after(5):
             assert await api.get("/x") is None
 
