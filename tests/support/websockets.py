@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,11 @@ SECONDS = 60
 
 Frames = list[tuple[int, bytes]]
 """What came: the opcodes of the frames, and their data; that of frames with one opcode in a row is joined."""
+_UPGRADES = [
+    *(("WebSocket", "keep-alive, Upgrade"), ("tcp", "Upgrade"), ("websocket, tcp", "Upgrade"), ("", "Upgrade")),
+    *(("websocket", "keep-alive"), ("websocket", "close")),
+]
+"""What a handshake asks the connection to become, and the connection's options; the first one alone is a handshake."""
 
 
 class Attached:
@@ -60,6 +66,13 @@ class Attached:
             said = exc.resp_body or b""
             return exc.status_code, json.loads(said)["message"] if said.startswith(b"{") else ""
         return 101, ""
+
+    def status(self, target: str, upgrade: str, connection: str) -> int:
+        """The status of the answer to a handshake with these two headers."""
+        headers = {"Upgrade": upgrade, "Connection": connection, "Sec-WebSocket-Version": "13"}
+        with closing(HTTPConnection(self._address, timeout=SECONDS)) as asking:
+            asking.request("GET", target, headers=headers | {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
+            return asking.getresponse().status
 
 
 def frames(socket: WebSocket, until: Callable[[Frames], object] = lambda _: False) -> Frames:
@@ -190,6 +203,8 @@ def handshakes(at: Attached) -> list[Any]:
         found = [
             at.refusal(target, header={"Sec-WebSocket-Version": "8"})[0],
             at.refusal(target, header={"Sec-WebSocket-Key": ""})[0],
+            *(at.status(target, upgrade, connection) for upgrade, connection in _UPGRADES),
+            at.status(target.replace("quiet", "nosuch"), "tcp", "Upgrade"),
             at.refusal(target, subprotocols=["one", "two"])[0],
             at.refusal(target, subprotocols=["one"]),
             at.refusal(f"{target}?detachKeys=ctrl-1"),

@@ -29,6 +29,7 @@ _OPTIONS: Final = "OPTIONS"
 """The method of a question about a path, which is no operation on any path; also about the server as a whole, `*`."""
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
 _UPLOAD: Final[Headers] = [(b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue")]
+_SWITCHING: Final = (b"Connection", b"Upgrade")
 _BY_NAME: Final = {row.name: row for row in ROWS}
 _HEADER_NAMES: Final = {
     row.name: {name.decode(): name.title() for name in row.kept_headers - {_TYPE.encode()} - TRACE_HEADERS}
@@ -63,8 +64,10 @@ def _head_of(row: Row, request: Request, length: int | None, host: bytes) -> byt
         headers += [(b"Content-Type", b"application/x-tar"), *_UPLOAD]
     elif row.method in _WITH_BODY:
         headers += [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % length)]
-    if protocol := upgrade_of(row):
-        headers += _switching(protocol)
+    if upgrade_of(row):
+        headers.append(_SWITCHING)
+        if "upgrade" not in _HEADER_NAMES[row.name]:  # else it is the caller's, and an engine refuses the wrong one
+            headers.append((b"Upgrade", b"tcp"))
     return request_head(row.method, _target(row, request), headers)
 
 
@@ -78,10 +81,6 @@ def upgrade_of(row: Row) -> str:
     if row.kind is not Kind.HIJACK:
         return ""
     return "websocket" if row.name == "ContainerAttachWebsocket" else "tcp"
-
-
-def _switching(protocol: str) -> Headers:
-    return [(b"Connection", b"Upgrade"), (b"Upgrade", protocol.encode())]
 
 
 def _target(row: Row, request: Request) -> str:
@@ -161,7 +160,7 @@ class Whole:
     def head(self, host: bytes, *, upload: bool) -> bytes:
         """Return the head as it is written; upload: whether a chunked body follows."""
         headers: Headers = [(b"Host", host), *self.headers]
-        headers += _switching(self.upgrade) if self.upgrade else [(b"Connection", b"close")]
+        headers += [_SWITCHING, (b"Upgrade", self.upgrade.encode())] if self.upgrade else [(b"Connection", b"close")]
         if upload:
             headers += _UPLOAD
         elif self.method in _WITH_BODY:

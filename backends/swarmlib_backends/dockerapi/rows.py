@@ -36,7 +36,7 @@ TRACE_HEADERS: Final = frozenset(name.encode() for name in (trace_context.PARENT
 """The headers that say to which trace a call belongs, which is the request's `meta.trace`."""
 _ENCODING: Final = frozenset({b"accept-encoding"})
 _WEBSOCKET: Final = frozenset(
-    {b"origin", *(b"sec-websocket-" + name for name in (b"key", b"version", b"protocol", b"extensions"))}
+    {b"origin", b"upgrade", *(b"sec-websocket-" + name for name in (b"key", b"version", b"protocol", b"extensions"))}
 )
 
 

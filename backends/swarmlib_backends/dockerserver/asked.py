@@ -18,13 +18,13 @@ from ..dockerapi.canonical import canonical
 from ..dockerapi.rows import TRACE_HEADERS, Kind, Row
 from ..http.admission import bearer, check_head
 from ..http.head import Head
-from ..http.headers import Headers
 from ..http.repeated import RepeatedHeads, is_plain
 from .admission import check_type
 from .exchange import ClientExchange
 
 _CONVERSATIONS: Final = (Kind.HIJACK, Kind.WHOLE)
 _OPTIONS: Final = "OPTIONS"
+_UPGRADE: Final = b"upgrade"
 _USUAL: Final = (b"content-type", b"application/json")
 _WHOLE_HEADERS: Final = frozenset({b"content-type", b"content-encoding"}) | TRACE_HEADERS
 _WHOLE_PREFIXES: Final = (b"accept", b"x-registry-", b"x-docker-expose-session-")
@@ -82,7 +82,7 @@ class HeadReader:
         if head.has_body:
             check_type(head)
         found = _route(head)
-        return Asked(found, _kept(head.headers, found.row))
+        return Asked(found, _kept(head, found.row))
 
     def remember(self, data: bytes, head: Head, asked: Asked, request: Request) -> None:
         """Remember a head, of which `data` is all, and what it asks for, if `request` is no more than its row, path and
@@ -108,13 +108,15 @@ def _route(head: Head) -> table.Route:
         return table.whole(head.method, head.target)
 
 
-def _kept(headers: Headers, row: Row) -> tuple[tuple[str, str], ...]:
+def _kept(head: Head, row: Row) -> tuple[tuple[str, str], ...]:
     """Return the headers that are forwarded with a request."""
     if row.kind is Kind.WHOLE:
-        found = [header for header in headers if _is_kept_with_whole(header[0].lower())]
+        found = [header for header in head.headers if _is_kept_with_whole(header[0].lower())]
     else:
         kept = row.kept_headers
-        found = [header for header in headers if header[0].lower() in kept]
+        if _UPGRADE in kept and _UPGRADE not in (head.get(b"connection") or b"").lower():
+            kept -= {_UPGRADE}  # an engine heeds it, where it matters, only if the connection has that option
+        found = [header for header in head.headers if header[0].lower() in kept]
         if found and not row.upload:
             found = [(name, value) for name, value in found if (name.lower(), value) != _USUAL]
     return tuple((name.lower().decode("latin-1"), value.decode("latin-1")) for name, value in found) if found else ()

@@ -17,6 +17,7 @@ ATTACHES: Final = ("ContainerAttach", "ContainerAttachWebsocket")
 """The rows of the routing table by which a client attaches."""
 _ALL_STREAMS: Final = {"stdin": "1", "stdout": "1", "stderr": "1"}
 _BINARY_SINCE: Final = (1, 28)
+_PROTOCOL: Final = "websocket"
 _VERSION: Final = "13"
 """That of RFC 6455, the only one that there is."""
 
@@ -41,6 +42,9 @@ class Attaching:
         """
         if not isinstance(request.params, ContainerAttachWebsocket):
             return cls(request, ContainerAttach.of(request))
+        upgrades = [value for name, value in request.meta.headers if name == "upgrade"]
+        if not upgrades or upgrades[0].lower() != _PROTOCOL:  # of several headers, an engine reads the first
+            raise Invalid("not websocket protocol")
         headers = _joined(request)
         if headers.get("sec-websocket-version") != _VERSION:
             raise Invalid("missing or bad WebSocket Version")

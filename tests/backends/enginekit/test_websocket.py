@@ -15,6 +15,7 @@ from swarmlib_backends.simulator import Simulator
 
 KEY = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
 VERSION = ("sec-websocket-version", "13")
+UPGRADE = ("upgrade", "websocket")
 
 
 class Workload(trio.abc.HalfCloseableStream):
@@ -139,19 +140,24 @@ async def attach(client: Client, *headers: tuple[str, str], **params: str) -> An
 
 async def test_the_handshake_is_answered_as_an_engine_does(client: Client) -> None:
     accepted = (b"Sec-WebSocket-Accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")  # the example of RFC 6455
-    assert await attach(client, KEY, VERSION) == [accepted]
-    offered = await attach(client, KEY, VERSION, ("sec-websocket-protocol", "chat"))
+    assert await attach(client, UPGRADE, KEY, VERSION) == [accepted]
+    offered = await attach(client, ("upgrade", "WebSocket"), KEY, VERSION, ("sec-websocket-protocol", "chat"))
     assert offered == [accepted, (b"Sec-WebSocket-Protocol", b"chat")]
 
 
 @pytest.mark.parametrize(
     ("headers", "wrong"),
     [
-        ([], "missing or bad WebSocket Version"),
-        ([KEY, ("sec-websocket-version", "8")], "missing or bad WebSocket Version"),
-        ([KEY, VERSION, VERSION], "missing or bad WebSocket Version"),
-        ([VERSION], "mismatch challenge/response"),
-        ([KEY, VERSION, *[("sec-websocket-protocol", each) for each in "ab"]], "can't speak several protocols: a, b"),
+        ([KEY, VERSION], "not websocket protocol"),
+        ([("upgrade", "tcp"), UPGRADE, KEY, VERSION], "not websocket protocol"),
+        ([UPGRADE], "missing or bad WebSocket Version"),
+        ([UPGRADE, KEY, ("sec-websocket-version", "8")], "missing or bad WebSocket Version"),
+        ([UPGRADE, KEY, VERSION, VERSION], "missing or bad WebSocket Version"),
+        ([UPGRADE, VERSION], "mismatch challenge/response"),
+        (
+            [UPGRADE, KEY, VERSION, *[("sec-websocket-protocol", each) for each in "ab"]],
+            "can't speak several protocols: a, b",
+        ),
     ],
 )
 async def test_what_is_no_handshake_is_refused(client: Client, headers: list[tuple[str, str]], wrong: str) -> None:
