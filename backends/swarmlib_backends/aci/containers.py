@@ -19,6 +19,7 @@ from ..enginekit.attaching import ATTACHES, Attaching
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
 from ..enginekit.filters import FILTERS, Filter, by_exit, chosen, one_of
+from ..enginekit.finishing import Finisher
 from ..enginekit.operations import FOLLOW, answers, body_of, ref_of
 from ..enginekit.refusals import check_attachable
 from ..registry.images import Images
@@ -49,8 +50,9 @@ class Containers(ContainerOperations[Instance]):
         images: Images,
         outputs: Outputs,
         now: Callable[[], float],
+        finisher: Finisher,
     ) -> None:
-        super().__init__(mirror.containers, lifecycle, mirror.events, now)
+        super().__init__(mirror.containers, lifecycle, mirror.events, now, finisher)
         self._options = options
         self._mirror = mirror
         self._life = lifecycle

@@ -18,6 +18,7 @@ from ..azure.access import state_folder
 from ..azure.client import connected
 from ..enginekit.clock import Clock
 from ..enginekit.events import Events
+from ..enginekit.finishing import Finisher
 from ..enginekit.operations import operations_of
 from ..enginekit.server import EngineServer
 from ..registry.client import Registries
@@ -63,7 +64,8 @@ class Engine(EngineServer):
             images = Images(registries, clock.now)
             lifecycle = Lifecycle(self._mirror, _surroundings(options, groups.scope), images)
             outputs = Outputs(self._mirror, nursery, clock.now)
-            containers = Containers(options, self._mirror, lifecycle, images, outputs, clock.now)
+            finisher = Finisher("aci", nursery)
+            containers = Containers(options, self._mirror, lifecycle, images, outputs, clock.now, finisher)
             execs = Execs(self._mirror.containers.find, groups, events, clock.now, nursery)
             own = (containers, execs, events, System(options, self._mirror))
             self.operations = operations_of(self, *own, ImageOperations(images, events, "aci"))

@@ -13,6 +13,7 @@ from .containers import ContainerOperations
 from .events import Events
 from .execs import ExecOperations, PlayedExec, StreamedExecOperations
 from .filters import FILTERS, Filter, chosen, one_of
+from .finishing import Finisher
 from .lifecycle import Lifecycle, Runner
 from .operations import Operations, answers, operations_of
 from .output import Output, Piece
@@ -39,6 +40,7 @@ __all__ = [
     "Events",
     "ExecOperations",
     "Filter",
+    "Finisher",
     "Lifecycle",
     "Operations",
     "Output",

@@ -27,6 +27,7 @@ from ..dockerapi.status import refusal, restated
 from ..dockerapi.values import signal_asked, signal_number
 from .events import Events
 from .filters import pruned
+from .finishing import Finisher
 from .lifecycle import Lifecycle
 from .operations import answers, ref_of
 from .played import Played
@@ -44,6 +45,7 @@ class ContainerOperations(ABC, Generic[C]):
     lifecycle: Lifecycle[C]
     events: Events
     now: Callable[[], float]
+    finisher: Finisher
 
     def find(self, request: Request) -> C:
         """Return the container that a request names. Raises `NotFound`."""
@@ -110,7 +112,8 @@ class ContainerOperations(ABC, Generic[C]):
     async def _stop(self, request: Request) -> None:
         container = self.find(request)
         if container.running:
-            await self._stop_running(container, ContainerStop.of(request))
+            asked = ContainerStop.of(request)
+            await self.finisher.finish(f"the stop of {container.name}", self._stop_running, container, asked)
         else:
             await request.reply.ack(details={"status": 304})
 
@@ -121,6 +124,9 @@ class ContainerOperations(ABC, Generic[C]):
     @answers("ContainerRestart")
     async def _restart(self, request: Request) -> None:
         container = self.find(request)
+        await self.finisher.finish(f"the restart of {container.name}", self._restart_found, container, request)
+
+    async def _restart_found(self, container: C, request: Request) -> None:
         if container.running:
             with kept(container):
                 await self._stop_running(container, ContainerRestart.of(request))

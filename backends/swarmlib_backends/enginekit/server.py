@@ -27,6 +27,7 @@ from .clock import Clock
 from .container import Container
 from .events import Events
 from .filters import FILTERS, IMAGES, Filter, by_exit, checked, chosen, one_of
+from .finishing import Finisher
 from .lifecycle import Runner
 from .operations import FOLLOW, Operations, answers, operations_of
 from .refusals import no_such_place
@@ -140,7 +141,7 @@ class _Operations(StreamedContainerOperations[C]):
     """What a `ContainerServer` answers: of its containers, of itself, and of images, of which it has none."""
 
     def __init__(self, server: ContainerServer[C], runner: Runner[C]) -> None:
-        super().__init__(server.store, runner, server.events, Clock().now)
+        super().__init__(server.store, runner, server.events, Clock().now, Finisher(runner.backend, runner.nursery))
         self._server = server
 
     async def list_containers(self, request: Request) -> list[Any]:

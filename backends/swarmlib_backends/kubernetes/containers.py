@@ -29,6 +29,7 @@ from ..dockerapi.values import terminal_size
 from ..enginekit.attaching import ATTACHES, Attaching
 from ..enginekit.bodies import check_process
 from ..enginekit.containers import ContainerOperations
+from ..enginekit.finishing import Finisher
 from ..enginekit.health import plan_of
 from ..enginekit.operations import FOLLOW, answers, body_of, ref_of
 from ..enginekit.refusals import check_attachable, check_running
@@ -74,7 +75,8 @@ class Containers(ContainerOperations[PodContainer]):
         volumes: VolumeOperations,
         nursery: trio.Nursery,
     ) -> None:
-        super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now)
+        finisher = Finisher("kubernetes", nursery)
+        super().__init__(cluster.mirror.containers, lifecycle, lifecycle.events, lifecycle.now, finisher)
         self._cluster = cluster
         self._life = lifecycle
         self._networking = networking

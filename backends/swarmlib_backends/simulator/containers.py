@@ -11,6 +11,7 @@ from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import ContainerCreate, ContainerInspect, ContainerTop
 from ..dockerapi.status import refusal
 from ..enginekit.bodies import check_config, check_restart_policy
+from ..enginekit.finishing import Finisher
 from ..enginekit.operations import answers, body_of
 from ..enginekit.refusals import check_not_restarting, check_running, no_link
 from ..enginekit.stats import Asked, Sample, shown
@@ -35,7 +36,8 @@ class Containers(StreamedContainerOperations[Container]):
     """Answers what is asked of containers."""
 
     def __init__(self, engine: Engine, lifecycle: Lifecycle) -> None:
-        super().__init__(engine.containers, lifecycle, engine.events, engine.clock.now)
+        finisher = Finisher("simulator", engine.nursery)
+        super().__init__(engine.containers, lifecycle, engine.events, engine.clock.now, finisher)
         self._engine = engine
 
     def find(self, request: Request) -> Container:

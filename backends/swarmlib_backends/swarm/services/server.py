@@ -12,7 +12,7 @@ from swarmlib import Internal
 from swarmlib.supervision import supervised
 
 from ...balance.members import Members
-from ...enginekit import Clock, ContainerStore, EngineServer, Events, operations_of
+from ...enginekit import Clock, ContainerStore, EngineServer, Events, Finisher, operations_of
 from ..membership import Membership
 from .container import ServiceContainer
 from .following import Following
@@ -47,7 +47,7 @@ class Services(EngineServer):
 
             following = Following(self.membership, store, events, ended)
             life = ServiceLifecycle(store, following)
-            operations = ServiceOperations(store, life, events, Clock().now, following)
+            operations = ServiceOperations(store, life, events, Clock().now, Finisher("swarm", nursery), following)
             self.operations = operations_of(operations, events, self)
             with self.members.heard_by(following.hear):
                 await following.begin()
