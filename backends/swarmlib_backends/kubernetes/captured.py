@@ -15,6 +15,7 @@ from ..dockerapi.nullable import dict_of
 from .attach import AttachedProcess, remote
 from .cluster import Cluster
 from .container import PodContainer
+from .marks import unmarked
 from .pods import names, status
 from .streams.remote import RemoteCommand, RemoteProcess
 
@@ -29,9 +30,9 @@ def attached(
     """
     pod = container.pod or {}
     errors = dict_of(status.status_of(pod, names.STDERR).get("state"))  # may not be told yet of a container at its gate
-    if command.stderr and status.has_stderr(pod) and "terminated" not in errors:
-        return _both(cluster, container, command)
-    return remote(cluster, container, command)
+    apart = command.stderr and status.has_stderr(pod) and "terminated" not in errors
+    process: AbstractAsyncContextManager[AttachedProcess] = (_both if apart else remote)(cluster, container, command)
+    return unmarked(process) if container.record.keep else process
 
 
 @asynccontextmanager

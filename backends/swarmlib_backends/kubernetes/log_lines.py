@@ -22,6 +22,7 @@ from swarmlib.errors import ungrouped
 from .cluster import Cluster
 from .container import PodContainer
 from .log_parts import Part, opened
+from .marks import without_mark
 from .pods import status
 
 _MAX_LINE: Final = 1024 * 1024
@@ -30,6 +31,8 @@ _MOMENT_SECONDS: Final = 0.05
 """How long a line waits for an earlier one of the other stream, while a client follows."""
 _REST_SECONDS: Final = 2.0
 """How long the log of stderr may go on once that of stdout has ended."""
+_STREAMS: Final = 2
+"""How many streams a log may hold, each of which has its marks."""
 _AHEAD: Final = 100
 """The most lines that are read before a client takes them."""
 _MICRO: Final = 10**6
@@ -127,7 +130,8 @@ class _PodLog:
         if since:  # a kubelet knows whole seconds only
             params["sinceTime"] = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if wanted.tail and wanted.until == math.inf and not self._part.chosen and not follow:
-            params["tailLines"] = str(wanted.tail)
+            marks = _STREAMS * self._container.record.run if self._container.record.keep else 0
+            params["tailLines"] = str(wanted.tail + marks)  # some of which may be lines of their own
         self._again = self._of_last
         self._lines.clear()
         self._begun = b""
@@ -148,7 +152,8 @@ class _PodLog:
                 continue
             self._of_last = self._of_last + 1 if line.at == self._last else 1
             self._again, self._last = 0, line.at
-            return line
+            if line.text:
+                return line
         return None
 
     async def _raw(self) -> bytes | None:
@@ -171,7 +176,8 @@ class _PodLog:
             raise BadAnswer(f"a line of a container's logs does not begin with its time: {raw[:80]!r}")
         fraction = _FRACTION.search(stamp)
         below = int(fraction[1].ljust(9, b"0")) if fraction else 0
-        return LogLine(self._part.stream, int(at) * 10**9 + below, stamp, text)
+        shown = without_mark(text) if self._container.record.keep else text
+        return LogLine(self._part.stream, int(at) * 10**9 + below, stamp, shown)
 
 
 class LogLines:

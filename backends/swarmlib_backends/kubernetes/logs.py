@@ -24,6 +24,7 @@ from .container import PodContainer
 from .holding import held
 from .log_lines import LogLine, LogLines, Wanted, log_lines
 from .log_parts import Part, opened, parts_of
+from .marks import Unmarked
 from .read_ahead import read_ahead
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ async def open_logs(
     parts = _needed(await parts_of(cluster, container), asked)
     if not parts:
         return BytesStream(b"")
-    if len(parts) == 1 and not _timed(asked, parts[0]):
+    if len(parts) == 1 and not _by_lines(container, asked, parts[0]):
         return await _whole(cluster, nursery, container, asked, parts[0])
     closed = trio.Event()
     wanted = Wanted(asked.since or 0.0, asked.until or math.inf, asked.tail, asked.follow and container.running)
@@ -74,10 +75,14 @@ def _needed(parts: list[Part], asked: ContainerLogs) -> list[Part]:
     return parts if asked.tail is not None else [part for part in parts if part.stream in streams]
 
 
-def _timed(asked: ContainerLogs, part: Part) -> bool:
-    """Return whether the time of each line has to be looked at: a kubelet knows whole seconds only, and no end."""
+def _by_lines(container: PodContainer, asked: ContainerLogs, part: Part) -> bool:
+    """Return whether each line has to be looked at.
+
+    A kubelet knows whole seconds only, and no end; it counts, and stamps, the marks of a container that is kept.
+    """
     exact = bool(asked.until) or bool(asked.since and asked.since % 1)
-    return exact or bool(part.chosen and asked.tail is not None)
+    counted = asked.tail is not None and (bool(part.chosen) or container.record.keep)
+    return exact or counted or (asked.timestamps and container.record.keep)
 
 
 async def _whole(
@@ -95,20 +100,28 @@ async def _whole(
         params["tailLines"] = str(asked.tail)
     closed = trio.Event()
     source = await held(nursery, read_ahead(opened(cluster, container, part, params)), closed)
-    return WholeLog(source, closed, None if container.tty else part.stream)
+    marks = Unmarked() if container.record.keep else None
+    return WholeLog(source, closed, None if container.tty else part.stream, marks)
 
 
 class WholeLog(trio.abc.ReceiveStream):
     """A log as it comes, framed if the client takes it for a process's streams."""
 
-    def __init__(self, source: trio.abc.ReceiveStream, closed: trio.Event, framed_as: int | None) -> None:
+    def __init__(
+        self, source: trio.abc.ReceiveStream, closed: trio.Event, framed_as: int | None, marks: Unmarked | None
+    ) -> None:
         self._source = source
         self._closed = closed
         self._framed_as = framed_as
+        self._marks = marks
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next piece, whole; b"" at the end."""
         data = bytes(await self._source.receive_some())
+        if self._marks is not None:
+            while data and not (shown := self._marks.feed(data)):
+                data = bytes(await self._source.receive_some())
+            data = shown if data else self._marks.rest()
         return framed(self._framed_as, data) if data and self._framed_as is not None else data
 
     async def aclose(self) -> None:

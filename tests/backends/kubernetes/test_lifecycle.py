@@ -33,15 +33,16 @@ def shown(gateway: Swarmd, name: str, what: str) -> str:
 
 
 def test_a_container_runs_again_with_its_files_and_all_of_its_logs(keeping: Swarmd, image: str, tmp_path: Path) -> None:
-    script = "echo x >>/n; echo out; echo err >&2; exit $(wc -l </n)"
+    script = "echo x >>/n; echo err >&2; sleep 0.3; printf 'out, no end'; exit $(wc -l </n)"
     ran = docker(keeping.host, "run", "--name", "again", image, "sh", "-c", script)
-    assert (ran.stdout, ran.stderr, ran.returncode) == (b"out\n", b"err\n", 1)
+    assert (ran.stdout, ran.stderr, ran.returncode) == (b"out, no end", b"err\n", 1)
     for code in (2, 3):
         ran = docker(keeping.host, "start", "-a", "again")
-        assert (ran.stdout, ran.stderr, ran.returncode) == (b"out\n", b"err\n", code)
+        assert (ran.stdout, ran.stderr, ran.returncode) == (b"out, no end", b"err\n", code)
     output(keeping, "restart", "again")
     assert output(keeping, "wait", "again") == "4"
-    assert output(keeping, "logs", "again").splitlines().count("out") == 4
+    assert output(keeping, "logs", "again") == "err\nout, no end" * 4
+    assert output(keeping, "logs", "--tail", "1", "again") == "out, no end"
     output(keeping, "cp", "again:/n", str(tmp_path))
     assert (tmp_path / "n").read_bytes() == b"x\n" * 4
     assert b"is not running" in docker(keeping.host, "exec", "again", "true").stderr

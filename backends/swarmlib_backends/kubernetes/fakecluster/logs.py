@@ -108,7 +108,7 @@ async def _tell(output: Output, told: _Told, follow: bool, write: Write) -> None
     lines = Lines()
     there = [line for piece in output.pieces() for line in lines.add(piece)]
     follower = output.follow(live=follow)
-    if not follow:
+    if output.runs_ended:  # a node keeps an unfinished line back
         there += lines.rest()
     fitting = [line for line in there if told.fits(line)]
     tail = len(fitting) if told.tail is None else told.tail

@@ -13,6 +13,8 @@ from .status import moment
 
 _RUNS: Final = (BUSYBOX, "sh", f"{FOLDER}/runs")
 _OOM: Final = "oom"
+MARK: Final = b"\x1eswarm-end\x1e"
+"""What ends the output of each run of a container that is kept, in a last line of its own or at the end of it."""
 
 
 def begin(run: int) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ keep() {
     "$swarm_box" sh /.swarm/shim "$@" 7>&-
     swarm_code=$?
     end_rest
+    end_lines "$1"
     publish_end
   done
 }
@@ -43,6 +44,16 @@ publish_end() {
   "$swarm_box" mv /.swarm/ended.new /.swarm/ended
   "$swarm_box" rm -f "/.swarm/run.$swarm_run"
   exec 7>&-
+}
+
+# End the last line of what the command has written, which the node would else keep back, by a mark that clients never see.
+end_lines() {
+  "$swarm_box" printf '\036swarm-end\036\n'
+  if [ "$1" = -c ]; then # whose reader may be gone
+    "$swarm_box" timeout 5 "$swarm_box" sh -c 'printf "\036swarm-end\036\n" >/.swarm/stderr'
+  elif [ ! -t 1 ]; then
+    "$swarm_box" printf '\036swarm-end\036\n' >&2
+  fi
 }
 
 # Print how many processes of the container the kernel has killed because memory was lacking.

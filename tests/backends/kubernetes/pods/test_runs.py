@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import swarmlib_backends.kubernetes.pods.shim as shim
-from swarmlib_backends.kubernetes.pods.runs import read_end
+from swarmlib_backends.kubernetes.pods.runs import MARK, read_end
 from tests.support.engines import BUSYBOX, read_until, wait_until
 
 pytestmark = pytest.mark.engine
@@ -109,6 +109,25 @@ def test_what_a_command_leaves_behind_ends_with_it(tools: Tools) -> None:
         assert tools.outcome(1) == (1, 0)
         left = (tools.folder / "left").read_text().strip()
         wait_until(lambda: not Path(f"/proc/{child(running)}/root/proc/{left}/cwd").exists(), "the end of the rest")
+
+
+@pytest.mark.parametrize("captured", [False, True])
+def test_a_mark_ends_the_last_line_of_each_stream(tools: Tools, *, captured: bool) -> None:
+    program = ("sh", "-c", "printf out; printf err >&2")
+    os.mkfifo(tools.folder / "stderr")
+    options = ["-c"] if captured else []
+    with (
+        tools.container("keep", *options, "--", *program, stderr=subprocess.PIPE) as running,
+        subprocess.Popen([BUSYBOX, "sh", tools.folder / "shim", "-r"], stdout=subprocess.PIPE) as relay,
+    ):
+        errors = relay.stdout if captured else running.stderr
+        assert running.stdout is not None
+        assert errors is not None
+        for run in (1, 2):
+            assert tools.outcome(run) == (run, 0)
+            assert running.stdout.readline() == b"out" + MARK + b"\n"
+            assert errors.readline() == b"err" + MARK + b"\n"
+        relay.kill()
 
 
 def test_why_a_command_cannot_run_is_told(tools: Tools) -> None:
