@@ -86,7 +86,7 @@ class ContainerOperations(ABC, Generic[C]):
         """End a container that is to be removed while it runs."""
         await self.lifecycle.kill(container)
 
-    def remove_link(self, ref: str) -> None:
+    async def remove_link(self, ref: str) -> None:
         """Remove a link to a container. Raises `SwarmError`: there is none."""
         raise no_link()
 
@@ -186,7 +186,7 @@ class ContainerOperations(ABC, Generic[C]):
     async def _rm(self, request: Request) -> None:
         container, asked = self.find(request), ContainerDelete.of(request)
         if asked.link:
-            self.remove_link(ref_of(request).removeprefix("/"))
+            await self.remove_link(ref_of(request).removeprefix("/"))
             return
         if container.running:
             if not asked.force:

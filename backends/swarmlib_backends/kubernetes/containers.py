@@ -32,10 +32,10 @@ from ..enginekit.containers import ContainerOperations
 from ..enginekit.finishing import Finisher
 from ..enginekit.health import plan_of
 from ..enginekit.operations import FOLLOW, answers, body_of, ref_of
-from ..enginekit.refusals import check_attachable, check_running
+from ..enginekit.refusals import check_attachable, check_running, no_link
 from ..enginekit.stdio import Stdio, chosen_streams
 from ..registry.images import Images, Known
-from . import views
+from . import linking, views
 from .attach import AttachedProcess, RemoteStdio, confirmed, remote
 from .captured import attached
 from .cluster import Cluster
@@ -51,6 +51,7 @@ from .logged import LoggedStdio
 from .logs import check_kept, open_logs, send_logs
 from .networking import Networking
 from .pods import names
+from .pods.connections import bridge_links
 from .pods.creation import new
 from .pods.fields import refused
 from .pods.health import command, plan
@@ -91,15 +92,15 @@ class Containers(ContainerOperations[PodContainer]):
         """See `ContainerOperations`."""
         if ContainerList.of(request).size:
             raise Unsupported("the sizes of containers are not known in a cluster")
-        now = self.now()
+        now, linked = self.now(), linking.names(self.store)
         return [
-            views.summary(each, now, self._networking.shown(each))
+            views.summary(each, now, self._networking.shown(each), linked.get(each.id, ()))
             for each in listed(self._cluster.mirror, self._networking, request)
         ]
 
     async def create(self, request: Request) -> dict[str, Any]:
         """See `ContainerOperations`."""
-        body, asked = body_of(request), ContainerCreate.of(request)
+        body, asked = linking.with_ids(body_of(request), self.store), ContainerCreate.of(request)
         if not body.get("Image"):
             raise refusal(400, "Config cannot be empty in order to create a container")
         check_process(body)
@@ -121,7 +122,8 @@ class Containers(ContainerOperations[PodContainer]):
         if ContainerInspect.of(request).size:
             raise Unsupported("the sizes of containers are not known in a cluster")
         container = self.find(request)
-        return views.inspect(container, self._networking.shown(container), self._execs.ids_of(container))
+        shown = views.inspect(container, self._networking.shown(container), self._execs.ids_of(container))
+        return shown | {"HostConfig": {**shown["HostConfig"], "Links": linking.shown(container, self.store)}}
 
     def state(self, container: PodContainer) -> dict[str, Any]:
         """See `ContainerOperations`."""
@@ -131,6 +133,18 @@ class Containers(ContainerOperations[PodContainer]):
         """See `ContainerOperations`."""
         error = container.state.error
         return {"Error": {"Message": error} if error else None, **super().end(container)}
+
+    def find(self, request: Request) -> PodContainer:
+        """See `ContainerOperations`. A link names a container, too."""
+        return linking.named(ref_of(request), self.store) or super().find(request)
+
+    async def remove_link(self, ref: str) -> None:
+        """See `ContainerOperations`."""
+        parent, _, alias = ref.partition("/")
+        found = self.store.named(parent)
+        if found is None or alias not in (each for _, each in bridge_links(found.record)):
+            raise no_link()
+        await self._cluster.change(found, lambda each: linking.without(each, alias))
 
     async def rename(self, container: PodContainer, name: str) -> None:
         """See `ContainerOperations`."""

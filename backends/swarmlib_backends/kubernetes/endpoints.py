@@ -29,7 +29,7 @@ from .container import PodContainer
 from .following import Body
 from .networks import Networks
 from .pods import names
-from .pods.connections import aliases, connections, is_label, links, resolvable
+from .pods.connections import BRIDGE, aliases, connections, is_label, links, resolvable
 from .pods.status import State
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class Endpoints:
         known = self._known.pop(container.id, frozenset())
         if not container.removed.is_set():
             networks = connections(container.record)
-            self._known[container.id] = frozenset(name for each in networks for name in _names(container, each))
+            names_there = (name for each in networks for name in _names(container, each))
+            self._known[container.id] = frozenset((container.id, *names_there))
             if links(container.record):
                 self._linking[container.id] = container
             self._check(container)  # of one that was removed, the slices go with its record
@@ -160,13 +161,15 @@ class Endpoints:
     def _linked(self, container: PodContainer) -> list[tuple[str, str]]:
         """Return the names that the links of a container give, with the addresses, if it runs or is about to."""
         asked = links(container.record) if _may_resolve(container) else []
-        return [
-            (alias.lower(), other.address)
+        found = [
+            (given.lower(), other.address)
             for network, name, alias in asked
-            if is_label(alias)
             for other in self._cluster.mirror.containers
-            if network in _networks_of(other) and name in _names(other, network)
+            if other.address and network in connections(other.record) and _is_meant(other, network, name)
+            for given in ([alias] if network != BRIDGE else [alias, other.config["Hostname"], other.name])
+            if is_label(given)
         ]
+        return list(dict.fromkeys(found))
 
     def _slice(self, container: PodContainer, service: str, told: list[tuple[str, str]]) -> Body:
         """Return the slice of a Service with these names and their addresses."""
@@ -228,6 +231,11 @@ def _networks_of(container: PodContainer) -> list[str]:
 def _names(container: PodContainer, network: str) -> list[str]:
     """Return all names of a container in a network, by which a link may name it."""
     return [container.name, *(aliases(container.record, network) or ())]
+
+
+def _is_meant(other: PodContainer, network: str, name: str) -> bool:
+    """Return whether a link in a network is to a container: it says its id on the default bridge, else its name."""
+    return other.id == name if network == BRIDGE else name in _names(other, network)
 
 
 def _may_resolve(container: PodContainer) -> bool:

@@ -73,7 +73,8 @@ class Execs(RememberedExecs[PodContainer, PodExec]):
                 if config.get(name):
                     tools.check_tools(self._cluster, f"exec with {name}")
             return tuple(config["Cmd"])
-        env, own = list_of(each.container.config.get("Env")), list_of(config.get("Env"))
+        linked = [f"{name}={value}" for name, value in each.container.record.linked.items()]
+        env, own = list_of(each.container.config.get("Env")), [*linked, *list_of(config.get("Env"))]
         user, folder = str(config.get("User") or ""), str(config.get("WorkingDir") or "")
         return tuple(shim.exec_command(config["Cmd"], env, own, user=user, folder=folder, options=options))
 

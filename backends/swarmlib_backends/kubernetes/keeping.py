@@ -91,7 +91,7 @@ class Keeper:
         run = container.record.run
         try:
             known = partial(self._on_output, container)
-            ran = await tools.run_or_end(self.cluster, container, runs.end(run), "wait", known)
+            ran = await tools.run_or_end(self.cluster, container, runs.end(container.record), "wait", known)
             end = runs.read_end(ran.output)
             if end.run != run:
                 raise BadAnswer(f"the Pod of {container.name} told of the run {end.run} instead of {run}")

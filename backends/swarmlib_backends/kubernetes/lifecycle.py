@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,7 +20,7 @@ from swarmlib.errors import ungrouped
 from ..dockerapi.status import refusal
 from ..enginekit.events import Events
 from ..enginekit.refusals import check_running
-from . import binds, started, starting, tools
+from . import binds, linking, started, starting, tools
 from .binds import Binds
 from .cluster import Cluster
 from .container import PodContainer
@@ -70,23 +70,25 @@ class Lifecycle:
     async def _start(self, container: PodContainer) -> None:
         container.started_here = True
         run, waits = container.record.run + 1, container.pod is not None
+        linked = linking.variables(container, self.cluster.mirror.containers)
         async with self.networking.starting(container) as ports:
-            container.begins = waits or container.record.keep
+            gate = bool(linked)  # the run gets its variables as it begins
+            container.begins = waits or container.record.keep or gate
             health = initial(container.record, self.cluster.options)
-            await self.cluster.change(container, lambda each: self._started(each, run, ports, health))
+            await self.cluster.change(container, lambda each: self._started(each, run, ports, health, linked))
             await self.networking.linked(container)
             if not waits:
-                await self.cluster.make_pod(container, run=run, gate=False)
+                await self.cluster.make_pod(container, run=run, gate=gate)
             if container.begins:
                 await self._at_gate(container)
-                await self._begin(container, run)
+                await self._begin(container)
             await self._begun(container)
             if container.begins:
                 tell_start(self.events, container)
 
-    async def _begin(self, container: PodContainer, run: int) -> None:
+    async def _begin(self, container: PodContainer) -> None:
         """Let a run begin for which the Pod waits. Raises `SwarmError`: its command can't be run."""
-        ran = await tools.run_or_end(self.cluster, container, runs.begin(run), "start")
+        ran = await tools.run_or_end(self.cluster, container, runs.begin(container.record), "start")
         if ran.output:
             raise starting.not_begun(ran.output.decode("utf-8", "replace"))
         if ran.code == 0:
@@ -98,9 +100,11 @@ class Lifecycle:
             said = ran.errors.decode("utf-8", "replace")
             raise BadAnswer(f"the Pod of {container.name} did not let it begin: {said}")
 
-    def _started(self, record: Record, run: int, ports: PortMap, health: Health | None) -> Record:
+    def _started(
+        self, record: Record, run: int, ports: PortMap, health: Health | None, linked: Mapping[str, str]
+    ) -> Record:
         begun = replace(record, wanted="running", run=run, started=self.now(), restarts=0, paused=False, error="")
-        return replace(begun, ports=ports, via=self.cluster.options.ports, health=health)
+        return replace(begun, ports=ports, via=self.cluster.options.ports, health=health, linked=linked)
 
     async def gated(self, container: PodContainer) -> None:
         """Make the Pod of one that has not been started, and wait until it is at its gate.

@@ -15,7 +15,7 @@ from ..enginekit import views as kit_views
 from ..enginekit.operations import answers
 from ..registry.images import Images
 from ..registry.operations import summary
-from . import capacity, views
+from . import capacity, linking, views
 from .api.rights import version
 from .cluster import Cluster
 from .networking import Networking
@@ -79,14 +79,15 @@ class System:
 
     @answers("SystemDataUsage")
     async def _df(self, request: Request) -> dict[str, Any]:
-        now, volumes = self.now(), list[dict[str, Any]]()
+        now, volumes, store = self.now(), list[dict[str, Any]](), self.cluster.mirror.containers
+        linked = linking.names(store)
         with suppress(Denied):  # an account without volumes can have containers all the same
             volumes = self.volumes.disk_usage(await self.volumes.volumes())
         return {
             "LayersSize": 0,
             "Images": [summary(each) for each in self.images.known()],
             "Containers": [
-                views.summary(each, now, self.networking.shown(each)) for each in self.cluster.mirror.containers
+                views.summary(each, now, self.networking.shown(each), linked.get(each.id, ())) for each in store
             ],
             "Volumes": volumes,
             "BuildCache": [],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..dockerapi.ages import human
@@ -25,12 +25,14 @@ _OF_BRIDGE: Final[Mapping[str, Any]] = {
 """What an inspection tells of the connection to the default network outside of the others too, where there is none."""
 
 
-def summary(container: PodContainer, now: float, networks: dict[str, Any]) -> dict[str, Any]:
-    """Return a container as lists show it, with its connections to networks."""
+def summary(
+    container: PodContainer, now: float, networks: dict[str, Any], linked: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return a container as lists show it, with its connections to networks and the names that links give it."""
     words = _command(container)
     return {
         "Id": container.id,
-        "Names": [f"/{container.name}"],
+        "Names": [f"/{container.name}", *linked],
         "Image": _image(container),
         "ImageID": image_id(container),
         "Command": " ".join([*words[:1], *(f"'{word}'" if " " in word else word for word in words[1:])]),

@@ -140,7 +140,7 @@ class Containers(StreamedContainerOperations[Container]):
         """See `ContainerOperations`."""
         self._engine.tell(container, "attach")
 
-    def remove_link(self, ref: str) -> None:
+    async def remove_link(self, ref: str) -> None:
         """See `ContainerOperations`."""
         parent, _, alias = ref.partition("/")
         found = self.store.named(parent)

@@ -12,12 +12,12 @@ from ..dockerapi.nullable import dict_of, list_of
 from ..dockerapi.status import refusal, restated
 from ..enginekit.bodies import check_restarts
 from ..enginekit.configs import completed, completed_host
+from ..enginekit.links import conflict
 from ..enginekit.mounts import asked_mount
 from .addresses import LAST_PORT, address_in
 from .engine import Engine
 from .hosts import HOST_GATEWAY
 from .image import Image
-from .links import conflict
 from .logdrivers import log_config
 from .resources import check_of_other_systems, check_privileges, check_resources
 

@@ -6,20 +6,14 @@ made it is a name that the name service of the network gives to one container on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import groupby
-from typing import Any, Final
-
 from swarmlib import NotFound
 
-from ..dockerapi.nullable import dict_of, list_of
+from ..dockerapi.nullable import list_of
 from ..dockerapi.status import refusal
-from ..enginekit.links import link_of
+from ..enginekit import links
+from ..enginekit.links import conflict, link_of
 from .container import Container
 from .context import Context
-
-_NOT_TOLD: Final = ("HOME", "PATH")
-"""Variables of a linked container that every one has."""
 
 
 def make_links(container: Container, context: Context) -> None:
@@ -43,12 +37,6 @@ def make_links(container: Container, context: Context) -> None:
             container.links[alias] = other
             other.linked_by.append((container, alias))
             context.changed(other)
-
-
-def conflict(what: str) -> Exception:
-    """Return what is said of links where there can't be any."""
-    text = f"conflicting options: {what} can't be used with links. This would result in undefined behavior"
-    return refusal(400, text)
 
 
 def unlink(container: Container, alias: str, context: Context) -> None:
@@ -90,33 +78,6 @@ def variables(container: Container) -> dict[str, str]:
     """Return the variables that links make."""
     found: dict[str, str] = {}
     for alias, other in container.links.items():
-        prefix = alias.upper().replace("-", "_")
-        if (bridge := other.networks.get("bridge")) is not None:
-            found |= _of_ports(prefix, bridge.address, dict_of(other.config.get("ExposedPorts")))
-        found[f"{prefix}_NAME"] = f"/{container.name}/{alias}"
-        entries = (entry.partition("=") for entry in list_of(other.config.get("Env")))
-        found |= {f"{prefix}_ENV_{name}": value for name, is_set, value in entries if is_set and name not in _NOT_TOLD}
+        bridge = other.networks.get("bridge")
+        found |= links.variables(container.name, alias, other.config, bridge.address if bridge is not None else "")
     return found
-
-
-def _of_ports(prefix: str, address: str, exposed: Mapping[str, Any]) -> dict[str, str]:
-    ports = sorted(_numbered(exposed), key=lambda port: (port[1] != "tcp", port[0], port[1]))
-    found: dict[str, str] = {}
-    for number, protocol in ports:
-        url, name = f"{protocol}://{address}:{number}", f"{prefix}_PORT_{number}_{protocol.upper()}"
-        found.setdefault(f"{prefix}_PORT", url)
-        found |= {name: url, f"{name}_ADDR": address, f"{name}_PORT": str(number), f"{name}_PROTO": protocol}
-    for _, group in groupby(enumerate(ports), key=lambda each: (each[1][1], each[1][0] - each[0])):
-        (first, protocol), *_, (last, _) = [port for _, port in group] * 2
-        if first != last:
-            name, url = f"{prefix}_PORT_{first}_{protocol.upper()}", f"{protocol}://{address}"
-            found |= {f"{name}_START": f"{url}:{first}", f"{name}_PORT_START": str(first)}
-            found |= {f"{name}_END": f"{url}:{last}", f"{name}_PORT_END": str(last)}
-    return found
-
-
-def _numbered(exposed: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    for port in exposed:
-        number, _, protocol = port.partition("/")
-        if number.isascii() and number.isdigit():
-            yield int(number), protocol or "tcp"

@@ -181,6 +181,31 @@ NETWORKS = [
     Step(Verb.RM, ("networks", "bridge")),
     Step(Verb.RM, ("networks", "nosuch")),
 ]
+_LINKED: dict[str, Any] = {f"{port}/{protocol}": {} for port in (79, 80, 81, 443) for protocol in ("tcp", "udp")}
+_TOLD = "env | grep -v :// | grep -v _ADDR= | grep LINK | sort"
+"""The variables that links make but those with addresses, which clusters give."""
+LINKS = [
+    create("web", "sleep", "1000", Env=["FOO=1", "BAR=a 'b'", "HOME=/x"], ExposedPorts=_LINKED, Hostname="host"),
+    start("web"),
+    create("told", "sh", "-c", _TOLD, Env=["LINK1_ENV_FOO=own"], HostConfig={"Links": ["web:link1", "web:my-link"]}),
+    start("told"),
+    wait("told"),
+    Step(Verb.CONNECT, ("containers", "told", "logs"), {"stdout": "1"}, kind="lines"),
+    create("linked", "sleep", "1000", HostConfig={"Links": ["/web:/other/db", "web:second"]}),
+    start("linked"),
+    Step(Verb.GET, ("containers", "linked")),
+    Step(Verb.GET, ("containers", "linked/db")),
+    ls(),
+    change("linked", "rename", name="renamed"),
+    change("web", "rename", name="served"),
+    Step(Verb.GET, ("containers", "renamed")),
+    remove("renamed", link="1"),
+    remove("renamed/nosuch", link="1"),
+    remove("renamed/db", link="1"),
+    Step(Verb.GET, ("containers", "renamed")),
+    create("bad", "true", HostConfig={"Links": ["served:x"], "NetworkMode": "host"}),
+    remove("served", force="1"),
+]
 _PORT = str(free_port())
 _EXPOSED: dict[str, Any] = {"80/tcp": {}, "90/udp": {}}
 _PUBLISHED = {"NetworkMode": "net", "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": _PORT}]}}
@@ -214,6 +239,8 @@ LISTS = [
 
 
 @pytest.mark.parametrize("place", ["1.35", pytest.param("real", marks=pytest.mark.cluster)], indirect=True)
-@pytest.mark.parametrize("script", [LIFE, ENDS, NETWORKS, LISTS], ids=["life", "ends", "networks", "lists"])
+@pytest.mark.parametrize(
+    "script", [LIFE, ENDS, NETWORKS, LINKS, LISTS], ids=["life", "ends", "networks", "links", "lists"]
+)
 async def test_a_life_is_the_same_on_both(script: list[Step], sides: tuple[ClusterSide, ClusterSide]) -> None:
     await compare(script, *sides)

@@ -113,6 +113,53 @@ async def test_a_link_is_a_name_for_one_container_alone_and_follows_the_other_on
             await each.rm(force=True)
 
 
+@pytest.mark.parametrize("options", ["", "--keep"])
+async def test_a_link_of_the_default_bridge_is_a_name_and_variables_of_one_container(
+    place: Place, options: str
+) -> None:
+    async with gateway(place, options) as client, gateway(place, options) as other:
+        db = await make(
+            client, "my_db_1", "exec sleep 1000", Env=["A=it's $x", "B.C=1\n2"], ExposedPorts={"80/tcp": {}}
+        )
+        host = {"Links": ["my_db_1:store"]}
+        early = await make(other, "early", "true", host=host)
+        with pytest.raises(SwarmError, match="Cannot link to a non running container: /my_db_1 AS /early/store"):
+            await early.start()
+        await db.start()
+        web = await make(other, "web", 'echo "$STORE_PORT_80_TCP_ADDR,$STORE_ENV_A"; exec sleep 1000', host=host)
+        plain = await make(client, "plain", "exec sleep 1000")
+        for each in (web, plain):
+            await each.start()
+        found = await address(client, "my_db_1", "bridge")
+        assert found == await pinged(web, "store")
+        assert await pinged(plain, "store") == ""
+        assert await output(web) == f"{found},it's $x\n"
+        told = (await web.exec(["env"], check=True)).stdout.decode()
+        assert {f"STORE_PORT=tcp://{found}:80", "STORE_NAME=/web/store", "STORE_ENV_B.C=1"} <= {*told.splitlines()}
+        if options:
+            await db.stop(t="0")
+            await db.start()
+            assert await pinged(web, "store") == await address(client, "my_db_1", "bridge")
+            await web.set("restart", t="0")
+            assert (await output(web)).splitlines()[-1].startswith(await address(client, "my_db_1", "bridge"))
+        await db.rm(force=True)
+        with pytest.raises(SwarmError, match=f"non running container: /{db.id[:12]} AS /early/store"):
+            await early.start()
+        for each in (web, plain, early):
+            await each.rm(force=True)
+
+
+@in_fakes
+@pytest.mark.parametrize(
+    ("link", "wrong"),
+    [("nosuch:x", "could not get container for nosuch: No such container: nosuch"), ("a:b:c", "bad f")],
+)
+async def test_a_link_to_no_container_is_refused_in_the_words_of_an_engine(place: Place, link: str, wrong: str) -> None:
+    async with gateway(place) as client:
+        with pytest.raises(SwarmError, match=wrong):
+            await make(client, "web", "true", host={"Links": [link]})
+
+
 @in_fakes
 async def test_a_running_container_is_linked_when_it_comes_into_a_network(place: Place) -> None:
     async with gateway(place) as client:

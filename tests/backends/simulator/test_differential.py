@@ -169,7 +169,7 @@ PRUNED = [
     create("two", "true"),
     Step(Verb.RM, ("containers",)),
 ]
-_EXPOSED = {f"{port}/tcp": {} for port in (443, 80)} | {f"{port}/udp": {} for port in (9000, 9001, 9002)}
+_EXPOSED = {f"{port}/tcp": {} for port in (443, 80, 81)} | {f"{port}/udp": {} for port in (79, 9000, 9001, 9002)}
 # Sorted, as an engine goes through links in no order.
 _TOLD = "env | grep -v ^HOME | grep -v ^PWD | grep -v ^SHLVL | sort; sort /etc/hosts"
 LINKS = [

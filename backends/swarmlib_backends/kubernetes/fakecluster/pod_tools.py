@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -117,6 +118,7 @@ class Shim:
         if self._beside:
             await run.say(f"{run.process.pid}\n")
         else:
+            env |= dict(entry.split("=", 1) for entry in shlex.split(_read(run, "linked")))
             _write(run, "pid", str(run.process.pid))
             if going := _read(run, "go"):
                 _write(run, "begun", going)
@@ -147,10 +149,10 @@ class Runs:
                 return await Shim(self._run, words, self._find).become()
             case "keep", _:
                 return await self._keep(words)
-            case "begin", (run,):
-                return await self._begin(int(run))
-            case "end", (run,):
-                return await self._end(int(run))
+            case "begin", (run, *linked):
+                return await self._begin(int(run), *linked)
+            case "end", (run, *linked):
+                return await self._end(int(run), *linked)
             case "attached", (word,):
                 return await self._attached(word)
             case _:
@@ -196,8 +198,9 @@ class Runs:
     def _has_reached(self, name: str, number: int) -> bool:
         return int((_read(self._run, name) or "0").split()[0]) >= number
 
-    async def _begin(self, number: int) -> int:
+    async def _begin(self, number: int, linked: str = "") -> int:
         if not (self._has_reached("begun", number) or self._has_reached("ended", number)):
+            _write(self._run, "linked", linked)
             _write(self._run, "go", str(number))
         while not (self._has_reached("begun", number) or self._has_reached("ended", number)):
             await self._run.sleep(_LOOK_SECONDS)
@@ -206,8 +209,8 @@ class Runs:
     def _report(self) -> bytes:
         return _data(self._run, _REPORT)
 
-    async def _end(self, number: int) -> int:
-        await Runs(replace(self._run, stdout=self._run.stderr), self._find)._begin(number)
+    async def _end(self, number: int, linked: str = "") -> int:
+        await Runs(replace(self._run, stdout=self._run.stderr), self._find)._begin(number, linked)
         if not self._has_reached("ended", number):
             await self._run.say("goes on\n")
         while not self._has_reached("ended", number):

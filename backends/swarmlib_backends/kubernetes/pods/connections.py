@@ -20,6 +20,8 @@ from .record import Record
 Connections: TypeAlias = Mapping[str, Mapping[str, Any]]
 """What each connection asks for, by the names of the networks."""
 
+BRIDGE: Final = "bridge"
+"""The default network."""
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SHORT: Final = 12
 _NO_NAME: Final = "a name has letters, digits and '-' in a cluster, at most 63"
@@ -74,16 +76,22 @@ def connections(record: Record) -> Connections:
 
 
 def links(record: Record) -> list[tuple[str, str, str]]:
-    """Return the links that a container has: the network of each, the name of the other container there, and the alias.
+    """Return the links that a container has: the network of each, the other container there, and the alias.
 
-    On an engine's own networks links say nothing, unless they are the host's, which a Pod can't have.
+    The other one is named; on the default bridge, by its id. There, the links of a connection say nothing.
     """
-    return [
+    made = [
         (network, *link_of(link))
         for network, asked in connections(record).items()
         if network not in PREDEFINED
         for link in list_of(asked.get("Links"))
     ]
+    return made + [(BRIDGE, id, alias) for id, alias in bridge_links(record)]
+
+
+def bridge_links(record: Record) -> list[tuple[str, str]]:
+    """Return the links that a container has on the default bridge: the ids of the other ones, and the aliases."""
+    return [link_of(link) for link in list_of(record.host.get("Links"))]
 
 
 def given(record: Record, network: str) -> list[str] | None:

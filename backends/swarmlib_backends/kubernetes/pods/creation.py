@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...balance.placement import request
-from ...dockerapi.nullable import dict_of
+from ...dockerapi.nullable import dict_of, list_of
 from ...enginekit.networks import PREDEFINED
 from . import names
-from .connections import wanted_connections
+from .connections import bridge_links, is_label, wanted_connections
+from .fields import refused
 from .options import PodOptions
 from .pod import pod
 from .publishing import bindings
@@ -44,9 +45,25 @@ def new(
     ruled = cleaned is not None
     record = Record(names.new_id(), name, now, cleaned or dict(body), image, ruled=ruled, networks=networks, keep=keep)
     bindings(record, options.ports)
-    pod(record, options, run=1)
+    _check_links(record, options)
+    pod(record, options, run=1, gate=bool(bridge_links(record)))
     record.config_map()
     return record
+
+
+def _check_links(record: Record, options: PodOptions) -> None:
+    """Raise `Unsupported` for links of the default bridge that a Pod can't have."""
+    asked = bridge_links(record)
+    for _, alias in asked:
+        if not is_label(alias):
+            raise refused((f"the link {alias!r:.80}", "a name has letters, digits and '-' in a cluster, at most 63"))
+    if asked and options.tools == "never":
+        raise refused(
+            ("HostConfig.Links", "swarmlib's tools give a container its variables, which --tools never forbids")
+        )
+    first = next(iter((*list_of(record.config.get("Entrypoint")), *list_of(record.config.get("Cmd")))), "")
+    if asked and "=" in first:
+        raise refused((f"the command {first!r:.80} with links", "their variables are set before it; rename it"))
 
 
 def _without_idle_links(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -37,7 +37,6 @@ def check(body: Mapping[str, Any]) -> None:
 _DISK: Final = unsupported("Kubernetes does not limit the rates of disks; a storage class may")
 _ADDRESS: Final = unsupported("the cluster gives addresses to Pods; use names")
 _HEALTH: Final = mapped("swarmlib's tools make the check in the Pod")
-_LINKS: Final = unsupported("they are of the default bridge; link both containers in a network that was made for them")
 _NODE_CPUS: Final = unsupported("the CPU manager of a node assigns CPUs; limit them by --cpus")
 _REALTIME: Final = unsupported("Kubernetes has no real-time scheduling; use --cpus")
 _OPTION: Final = unsupported("it is of a folder of the host, which a Pod doesn't get")
@@ -121,7 +120,7 @@ _HOST: Final[Mapping[str, Entry]] = {
     "UTSMode": unsupported("a Pod has its own host name; --network host gives it the node's"),
     "UsernsMode": unsupported("the node's container runtime decides about it", "host"),
     "Cgroup": unsupported("the kubelet places the cgroups of Pods"),
-    "Links": _LINKS,
+    "Links": mapped("hostnames in an EndpointSlice of the container's own, and variables of its runs"),
     "OomScoreAdj": unsupported("the kubelet sets it, by what is requested and limited"),
     "Privileged": mapped("securityContext.privileged"),
     "ReadonlyRootfs": mapped("securityContext.readOnlyRootFilesystem"),

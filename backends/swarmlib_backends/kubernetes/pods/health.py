@@ -67,7 +67,8 @@ def command(record: Record, plan: Plan, options: PodOptions) -> tuple[str, ...]:
         Unsupported: the check and the environment can't be had together.
     """
     env = list_of(record.config.get("Env"))
-    words = shim.exec_command(plan.command, env, (), user="", folder="", options=options)
+    linked = [f"{name}={value}" for name, value in record.linked.items()]
+    words = shim.exec_command(plan.command, env, linked, user="", folder="", options=options)
     by_shim = record.image is not None or record.body.get("Entrypoint")
     given = (
         shim.FOLDER,

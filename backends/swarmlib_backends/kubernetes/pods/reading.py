@@ -154,9 +154,10 @@ _OF_RECORD: Final[Mapping[str, Reader]] = {
     ),
     "ruled": _FLAG,
     "keep": _FLAG,
+    "linked": schema.reader({"*": "string"}),
     "health": _object({"status": _one_of(_STATUSES), "failing": _count, "log": _list(_PROBE)}, make=Health),
     "networks": schema.reader({"*": "#EndpointSettings"}),
     "ports": schema.reader({"*": ["#PortBinding"]}),
     "via": _one_of(frozenset(get_args(Publishing))),
 }
-_RECORD: Final = _object(_OF_RECORD, "image", "last", "health", "networks", "ports", "via", "ruled", "keep")
+_RECORD: Final = _object(_OF_RECORD, "image", "last", "health", "networks", "ports", "via", "linked", "ruled", "keep")

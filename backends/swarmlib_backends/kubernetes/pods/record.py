@@ -98,6 +98,7 @@ class Record(Configured):
             those that its body asks for.
         ports: its published ports (`publishing.PortMap`).
         via: how these are reached.
+        linked: the variables that its links on the default bridge have made for its last run.
         keep: whether its Pod outlives its runs, so that it runs again with its files.
         uid, version: the identity and the `resourceVersion` of its ConfigMap; "" if the cluster doesn't have it yet.
         ruled: whether the rules for its placement in its labels are the cluster's to follow: those that came in labels
@@ -125,6 +126,7 @@ class Record(Configured):
     networks: Mapping[str, Mapping[str, Any]] | None = None
     ports: Mapping[str, Any] = field(default_factory=dict[str, Any])
     via: Publishing = "forward"
+    linked: Mapping[str, str] = field(default_factory=dict[str, str])
     config: dict[str, Any] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -186,7 +188,7 @@ class Record(Configured):
 
 KEPT: Final = (
     *("id", "name", "created", "body", "image", "run", "started", "wanted", "paused", "restarts", "error", "last"),
-    *("health", "networks", "ports", "via", "ruled", "keep"),
+    *("health", "networks", "ports", "via", "linked", "ruled", "keep"),
 )
 """What is written of a record: the rest is the ConfigMap's own, or computed."""
 

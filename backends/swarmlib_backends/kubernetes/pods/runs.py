@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from swarmlib import BadAnswer
 
+from .record import Record
 from .shim import BUSYBOX, FOLDER
 from .status import moment
 
@@ -17,14 +19,19 @@ MARK: Final = b"\x1eswarm-end\x1e"
 """What ends the output of each run of a container that is kept, in a last line of its own or at the end of it."""
 
 
-def begin(run: int) -> tuple[str, ...]:
-    """Return the command that lets a run begin, and ends when it has; harmless if it has begun before."""
-    return (*_RUNS, "begin", str(run))
+def begin(record: Record) -> tuple[str, ...]:
+    """Return the command that lets the run of a record begin, and ends when it has; harmless if it has begun before."""
+    return (*_RUNS, "begin", *_beginning(record))
 
 
-def end(run: int) -> tuple[str, ...]:
+def end(record: Record) -> tuple[str, ...]:
     """Return the command that does the same, and tells the end of the run of a container that is kept."""
-    return (*_RUNS, "end", str(run))
+    return (*_RUNS, "end", *_beginning(record))
+
+
+def _beginning(record: Record) -> tuple[str, ...]:
+    linked = shlex.join(f"{name}={value}" for name, value in record.linked.items())
+    return (str(record.run), linked) if linked else (str(record.run),)
 
 
 def attached(word: str) -> tuple[str, ...]:

@@ -2,15 +2,16 @@
 #
 #   sh runs gate ARGUMENT...   wait at the gate for a run, and become the shim with these arguments
 #   sh runs keep ARGUMENT...   the same for run after run, each a child: the container and its files outlive its command
-#   sh runs begin RUN          let the run of this number begin, if it has not, and wait until it has begun or ended;
-#                              print why it can't begin
-#   sh runs end RUN            the same, and wait for its end, for containers that are kept: print `goes on`, if it does;
+#   sh runs begin RUN [WORDS]  let the run of this number begin, if it has not, and wait until it has begun or ended;
+#                              print why it can't begin. WORDS, in a shell's quotes, are variables for its command
+#   sh runs end RUN [WORDS]    the same, and wait for its end, for containers that are kept: print `goes on`, if it does;
 #                              its number, exit code and `oom`, if memory was lacking; the time; what the shim reported
 #   sh runs attached WORD      print a line when the gate reads its input next, and end when WORD has come from there:
 #                              whoever has sent it is attached
 #
 # /.swarm/go     the number of the run that may begin, or that goes on
 # /.swarm/gate   a FIFO, while the gate is closed: a line has the gate look again, and a word has it read its input
+# /.swarm/linked the variables that the command of the run gets besides its own, in a shell's quotes
 # /.swarm/begun  the number of the last run whose command has begun
 # /.swarm/ended  what `end` prints of the last run that has ended
 # /.swarm/run.N  a FIFO that has a writer for as long as the run goes on, which any number of readers can wait for
@@ -101,6 +102,8 @@ read_input() {
 
 begin() {
   if ! has_come "$1"; then
+    echo "$2" >"/.swarm/linked.$$"
+    "$swarm_box" mv "/.swarm/linked.$$" /.swarm/linked # whole, as others may let it begin, too
     echo "$1" >/.swarm/go
     [ ! -p /.swarm/gate ] || echo 1<>/.swarm/gate
   fi
@@ -113,7 +116,7 @@ has_come() { has_reached begun "$1" || has_reached ended "$1"; }
 has_reached() { read -r swarm_number _ 2>/dev/null <"/.swarm/$1" && [ "$swarm_number" -ge "$2" ]; }
 
 end() {
-  begin "$1" >/dev/null
+  begin "$@" >/dev/null
   has_reached ended "$1" || echo goes on
   until has_reached ended "$1"; do
     [ -p "/.swarm/run.$1" ] || "$swarm_box" sleep 0.05

@@ -108,6 +108,9 @@ run() {
   else
     echo $$ >/.swarm/pid
     read -r swarm_run 2>/dev/null </.swarm/go && echo "$swarm_run" >/.swarm/begun
+    swarm_count=$((swarm_count - $#))
+    [ ! -f /.swarm/linked ] || eval "set -- \"\$@\" $("$swarm_box" cat /.swarm/linked)"
+    swarm_count=$((swarm_count + $#))
   fi
   if [ "$swarm_count" -eq 0 ] && [ -z "$swarm_uid" ]; then
     swarm_name=$1

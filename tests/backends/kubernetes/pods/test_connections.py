@@ -16,6 +16,7 @@ from swarmlib_backends.kubernetes.pods.connections import (
     wanted_connections,
 )
 from swarmlib_backends.kubernetes.pods.creation import new
+from swarmlib_backends.kubernetes.pods.record import Image
 from tests.backends.kubernetes.pods.containers import ID, OPTIONS, host, made, record
 
 NO_TOOLS = replace(OPTIONS, tools="never")
@@ -114,9 +115,18 @@ def test_a_link_that_a_cluster_can_t_resolve_is_refused(link: str) -> None:
         checked("net", {"Links": [link]})
 
 
-def test_links_of_the_default_bridge_are_refused_with_what_to_do_instead() -> None:
-    with pytest.raises(Unsupported, match="link both containers in a network that was made for them"):
-        new("web", {"Image": "box", "HostConfig": {"Links": ["db:db"]}}, None, OPTIONS, 1.0)
+@pytest.mark.parametrize(
+    ("given", "link", "wrong"),
+    [
+        (OPTIONS, "0:my_db", "a Pod can't have the link 'my_db' .*letters, digits and '-'"),
+        (replace(OPTIONS, tools="never"), "0:db", "HostConfig.Links .*which --tools never forbids"),
+    ],
+)
+def test_a_link_of_the_default_bridge_that_a_pod_can_t_have_is_refused(
+    given: options.PodOptions, link: str, wrong: str
+) -> None:
+    with pytest.raises(Unsupported, match=wrong):
+        new("web", {"Image": "box", "Cmd": ["x"], "HostConfig": {"Links": [link]}}, Image(), given, 1.0)
 
 
 # Ports.

@@ -101,8 +101,8 @@ def test_what_the_docker_cli_sends_for_a_plain_container_asks_for_nothing() -> N
     [
         ({"CpusetCpus": "0"}, "HostConfig.CpusetCpus (the CPU manager of a node assigns CPUs; limit them by --cpus)"),
         ({"Devices": [{"PathOnHost": "/dev/kvm"}]}, "HostConfig.Devices (devices come from device plugins"),
-        ({"PidsLimit": 5, "Links": ["db"]}, "HostConfig.PidsLimit (a node limits"),
-        ({"PidsLimit": 5, "Links": ["db"]}, "HostConfig.Links (they are of the default bridge; link"),
+        ({"PidsLimit": 5, "CgroupParent": "/x"}, "HostConfig.PidsLimit (a node limits"),
+        ({"PidsLimit": 5, "CgroupParent": "/x"}, "HostConfig.CgroupParent (the kubelet places"),
         ({"MaskedPaths": []}, "HostConfig.MaskedPaths (a Pod masks what"),
         ({"LogConfig": {"Type": "none"}}, "HostConfig.LogConfig.Type (a node keeps the logs"),
         ({"Mounts": [{"Type": "npipe", "Target": "/x"}]}, "HostConfig.Mounts[0].Type (volume, tmpfs and bind"),

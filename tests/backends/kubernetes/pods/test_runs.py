@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -109,6 +110,18 @@ def test_what_a_command_leaves_behind_ends_with_it(tools: Tools) -> None:
         assert tools.outcome(1) == (1, 0)
         left = (tools.folder / "left").read_text().strip()
         wait_until(lambda: not Path(f"/proc/{child(running)}/root/proc/{left}/cwd").exists(), "the end of the rest")
+
+
+def test_a_run_gets_the_variables_of_its_links(tools: Tools) -> None:
+    first, second = "DB_NAME=/web/db", "MY.DB_ENV_A=it's $(x)\n\\n"
+    with tools.container("keep", "--", BUSYBOX, "env", "-0") as running:
+        assert running.stdout is not None
+        for run, words in enumerate((shlex.join([first, second]), shlex.join([first]), ""), 1):
+            tools.told("end", str(run), *([words] if words else []))
+            shown = b"".join(iter(lambda: running.stdout.read(1), b"\x1e"))  # type: ignore[union-attr]
+            running.stdout.readline()
+            found = [each for each in shown.decode().split("\0") if "DB_" in each]
+            assert found == [first, second][: 3 - run]
 
 
 @pytest.mark.parametrize("captured", [False, True])
