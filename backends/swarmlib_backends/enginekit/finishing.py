@@ -28,17 +28,16 @@ class Finisher:
             Unavailable: the backend closes before the end. Exception: what the work raises.
         """
         over, waited_for = trio.Event(), True
-        failure: Exception | None = Unavailable(f"{what} was broken off: {self.backend} is closing")
+        failures: list[Exception] = [Unavailable(f"{what} was broken off: {self.backend} is closing")]
 
         async def run() -> None:
-            nonlocal failure
             try:
                 await work(*args)
-                failure = None
+                failures.clear()
             except Exception as exc:  # whoever waits gets it, or else the log
                 if not waited_for:
                     raise
-                failure = exc
+                failures[:] = [exc]
             finally:
                 over.set()
 
@@ -47,5 +46,5 @@ class Finisher:
             await over.wait()
         finally:
             waited_for = False
-        if failure is not None:
-            raise failure
+        if failures:
+            raise failures[0]

@@ -119,9 +119,11 @@ class WholeLog(trio.abc.ReceiveStream):
         """Return the next piece, whole; b"" at the end."""
         data = bytes(await self._source.receive_some())
         if self._marks is not None:
-            while data and not (shown := self._marks.feed(data)):
+            shown = self._marks.feed(data)
+            while data and not shown:
                 data = bytes(await self._source.receive_some())
-            data = shown if data else self._marks.rest()
+                shown = self._marks.feed(data)
+            data = shown or self._marks.rest()
         return framed(self._framed_as, data) if data and self._framed_as is not None else data
 
     async def aclose(self) -> None:
