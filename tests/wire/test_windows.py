@@ -88,7 +88,7 @@ def test_later_windows_grow_at_once_to_what_earlier_ones_needed_from_one_half_of
     first, burst = windows.open(0.0), Limits().window
     while first.window < most:
         windows.read(first, first.window, 0.0)
-    grown = []
+    grown: list[int] = []
     for lasted in (0.1, 0.0, 0.0, 0.0):
         stream = windows.open(1.0)
         windows.read(stream, burst, 1.0 + lasted)
