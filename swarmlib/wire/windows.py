@@ -2,9 +2,12 @@
 
 A stream runs at its window's bytes a round trip, at most. So a window holds the stream back if, at the speed at which
 bytes were read since the last grant, its half is read within one round trip. It is doubled, until the half lasts for
-longer than that (it is then twice to four times what the way holds), or a bound is reached. On a long way it becomes at
-once as much larger as it was too small: four to sixteen times, so it may become eight times what the way holds. A
-reader that is slow keeps a small window: what it doesn't read, nobody sends.
+longer than that (it is then twice to four times what the way holds), or a bound is reached. A reader that is slow keeps
+a small window: what it doesn't read, nobody sends.
+
+On a long way, a window becomes at once as much larger as it was too small: four to sixteen times, so it may become
+eight times what the way holds. If even sixteen times may be too small, it becomes as large as the largest one of the
+session so far, from one half of what all may grow by: the other half is for streams that turn out to need it.
 
 All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
 Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
@@ -18,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, MutableSequence
 from typing import Final
 
-from .limits import Limits
+from .limits import MIB, Limits
 from .references import OutOfBandValue
 
 _SMALL: Final = 512
@@ -27,13 +30,17 @@ _GATHERED: Final = 4096
 _SHORT: Final = 0.00025
 """Seconds in which no half of a window should be read, however short the way is: each costs a frame and a CREDIT."""
 
+_GRANT: Final = 4 * MIB
+"""Bytes that are read before they are granted again, at most: half of 32 MiB would be granted so late that the sender
+might have used up the other half.
+"""
 _LONG_WAY: Final = 0.02
 """Seconds of a round trip from which a window grows by more than its double: each step takes such a time, and the fewer
 they are, the sooner the way is full.
 """
 _STEPS: Final = (4, 16)
-"""How many times larger a window becomes there, at least and at most. A burst of half a first window may take 2 MiB of
-what all windows share, and no more.
+"""How many times larger a window becomes there, at least and at most, until one has grown further: a burst of half a
+first window may take 2 MiB of what all windows share, and no more.
 """
 
 
@@ -48,7 +55,7 @@ def gather(pieces: MutableSequence[bytes | memoryview], data: bytes | memoryview
 class Incoming:
     """The half of a stream that this side receives."""
 
-    __slots__ = ("allowed", "read", "since", "window")
+    __slots__ = ("allowed", "latest", "pause", "read", "since", "window")
 
     def __init__(self, window: int, now: float) -> None:
         self.window = window
@@ -58,6 +65,10 @@ class Incoming:
         """Bytes that were read, and that the peer has not been granted again."""
         self.since = now
         """When it was last granted some."""
+        self.latest = math.inf
+        """When bytes were last read; before the first of them, which wait for no grant, never."""
+        self.pause = 0.0
+        """Seconds that passed between two reads since then, at most."""
 
 
 class Windows:
@@ -66,13 +77,15 @@ class Windows:
     measure: called whenever one grows, so that a round trip that was measured at a bad moment does not count for long.
     """
 
-    __slots__ = ("_fund", "_limits", "_measure", "_round_trip")
+    __slots__ = ("_fund", "_largest", "_limits", "_measure", "_round_trip")
 
     def __init__(self, limits: Limits, measure: Callable[[], None]) -> None:
         self._measure = measure
         self._limits = limits
         self._fund = limits.windows
         self._round_trip = math.inf
+        self._largest = limits.window
+        """Bytes of the largest window that a stream has needed so far."""
 
     @property
     def grown(self) -> int:
@@ -90,32 +103,45 @@ class Windows:
     def read(self, stream: Incoming, count: int, now: float) -> int:
         """Take note that `count` bytes were read; gives how many more the peer is to be granted now, often none."""
         stream.read += count
-        if stream.read * 2 < stream.window:
+        stream.pause = max(stream.pause, now - stream.latest)
+        stream.latest = now
+        if stream.read < min(stream.window / 2, _GRANT):
             return 0
         grant = stream.read
-        lasts = (now - stream.since) * stream.window / (2 * stream.read)  # half a window, at this speed
+        lasts = self._taken(stream) * stream.window / (2 * stream.read)  # half a window, at this speed
         if lasts < max(self._round_trip, _SHORT):
             grant += self._grow(stream, lasts)
-        stream.read, stream.since = 0, now
+        stream.read, stream.since, stream.pause = 0, now, 0.0
         stream.allowed += grant
         return grant
 
+    def _taken(self, stream: Incoming) -> float:
+        """Give how many seconds it took to read what was read since the last grant. Where the way is long, the time for
+        which the sender may have waited for that grant does not count: it says nothing about the line.
+        """
+        waited = min(stream.pause, self._round_trip) if self._round_trip > _LONG_WAY else 0.0
+        return stream.latest - stream.since - waited
+
     def _grow(self, stream: Incoming, lasts: float) -> int:
-        more = stream.window * (self._times(lasts) - 1)
+        more = self._wanted(stream.window, lasts) - stream.window
         more = min(more, self._limits.window_max - stream.window, self._fund)
         if more <= 0:
             return 0
         self._fund -= more
         stream.window += more
+        self._largest = max(self._largest, stream.window)
         self._measure()
         return more
 
-    def _times(self, lasts: float) -> int:
-        """Give how many times larger a window becomes whose half lasts so many seconds."""
+    def _wanted(self, window: int, lasts: float) -> int:
+        """Give how many bytes a window should have whose half lasts so many seconds."""
         if self._round_trip <= _LONG_WAY:
-            return 2
+            return 2 * window
         least, most = _STEPS
-        return most if lasts * most <= self._round_trip else max(least, int(self._round_trip / lasts))
+        if lasts * most > self._round_trip:
+            return window * max(least, int(self._round_trip / lasts))
+        half = self._limits.windows // 2
+        return max(window * most, min(self._largest, window + self._fund - half))
 
     def close(self, stream: Incoming) -> None:
         """Free what the window of a stream that has ended has grown by, for others."""

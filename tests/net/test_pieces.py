@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import socket
 import struct
 from collections.abc import AsyncGenerator
@@ -16,6 +17,7 @@ from swarmlib.net.sockets import Socket
 from swarmlib.pieces import PIECE, Memory, relay, send_pieces
 from swarmlib.splicing import MOST_THREADS, STRETCH_SECONDS, splice
 from swarmlib_backends.stream_wrappers import CountingWrapper, Resumed, StreamWrapper
+from tests.support.desk import python
 
 MIB = 1 << 20
 DATA = os.urandom(4096) * (3 * MIB // 4096)
@@ -299,3 +301,34 @@ async def test_a_stream_on_which_nothing_moves_holds_no_memory() -> None:
             await wait_all_tasks_blocked()
             assert other.take() is view  # the reader that waits has not taken it
             nursery.cancel_scope.cancel()
+
+
+FAULTS = """
+import resource, socket, threading, trio
+from collections import deque
+from swarmlib.net.sockets import Socket
+
+def fill(end):
+    data = bytes(1 << 18)
+    for _ in range(256):
+        end.sendall(data)
+    end.close()
+
+async def main():
+    near, far = socket.socketpair()
+    threading.Thread(target=fill, args=[far]).start()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    async with Socket(trio.SocketStream(trio.socket.from_stdlib_socket(near))) as stream:
+        held = deque(maxlen=4)  # as what waits for a stream's reader
+        while data := await stream.receive_some():
+            held.append(data)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+trio.run(main)
+"""
+"""Prints how often the kernel had to provide a page of memory for 64 MiB, which are 16,384 pages."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep what they like")
+def test_the_memory_of_large_reads_is_used_again() -> None:
+    assert int(python(FAULTS)) < 2000

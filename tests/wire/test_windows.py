@@ -13,46 +13,55 @@ PIECE = 16 * 1024
 MIB = 1 << 20
 
 
-def seconds(size: int, speed: float, way: float) -> float:
+def far(round_trip: float) -> Windows:
+    """The windows of a session whose round trip takes so many seconds."""
+    windows = Windows(Limits(), lambda: None)
+    windows.measured(round_trip)
+    return windows
+
+
+def seconds(windows: Windows, size: int, speed: float, way: float) -> float:
     """Give how many seconds `size` bytes take from the opening of their stream, over a line of so many bytes a second
     and seconds each way, to a reader that takes all at once.
     """
-    windows, order = Windows(Limits(), lambda: None), count()
-    windows.measured(2 * way)
+    order = count()
     stream = windows.open(way)
-    allowed, unsent, free, now = Limits().window, size, 0.0, 0.0
+    allowed, unsent, unread, free, now = Limits().window, size, size, 0.0, 0.0
     coming: list[tuple[float, int, int, int]] = []  # at the reader: when, then bytes; at the sender: when, then credit
-    while unsent or coming:
+    while unread:
         while unsent and allowed:
             piece = min(PIECE, allowed, unsent)
             allowed, unsent = allowed - piece, unsent - piece
             free = max(now, free) + piece / speed
             heapq.heappush(coming, (free + way, next(order), piece, 0))
         now, _, piece, credit = heapq.heappop(coming)
-        allowed += credit
+        allowed, unread = allowed + credit, unread - piece
         if grant := windows.read(stream, piece, now) if piece else 0:
             heapq.heappush(coming, (now + way, next(order), 0, grant))
     return now
 
 
 @pytest.mark.parametrize(
-    ("size", "speed", "way", "share"),
+    ("size", "speed", "way", "shares"),
     [
-        (256, 160, 0.05, 0.89),  # two round trips are lost until the line is full
-        (1024, 160, 0.05, 0.95),
-        (256, 10, 0.15, 0.95),
-        (64, 10, 0.005, 0.95),  # the first window is nearly what the line holds
-        (256, 1000, 0.000_1, 0.95),
+        (256, 160, 0.05, (0.89, 0.94)),  # two round trips are lost until the line is full, and later one
+        (1024, 160, 0.05, (0.97, 0.98)),
+        (1024, 250, 0.05, (0.95, 0.97)),  # the largest window is a little more than what the line holds
+        (256, 10, 0.15, (0.98, 0.98)),
+        (64, 10, 0.005, (0.99, 0.99)),  # the first window is nearly what the line holds
+        (256, 1000, 0.000_1, (0.99, 0.99)),
     ],
 )
-def test_a_stream_soon_runs_at_the_speed_of_its_line(size: int, speed: int, way: float, share: float) -> None:
-    alone = size / speed + 2 * way
-    assert alone / (seconds(size * MIB, speed * MIB, way) + way) > share
+def test_streams_soon_run_at_the_speed_of_their_line(
+    size: int, speed: int, way: float, shares: tuple[float, float]
+) -> None:
+    windows, alone = far(2 * way), size / speed + 2 * way
+    for share in shares:
+        assert alone / (seconds(windows, size * MIB, speed * MIB, way) + way) > share
 
 
 def test_a_window_that_is_read_at_once_grows_however_short_the_way_is() -> None:
-    windows = Windows(Limits(), lambda: None)
-    windows.measured(0.000_01)
+    windows = far(0.000_01)
     stream = windows.open(0.0)
     assert windows.read(stream, HALF, 0.000_2) == HALF + Limits().window
     assert windows.read(stream, 2 * HALF, 0.001) == 2 * HALF  # this half lasted long enough
@@ -60,14 +69,43 @@ def test_a_window_that_is_read_at_once_grows_however_short_the_way_is() -> None:
 
 @pytest.mark.parametrize(("lasted", "times"), [(0.09, 4), (0.02, 5), (0.01, 10), (0.000_1, 16), (0.0, 16)])
 def test_a_window_grows_by_as_much_as_it_is_too_small_where_the_way_is_long(lasted: float, times: int) -> None:
-    windows = Windows(Limits(), lambda: None)
-    windows.measured(0.1)
+    windows = far(0.1)
     assert windows.read(windows.open(0.0), HALF, lasted) == HALF + (times - 1) * Limits().window
 
 
+def test_the_time_in_which_a_sender_waits_for_a_grant_does_not_count() -> None:
+    windows = far(0.1)
+    stream = windows.open(0.0)
+    for _ in range(2):
+        windows.read(stream, HALF, 0.0)  # the grant for the first half comes to its sender once the window is used up
+    windows.read(stream, HALF, 0.102)
+    windows.read(stream, 14 * HALF, 0.105)
+    assert stream.window == 16 * 16 * Limits().window
+
+
+def test_later_windows_grow_at_once_to_what_earlier_ones_needed_from_one_half_of_the_fund() -> None:
+    windows, most = far(0.1), Limits().window_max
+    first, burst = windows.open(0.0), Limits().window
+    while first.window < most:
+        windows.read(first, first.window, 0.0)
+    grown: list[int] = []
+    for lasted in (0.1, 0.0, 0.0, 0.0):
+        stream = windows.open(1.0)
+        windows.read(stream, burst, 1.0 + lasted)
+        grown.append(stream.window)
+    assert grown == [4 * burst, most - burst, 16 * burst, 16 * burst]
+
+
+def test_a_large_window_is_granted_in_parts() -> None:
+    windows = far(0.1)
+    stream = windows.open(0.0)
+    while stream.window < Limits().window_max:
+        windows.read(stream, stream.window, 0.0)
+    assert [windows.read(stream, MIB, 1.0) for _ in range(8)] == [0, 0, 0, 4 * MIB] * 2
+
+
 def test_a_window_grows_that_was_read_whole_in_less_than_two_round_trips() -> None:
-    windows = Windows(Limits(), lambda: None)
-    windows.measured(0.01)
+    windows = far(0.01)
     stream = windows.open(0.0)
     assert windows.read(stream, 2 * HALF, 0.019) == 2 * HALF + Limits().window
     assert windows.read(stream, 4 * HALF, 0.040) == 4 * HALF
