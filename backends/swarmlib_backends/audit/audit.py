@@ -128,7 +128,7 @@ class _Call(Line):
 
     def closed(self) -> None:
         """Have the line written unless a stream goes on: the replies end, or the client has disconnected before."""
-        if not self._streams:
+        if not self._over and not self._streams:
             self.broke()
 
     async def replied(self, reply: Reply) -> Reply:

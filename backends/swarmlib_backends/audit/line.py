@@ -44,7 +44,7 @@ class Line:
 
     received = sent = 0
     has_ended = False
-    _value: Json | None = None
+    _value: bytes | None = None
     """The last value of the replies."""
     _digest = ""
     _details: Mapping[str, Any] | None = None
@@ -81,11 +81,11 @@ class Line:
         self.sent += len(raw)
         if self._value is not None and (plan := plan_of(self._request)) and plan.row.kind is Kind.PROGRESS:
             self._find_digest(self._value)
-        self._value = value
+        self._value = raw
 
-    def _find_digest(self, progress: Json) -> None:
-        if b"igest: " in progress.raw or b'"aux"' in progress.raw:
-            self._digest = digest_in(progress) or self._digest
+    def _find_digest(self, progress: bytes) -> None:
+        if b"igest: " in progress or b'"aux"' in progress:
+            self._digest = digest_in(Json(progress)) or self._digest
 
     def end(self) -> None:
         """Note that the call ends now; only the first time counts."""
@@ -139,7 +139,7 @@ class Line:
         answer, value = NOTHING, self._value
         if value is not None and plan is not None:
             if plan.answered:
-                answer = answer_in(value.raw)
+                answer = answer_in(value)
             elif plan.row.kind is Kind.PROGRESS:
                 self._find_digest(value)
         there = notes.after.path if notes.after else request.path

@@ -183,7 +183,8 @@ class Subject:
     def _image(self) -> str:
         if self._operation == "ContainerCreate":
             return str(self._body().get("Image", ""))
-        return _image_of(self.answer) if self._operation == "ContainerInspect" else ""
+        inspected = self._operation == "ContainerInspect" and self.answer.Config
+        return inspected.Image if inspected else ""
 
     def _known_digest(self) -> str:
         if self.digest:
@@ -206,7 +207,8 @@ def described(
 ) -> Mapping[str, Any]:
     """Return the fields of a line about a subject; see `Subject`."""
     told = (plan, path, there, looked_up, answer, digest)
-    texts = (*path, *there, looked_up, answer.Id, answer.ID, answer.Name, answer.Image, _image_of(answer))
+    image = answer.Config.Image if answer.Config else ""
+    texts = (*path, *there, looked_up, answer.Id, answer.ID, answer.Name, answer.Image, image)
     if request is None and sum(map(len, texts)) <= LONGEST_REPEATED:
         return repeated(*told)
     return Subject(*told, request).fields()
@@ -218,10 +220,6 @@ def repeated(
 ) -> Mapping[str, Any]:
     """Return the fields of a line about a subject without a request; clients repeat such calls."""
     return Subject(plan, path, there, looked_up, answer, digest, None).fields()
-
-
-def _image_of(answer: Answer) -> str:
-    return answer.Config.Image if answer.Config else ""
 
 
 def _command(words: Sequence[Any]) -> str:
