@@ -361,7 +361,13 @@ async def test_without_sync_calls_go_on_and_lost_lines_are_counted(
 def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the first line fail, by a bug."""
     entry, numbers = Line.entry, count()
-    monkeypatch.setattr(Line, "entry", lambda line: entry(line) if next(numbers) else 1 / 0)
+
+    def fail(line: Line) -> bytes:
+        if next(numbers) == 0:
+            raise ValueError("a bug")
+        return entry(line)
+
+    monkeypatch.setattr(Line, "entry", fail)
 
 
 @pytest.mark.usefixtures("one_fails")
