@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from time import perf_counter
 from typing import Final
 
 import trio
@@ -22,7 +21,6 @@ from swarmlib import (
     Request,
     Tap,
     Unavailable,
-    Unsupported,
     argument,
     discard,
     option,
@@ -31,7 +29,6 @@ from swarmlib.refusing import as_error
 from swarmlib.reply import FINAL
 from swarmlib.verbs import CONVERSATIONS
 
-from ..dockerapi import table
 from ..dockerapi.canonical import canonical
 from ..queues import counted
 from ..reopening import reopened
@@ -83,11 +80,11 @@ class Audit(Filter):
         if self.sync:
             self._writer.check()
         call = _Call(self._writer, next(self._ids), request)
-        request.reply.on_gone(call.gone)
+        request.reply.on_gone(call.closed)
         if request.upload is not None:
             request = request.replace(upload=_Upload(request.upload, call).alike)
         try:
-            with call.line.notes:
+            with call.notes:
                 if not self.sync:
                     request.reply.watch(call)
                     await self.next.send(request)
@@ -102,48 +99,46 @@ class Audit(Filter):
             raise told.error from exc
 
 
-class _Call:
+class _Call(Line):
     """One call in progress. Without `--sync` it watches the replies where they are sent; see `Watcher`."""
 
-    _ended = _streams = False
+    _streams = _over = False
+    """Whether a stream goes on after the replies; whether the line was given to the writer."""
 
     def __init__(self, writer: Writer, id: str, request: Request) -> None:
+        super().__init__(id, request)
         self._writer = writer
-        self._began = perf_counter()
         self._lasts = request.verb in CONVERSATIONS
-        try:
-            row = table.row_of(request.verb, request.path, upload=request.upload is not None)
-        except Unsupported:
-            row = None
-        self.line = Line(id, request, row)
 
     def see(self, reply: Reply) -> Reply:
-        """Take a reply into account, and have the line written if it is the end; return the reply."""
-        self.line.add(reply)
-        if type(reply) not in FINAL:
+        """Take a reply into account; return it."""
+        if self.has_ended:
             return reply
-        if isinstance(reply, Ack) and (self._lasts or reply.stream is not None):
-            return self._going_on(reply)
-        if not self._ended:
-            self._writer.put(self._entry())
+        self.add(reply)
+        if type(reply) in FINAL:
+            if isinstance(reply, Ack) and (self._lasts or reply.stream is not None):
+                return self._going_on(reply)
+            self.end()
         return reply
 
     def delivered(self) -> None:
-        """Do nothing."""
+        """Have the line written if the call has ended, now that its client need not wait for this."""
+        if self.has_ended:
+            self.broke()
 
     def closed(self) -> None:
-        """Have the line written at the end of the replies, unless a stream goes on."""
-        if not self._ended:
-            self.gone()
+        """Have the line written unless a stream goes on: the replies end, or the client has disconnected before."""
+        if not self._over and not self._streams:
+            self.broke()
 
     async def replied(self, reply: Reply) -> Reply:
         """Take a reply into account, and write the line if it is the end; return the reply that the client gets."""
-        self.line.add(reply)
+        self.add(reply)
         if isinstance(reply, Ack) and (self._lasts or reply.stream is not None):
             return self._going_on(reply)
         if type(reply) in FINAL:
             try:
-                await self.end()
+                await self.written()
             except Unavailable as exc:
                 await discard(reply)
                 return Error(exc)
@@ -156,33 +151,28 @@ class _Call:
         self._streams = True
         return reply.replace(stream=_Conversation(reply.stream, self).alike)
 
-    async def end(self) -> None:
+    async def written(self) -> None:
         """Write the line, if that was not done yet.
 
         Raises:
             Unavailable: it can't be written, with `--sync`.
         """
-        if not self._ended:
-            await self._writer.write(self._entry())
+        if not self._over:
+            self._over = True
+            self.end()
+            await self._writer.write(self)
 
     async def finished(self) -> None:
-        """Write the line at the end of the replies, unless a stream goes on. Raise as `end`."""
+        """Write the line at the end of the replies, unless a stream goes on. Raise as `written`."""
         if not self._streams:
-            await self.end()
-
-    def gone(self) -> None:
-        """Have the line written of a client that disconnects before the end."""
-        if not self._ended and not self._streams:
-            self.broke()
+            await self.written()
 
     def broke(self) -> None:
         """Have the line written of a call whose end the client does not wait for."""
-        if not self._ended:
-            self._writer.put(self._entry())
-
-    def _entry(self) -> bytes:
-        self._ended = True
-        return self.line.finish(int((perf_counter() - self._began) * 1_000_000))
+        if not self._over:
+            self._over = True
+            self.end()
+            self._writer.put(self)
 
 
 class _Told(Tap):
@@ -211,7 +201,7 @@ class _Upload(CountingWrapper):
         self._call = call
 
     async def received(self, count: int) -> None:
-        self._call.line.received += count
+        self._call.received += count
 
 
 class _Conversation(CountingWrapper):
@@ -222,12 +212,12 @@ class _Conversation(CountingWrapper):
         self._call = call
 
     async def received(self, count: int) -> None:
-        self._call.line.sent += count
+        self._call.sent += count
         if not count:
             await self._end()
 
     async def sending(self, count: int) -> None:
-        self._call.line.received += count
+        self._call.received += count
 
     async def aclose(self) -> None:
         try:
@@ -237,6 +227,6 @@ class _Conversation(CountingWrapper):
 
     async def _end(self) -> None:
         try:
-            await self._call.end()
+            await self._call.written()
         except Unavailable as exc:
             raise trio.BrokenResourceError(exc.message) from exc

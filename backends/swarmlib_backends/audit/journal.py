@@ -25,9 +25,9 @@ _BEGIN: Final = b'{"n":'
 _NUMBER: Final = re.compile(rb'\{"n":(\d{1,18}),')
 
 
-def now() -> str:
-    """Return the time in the form of RFC 3339, with milliseconds, in UTC."""
-    second, rest = divmod(time.time_ns(), 1_000_000_000)
+def time_of(nanoseconds: int) -> str:
+    """Return a time, in nanoseconds since 1970, in the form of RFC 3339, with milliseconds, in UTC."""
+    second, rest = divmod(nanoseconds, 1_000_000_000)
     return f"{_second(second)}.{rest // 1_000_000:03d}Z"
 
 
@@ -38,7 +38,7 @@ def _second(second: int) -> str:
 
 def event(name: str, facts: Mapping[str, Any] | None = None) -> bytes:
     """Make the entry about the audit itself, not about a call."""
-    return orjson.dumps({"time": now(), "event": name, **(facts or {})})
+    return orjson.dumps({"time": time_of(time.time_ns()), "event": name, **(facts or {})})
 
 
 def check(path: str) -> None:

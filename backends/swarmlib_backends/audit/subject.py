@@ -11,18 +11,18 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from swarmlib import Json, Path, Request, SwarmError, Verb
+from swarmlib import Json, Path, Request, SwarmError, Unsupported, Verb
 
 from .. import redact
-from ..dockerapi import references
+from ..dockerapi import references, table
 from ..dockerapi.rows import ROWS, WHOLE, Kind, Row
 from ..redact_text import shortened, without_credentials
 from .texts import text
 
 MAX_ARGV: Final = 4096
 """The most characters of a command."""
-LONGEST_REPEATED: Final = 16 * 1024
-"""The most bytes of an answer whose call is remembered by `repeated`."""
+LONGEST_REPEATED: Final = 1024
+"""The most characters of the texts of a call that is remembered by `repeated`: others decide how long they are."""
 _ID: Final = re.compile(r"[0-9a-f]{64}|sha256:[0-9a-f]{64}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
@@ -73,6 +73,7 @@ class Plan:
         row: of the operation.
         place: where the object's name is in the path; None if it is not in the path.
         described: whether the answer describes one object.
+        answered: whether a line takes something from the answer, which is not a progress then.
         identified: whether the object's full id is in the answer.
         particular: whether there is more to say than the object: what was made, an image, a command.
         nameless: whether only a parameter can name the object: it is neither in the path nor in the answer.
@@ -84,12 +85,21 @@ class Plan:
         self.place = row.shape.index(None) if None in row.shape else None
         self.described = row.verb is Verb.SPAWN or one
         self.identified = self.place is None or one
+        self.answered = self.described and row.kind is not Kind.PROGRESS
         self.particular = self.described or row.kind is Kind.PROGRESS
         self.nameless = self.place is None and not self.particular and row.kind is not Kind.WHOLE
 
 
-PLANS: Final = {row.name: Plan(row) for row in (*ROWS, WHOLE)}
+_PLANS: Final = {row.name: Plan(row) for row in (*ROWS, WHOLE)}
 """The plans of all operations, by their names."""
+
+
+def plan_of(request: Request) -> Plan | None:
+    """Return the plan of a request's operation; None if it is none of the Engine API's."""
+    try:
+        return _PLANS[table.row_of(request.verb, request.path, upload=request.upload is not None).name]
+    except Unsupported:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +206,20 @@ def described(
     plan: Plan | None, path: Path, there: Path, looked_up: str, answer: Answer, digest: str, request: Request | None
 ) -> Mapping[str, Any]:
     """Return the fields of a line about a subject; see `Subject`."""
-    return Subject(plan, path, there, looked_up, answer, digest, request).fields()
+    told = (plan, path, there, looked_up, answer, digest)
+    image = answer.Config.Image if answer.Config else ""
+    texts = (*path, *there, looked_up, answer.Id, answer.ID, answer.Name, answer.Image, image)
+    if request is None and sum(map(len, texts)) <= LONGEST_REPEATED:
+        return repeated(*told)
+    return Subject(*told, request).fields()
 
 
-repeated: Final = lru_cache(maxsize=256)(described)
-"""Does what `described` does, for calls that clients repeat: without a request, and with an answer that is not long."""
+@lru_cache(maxsize=256)
+def repeated(
+    plan: Plan | None, path: Path, there: Path, looked_up: str, answer: Answer, digest: str
+) -> Mapping[str, Any]:
+    """Return the fields of a line about a subject without a request; clients repeat such calls."""
+    return Subject(plan, path, there, looked_up, answer, digest, None).fields()
 
 
 def _command(words: Sequence[Any]) -> str:

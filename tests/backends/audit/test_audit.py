@@ -2,8 +2,10 @@
 
 import json
 import os
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,9 @@ from swarmlib import (
 from swarmlib.asking import call
 from swarmlib_backends import Audit, Policy, Simulator
 from swarmlib_backends.audit import journal, writer
+from swarmlib_backends.audit.line import Line
 from swarmlib_backends.audit.verify import Verification
+from swarmlib_backends.audit.writer import GATHERED_BYTES, GATHERED_LINES, Writer
 
 SLEEPS = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none"}}
 
@@ -351,6 +355,59 @@ async def test_without_sync_calls_go_on_and_lost_lines_are_counted(
     assert len(calls(log)) == 21 - lost
     assert problems(log) == []
     assert f"{lost} lines are lost" in caplog.text
+
+
+@pytest.fixture
+def one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the first line fail, by a bug."""
+    entry, numbers = Line.entry, count()
+
+    def fail(line: Line) -> bytes:
+        if next(numbers) == 0:
+            raise ValueError("a bug")
+        return entry(line)
+
+    monkeypatch.setattr(Line, "entry", fail)
+
+
+@pytest.mark.usefixtures("one_fails")
+async def test_a_line_that_cant_be_made_is_counted_as_lost_and_no_other_is(
+    log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(Audit(str(log)), Simulator()) as swarm:
+        for _ in range(3):
+            await swarm.ls()
+    assert len(calls(log)) == 2
+    assert [line["lines"] for line in lines(log) if line.get("event") == "lost"] == [1]
+    assert "it could not be made" in caplog.text
+
+
+@pytest.mark.usefixtures("one_fails")
+async def test_with_sync_a_call_whose_line_cant_be_made_fails(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with connect(Audit(str(log), sync=True), Simulator()) as swarm:
+        with pytest.raises(Unavailable, match=r"may have had its effect.*could not be made"):
+            await swarm.ls()
+        await swarm.ls()
+    assert len(calls(log)) == 1
+
+
+async def test_calls_are_kept_until_their_lines_are_worked_out_which_is_done_for_some_at_a_time(log: Path) -> None:
+    file = journal.Journal(str(log), durable=False)
+    unused = Writer(file, "", sync=False)
+
+    def ended(answer: int) -> weakref.ref[Line]:
+        line = Line("", Request(Verb.GET, ("containers", "web")))
+        line.add(Ack(Json(b'"' + b"x" * answer + b'"')))
+        line.end()
+        unused.put(line)
+        return weakref.ref(line)
+
+    first, *_ = [ended(1) for _ in range(GATHERED_LINES - 1)]
+    assert first() is not None
+    assert ended(1)() is None is first()
+    assert ended(GATHERED_BYTES)() is None
+    assert unused.unwritten() == GATHERED_LINES + 1
+    file.close()
 
 
 async def test_what_is_not_json_is_left_to_the_source(log: Path) -> None:

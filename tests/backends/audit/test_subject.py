@@ -3,20 +3,21 @@
 from typing import Any
 
 import orjson
+import pytest
 
 from swarmlib import Ack, Json, Request, Set, Verb
-from swarmlib_backends.audit.line import Line
+from swarmlib_backends.audit import line
 from swarmlib_backends.audit.subject import LONGEST_REPEATED, repeated
-from swarmlib_backends.dockerapi import table
 
 
 def told(answer: Any) -> dict[str, Any]:
     """The line of an inspection of the container `web` that is answered so."""
     request = Request(Verb.GET, ("containers", "web"))
-    line = Line("1", request, table.row_of(request.verb, request.path, upload=False))
-    line.add(Set(Json.from_data(answer)))
-    line.add(Ack())
-    found: dict[str, Any] = orjson.loads(line.finish(1500))
+    told = line.Line("1", request)
+    told.add(Set(Json.from_data(answer)))
+    told.add(Ack())
+    told.end()
+    found: dict[str, Any] = orjson.loads(told.entry())
     return found
 
 
@@ -28,11 +29,20 @@ def test_a_repeated_call_is_remembered_by_what_its_answer_says() -> None:
     assert (after.misses - before.misses, after.hits - before.hits) == (2, 1)
 
 
-def test_nothing_is_remembered_of_a_long_answer() -> None:
+def test_nothing_is_remembered_of_long_texts() -> None:
     before = repeated.cache_info()
     assert told({"Id": "c" * LONGEST_REPEATED})["out"] > LONGEST_REPEATED
+    assert told({"Config": {"Image": "c" * LONGEST_REPEATED}})["out"] > LONGEST_REPEATED
     assert repeated.cache_info() == before
 
 
-def test_the_time_of_a_call_is_told_to_the_microsecond() -> None:
+def test_a_long_answer_is_remembered_by_the_little_that_a_line_takes_from_it() -> None:
+    before = repeated.cache_info()
+    for number in range(2):
+        assert told({"Id": "d" * 64, "State": [number] * 50_000})["object"]["id"] == "d" * 64
+    assert repeated.cache_info().hits == before.hits + 1
+
+
+def test_the_time_of_a_call_is_told_to_the_microsecond(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "perf_counter_ns", iter((7_000, 1_507_999)).__next__)
     assert told({})["ms"] == 1.5
