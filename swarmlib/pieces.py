@@ -1,8 +1,8 @@
 """Pieces of large streams, which are relayed without a copy: received into memory that is used again, and sent from
 where they lie.
 
-Bytes that no stage looks at need not even enter this process: a busy stream from one socket to another is spliced (see
-`swarmlib.splicing`).
+Bytes that no stage looks at need not wake trio's loop: a thread moves those of a busy stream from one socket to
+another, for a stretch at a time (see `swarmlib.stretches`).
 
 A stream that can do so is a `PieceReceiver` or a `PieceSender`; `receive_pieces` and `send_pieces` take any other
 stream too. A stage that looks at the bytes of a stream wraps it in one that is neither, and gets them as it always did.
@@ -11,18 +11,25 @@ stream too. A stage that looks at the bytes of a stream wraps it in one that is 
 from __future__ import annotations
 
 import math
+import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Self, TypeAlias
 
 import trio
-
-from .splicing import STRETCH_SECONDS, splice
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 PIECE: Final = 256 * 1024
 """Bytes of a large read. Larger ones are hardly ever filled: a unix socket holds about as many."""
+STRETCH_SECONDS: Final = 0.05
+"""How long a thread moves bytes, at most. It may take as long until a cancellation, or the closing of one of the
+sockets, has its effect."""
+_MOST_PIECES: Final = 1024
+"""Pieces of one write, at most (IOV_MAX of Linux)."""
+_SMALL_PIECE: Final = 2048
+"""Bytes of a piece below which it costs less to copy it than to hand its place to the kernel."""
 _MOST_FREE: Final = 8
 _free: list[memoryview] = []
 """Memory that nobody uses now. The last that was used is taken first, as it is still in the processor's cache."""
@@ -57,6 +64,32 @@ class Memory:
             self._taken = None
 
 
+Cut: TypeAlias = Callable[[memoryview], tuple[Sequence[Buffer], bool]]
+"""Finds the pieces of a body in what was received, and tells whether more of it may come."""
+Frame: TypeAlias = Callable[[Sequence[Buffer]], Sequence[Buffer]]
+"""Returns pieces, of which there is at least one, with the framing that is sent around them."""
+
+
+@dataclass
+class Stretch:
+    """What a thread moves from one socket to another, and what it has moved.
+
+    Attributes:
+        sink: gives the descriptor of the socket that is sent to; below 0 if it is closed.
+        memory: what is received lies in it, and what is held may.
+        frame, cut: how what is sent is framed, and how what is received is; None for bytes that are framed by nothing.
+        received: bytes of data that came. All of them were sent, but for those that are held.
+        held: what could not be sent, with its framing.
+    """
+
+    sink: Callable[[], int]
+    memory: Memory
+    frame: Frame | None = None
+    cut: Cut | None = None
+    received: int = 0
+    held: Sequence[Buffer] = ()
+
+
 class PieceReceiver(trio.abc.ReceiveStream):
     """A stream that can receive into given memory."""
 
@@ -68,15 +101,12 @@ class PieceReceiver(trio.abc.ReceiveStream):
         Raises: as `receive_some`.
         """
 
-    @property
-    def spliceable(self) -> int | None:
-        """The descriptor of the socket from which the next bytes come just as they are; None if there is none, or if
-        the platform has no splice(2). Raises as `receive_some`.
-        """
-        return None
+    async def move(self, stretch: Stretch) -> None:
+        """Have a thread move what comes next. Move nothing if it does not come from a socket, or no thread is free; the
+        end is left to `receive_pieces`.
 
-    async def note_received(self, count: int) -> None:
-        """Take note that `count` bytes were spliced from there."""
+        Raises: as `receive_some`, after what came before was sent or held.
+        """
 
 
 class PieceSender(trio.abc.SendStream):
@@ -89,15 +119,14 @@ class PieceSender(trio.abc.SendStream):
         Raises: as `send_all`.
         """
 
-    @property
-    def spliceable(self) -> int | None:
-        """The descriptor of the socket into which bytes go just as they are; None as with `PieceReceiver`. Raises as
-        `send_all`.
+    def stretch(self, memory: Memory) -> Stretch | None:
+        """Return what moves bytes into this stream's socket; None if there is none, or it can't be done on this
+        platform. Nothing else may be sent until `end_stretch` is called. Raises as `send_all`.
         """
         return None
 
-    async def note_sent(self, count: int) -> None:
-        """Take note that `count` bytes were spliced into there."""
+    async def end_stretch(self, stretch: Stretch) -> None:
+        """Take note of what was sent, and send what is held. Raises as `send_all`."""
 
 
 async def receive_pieces(stream: trio.abc.ReceiveStream, memory: Memory) -> Sequence[Buffer]:
@@ -106,6 +135,18 @@ async def receive_pieces(stream: trio.abc.ReceiveStream, memory: Memory) -> Sequ
         return await stream.receive_pieces(memory)
     data = await stream.receive_some(PIECE)
     return [data] if data else []
+
+
+async def receive(stream: trio.abc.ReceiveStream, memory: Memory) -> Buffer:
+    """Receive the next bytes of any stream as one piece; none at the end. See `PieceReceiver.receive_pieces`."""
+    pieces = await receive_pieces(stream, memory)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def move(stream: trio.abc.ReceiveStream, stretch: Stretch) -> None:
+    """Have a thread move what comes next on any stream, if it can; see `PieceReceiver.move`."""
+    if isinstance(stream, PieceReceiver):
+        await stream.move(stretch)
 
 
 async def send_pieces(stream: trio.abc.SendStream, pieces: Sequence[Buffer]) -> None:
@@ -127,6 +168,15 @@ def unsent(pieces: Sequence[Buffer], sent: int) -> Sequence[Buffer]:
     return ()
 
 
+def write(descriptor: int, pieces: Sequence[Buffer]) -> int:
+    """Write pieces to a socket, or the first of very many; return how many bytes were taken. Raises OSError."""
+    if len(pieces) == 1:
+        return os.write(descriptor, pieces[0])
+    if sum(map(len, pieces)) < len(pieces) * _SMALL_PIECE:
+        return os.write(descriptor, b"".join(pieces))
+    return os.writev(descriptor, pieces[:_MOST_PIECES])
+
+
 async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
     """Send all that `source` has on to `sink`, until it ends. Raises what either stream raises."""
     pace = _Pace()
@@ -136,7 +186,7 @@ async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> No
             memory.free()
             pace.note(sum(map(len, pieces)))
             if pace.busy:
-                pace.note(await _spliced(source, sink))
+                pace.note(await _moved(source, sink, memory))
 
 
 class _Pace:
@@ -157,19 +207,14 @@ class _Pace:
         self._came += count
 
 
-async def _spliced(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> int:
-    """Splice what comes for a while, if both streams can; return how many bytes came."""
-    if not (isinstance(source, PieceReceiver) and isinstance(sink, PieceSender)):
+async def _moved(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, memory: Memory) -> int:
+    """Have a thread move what comes for a while, if both streams can; return how many bytes came."""
+    stretch = sink.stretch(memory) if isinstance(sink, PieceSender) else None
+    if stretch is None or not isinstance(sink, PieceSender):
         return 0
-    if (origin := source.spliceable) is None or (target := sink.spliceable) is None:
-        return 0
-    moved = await splice(origin, target)
-    if moved is None:
-        return 0
-    await source.note_received(moved.received)
-    await sink.note_sent(moved.sent)
-    if moved.error is not None:
-        raise trio.BrokenResourceError(f"the connection broke: {moved.error.strerror}") from moved.error
-    if moved.held:
-        await sink.send_all(moved.held)
-    return moved.received
+    try:
+        await move(source, stretch)
+    finally:
+        await sink.end_stretch(stretch)
+    memory.free()
+    return stretch.received

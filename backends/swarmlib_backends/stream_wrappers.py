@@ -11,7 +11,7 @@ from typing import cast
 
 import trio
 
-from swarmlib.pieces import Buffer, Memory, PieceReceiver, PieceSender, receive_pieces, send_pieces
+from swarmlib.pieces import Buffer, Memory, PieceReceiver, PieceSender, Stretch, move, receive_pieces, send_pieces
 
 
 class StreamWrapper(trio.abc.HalfCloseableStream):
@@ -60,7 +60,7 @@ class CountingWrapper(PieceReceiver, PieceSender, StreamWrapper):
         """Take note that `count` bytes were received; 0 at the end."""
 
     async def sending(self, count: int) -> None:
-        """Take note that `count` bytes are about to be sent, or were spliced."""
+        """Take note that `count` bytes are about to be sent, or were sent in a stretch."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """See `trio.abc.ReceiveStream`."""
@@ -84,22 +84,24 @@ class CountingWrapper(PieceReceiver, PieceSender, StreamWrapper):
         await self.sending(sum(map(len, pieces)))
         await send_pieces(self._sink, pieces)
 
-    @property
-    def spliceable(self) -> int | None:
-        """See `PieceReceiver` and `PieceSender`: as the inner stream."""
-        return self.inner.spliceable if isinstance(self.inner, PieceReceiver | PieceSender) else None
-
-    async def note_received(self, count: int) -> None:
+    async def move(self, stretch: Stretch) -> None:
         """See `PieceReceiver`."""
-        assert isinstance(self.inner, PieceReceiver)
-        await self.inner.note_received(count)
-        await self.received(count)
+        try:
+            await move(self.inner, stretch)
+        finally:
+            if stretch.received:
+                await self.received(stretch.received)
 
-    async def note_sent(self, count: int) -> None:
+    def stretch(self, memory: Memory) -> Stretch | None:
+        """See `PieceSender`."""
+        return self.inner.stretch(memory) if isinstance(self.inner, PieceSender) else None
+
+    async def end_stretch(self, stretch: Stretch) -> None:
         """See `PieceSender`."""
         assert isinstance(self.inner, PieceSender)
-        await self.sending(count)
-        await self.inner.note_sent(count)
+        if stretch.received:
+            await self.sending(stretch.received)
+        await self.inner.end_stretch(stretch)
 
 
 class Resumed(CountingWrapper):
@@ -122,10 +124,10 @@ class Resumed(CountingWrapper):
         """See `PieceReceiver`."""
         return [await self.receive_some()] if self._early else await super().receive_pieces(memory)
 
-    @property
-    def spliceable(self) -> int | None:
+    async def move(self, stretch: Stretch) -> None:
         """See `PieceReceiver`."""
-        return None if self._early else super().spliceable
+        if not self._early:
+            await super().move(stretch)
 
 
 class OneWay(PieceReceiver):
@@ -141,6 +143,10 @@ class OneWay(PieceReceiver):
     async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
         """See `PieceReceiver`."""
         return await receive_pieces(self._stream, memory)
+
+    async def move(self, stretch: Stretch) -> None:
+        """See `PieceReceiver`."""
+        await move(self._stream, stretch)
 
     async def aclose(self) -> None:
         """See `trio.abc.AsyncResource`."""

@@ -16,7 +16,8 @@ from typing import Final
 
 import trio
 
-from ..pieces import Buffer, Memory, PieceReceiver, PieceSender, unsent
+from ..pieces import Buffer, Memory, PieceReceiver, PieceSender, Stretch, unsent, write
+from ..stretches import run
 from .unread import until_read
 
 READ_SIZE: Final = 64 * 1024 + 64
@@ -27,12 +28,8 @@ MAX_READ_SIZE: Final = 256 * 1024 + 64
 _SEND_BUFFER: Final = 256 * 1024
 """Bytes that the kernel may hold for a unix socket to which much is sent, if the system allows as many (wmem_max). By
 default they are fewer than a large read brings, which would be sent in two parts, with a wait between them."""
-_MOST_PIECES: Final = 1024
-"""Pieces of one write, at most (IOV_MAX of Linux)."""
 _KEPT: Final = 1024 * 1024
 """Bytes of the largest block that malloc shall have seen: glibc's keeps twice as many that were freed."""
-_SMALL_PIECE: Final = 2048
-"""Bytes of a piece below which it costs less to copy it than to hand its place to the kernel."""
 
 
 def _keep_freed_memory() -> None:
@@ -99,10 +96,21 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
                 raise _broken(exc) from exc
             return [view[:count]] if count else []
 
-    @property
-    def spliceable(self) -> int | None:
-        """See `PieceReceiver` and `PieceSender`: only Linux has splice(2)."""
-        return self._open() if sys.platform == "linux" else None
+    async def move(self, stretch: Stretch) -> None:
+        """See `PieceReceiver`."""
+        try:
+            await run(stretch, self._open())
+        except OSError as exc:
+            raise _broken(exc) from exc
+
+    def stretch(self, memory: Memory) -> Stretch | None:
+        """See `PieceSender`: only Linux has splice(2)."""
+        return Stretch(self._descriptor, memory) if sys.platform == "linux" else None
+
+    async def end_stretch(self, stretch: Stretch) -> None:
+        """See `PieceSender`."""
+        if stretch.held:
+            await self.send_pieces(stretch.held)
 
     def _open(self) -> int:
         """Give the descriptor. Raises ClosedResourceError where the socket is closed."""
@@ -130,7 +138,7 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         self._open()
         while True:
             try:
-                pieces = unsent(pieces, _write(self._descriptor(), pieces))
+                pieces = unsent(pieces, write(self._descriptor(), pieces))
             except BlockingIOError:
                 pass
             except OSError as exc:
@@ -152,7 +160,7 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
         closed, which the next `send_all` will say.
         """
         try:
-            return _write(self._descriptor(), pieces)
+            return write(self._descriptor(), pieces)
         except OSError:
             return 0
 
@@ -178,15 +186,6 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
             self._poll = select.poll()
             self._poll.register(self._descriptor(), select.POLLIN)
         return bool(self._poll.poll(0))
-
-
-def _write(descriptor: int, pieces: Sequence[Buffer]) -> int:
-    """Write pieces, or the first of very many; give how many bytes were taken."""
-    if len(pieces) == 1:
-        return os.write(descriptor, pieces[0])
-    if sum(map(len, pieces)) < len(pieces) * _SMALL_PIECE:
-        return os.write(descriptor, b"".join(pieces))
-    return os.writev(descriptor, pieces[:_MOST_PIECES])
 
 
 def _closed() -> trio.ClosedResourceError:

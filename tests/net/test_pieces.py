@@ -14,8 +14,8 @@ import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
 from swarmlib.net.sockets import Socket
-from swarmlib.pieces import PIECE, Memory, relay, send_pieces
-from swarmlib.splicing import MOST_THREADS, STRETCH_SECONDS, splice
+from swarmlib.pieces import PIECE, STRETCH_SECONDS, Memory, relay, send_pieces
+from swarmlib.stretches import MOST_THREADS
 from swarmlib_backends.stream_wrappers import CountingWrapper, Resumed, StreamWrapper
 from tests.support.desk import python
 
@@ -186,16 +186,16 @@ async def test_a_full_sink_ends_the_stretch_and_nothing_is_lost() -> None:
     (source, feeder), (sink, end) = pair(), pair()
     async with source, feeder, sink, end, trio.open_nursery() as nursery:
         nursery.start_soon(feeder.send_all, DATA)
-        assert source.spliceable is not None
-        assert sink.spliceable is not None
-        moved = await splice(source.spliceable, sink.spliceable)
-        assert moved is not None
-        came = bytearray()
-        while len(came) < moved.sent:
-            came += await end.receive_some()
-        assert moved.held
-        assert moved.received == moved.sent + len(moved.held)
-        assert came + moved.held == DATA[: moved.received]
+        with Memory() as memory:
+            moved = sink.stretch(memory)
+            assert moved is not None
+            await source.move(moved)
+            held = b"".join(moved.held)
+            came = bytearray()
+            while len(came) < moved.received - len(held):
+                came += await end.receive_some()
+            assert held
+            assert came + held == DATA[: moved.received]
         nursery.cancel_scope.cancel()
 
 

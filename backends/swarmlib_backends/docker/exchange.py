@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -10,14 +10,15 @@ import trio
 
 from swarmlib import Ack, Invalid, Json, Request, Verb
 from swarmlib.errors import ungrouped
-from swarmlib.pieces import Buffer, Memory, receive_pieces, send_pieces
+from swarmlib.pieces import relay
 
 from ..calls import forward
 from ..dockerapi.bodies import BodyStream
 from ..dockerapi.rows import Kind, Row
 from ..dockerapi.status import error_in, error_of
+from ..http.body_sender import BodySender
 from ..http.head import Head
-from ..http.outgoing import LAST_CHUNK, chunked
+from ..http.outgoing import LAST_CHUNK
 from ..stream_wrappers import Resumed, StreamWrapper
 from .engine import Connection, Engine
 from .lines import Lines
@@ -43,6 +44,7 @@ class EngineExchange:
         self._engine = engine
         self._host = engine.endpoint.host
         self._connection = connection
+        self._stream = connection.stream
         self._responses = connection.responses
         self._name = name
         self._row = row
@@ -70,7 +72,8 @@ class EngineExchange:
         row, request = self._row, self._request
         if request.upload is None:
             body = body_of(row, request)
-            self._connection.sent = await self._send(head_of(row, request, len(body), self._host) + body)
+            head = head_of(row, request, len(body), self._host)
+            self._connection.sent = await self._send(self._stream.send_all(head + body))
             await self._relay()
         else:
             await self._with_upload(request.upload, head_of(row, request, None, self._host), self._relay)
@@ -81,24 +84,28 @@ class EngineExchange:
         """Send the request while its response is relayed, and until then at most."""
         async with upload:
             self._invited = trio.Event()
-            await self._send(head)
+            await self._send(self._stream.send_all(head))
             with ungrouped():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._upload, upload, self._invited)
                     await relay()
                     nursery.cancel_scope.cancel()
 
-    async def _send(self, *pieces: Buffer) -> bool:
-        """Send pieces of data; return whether the engine took them.
+    async def _send(self, sending: Awaitable[None]) -> bool:
+        """Send something; return whether the engine took it.
 
         An engine that stops reading may have said why: the response decides. A connection that was forwarded with the
         response may already be closed by its new owner.
         """
         try:
-            await send_pieces(self._connection.stream, pieces)
+            await sending
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return True
+
+    async def _send_body(self, sending: Awaitable[None]) -> None:
+        if not await self._send(sending):
+            raise _Refused
 
     def _note_invitation(self) -> None:
         if self._invited is not None:
@@ -107,18 +114,13 @@ class EngineExchange:
     async def _upload(self, body: trio.abc.ReceiveStream, invited: trio.Event) -> None:
         with trio.move_on_after(INVITATION_SECONDS):
             await invited.wait()
-        with Memory() as memory:
-            while pieces := await self._next_pieces(body, memory):
-                if not await self._send(*chunked(pieces)):
-                    return
-                memory.free()
-        self._connection.sent = await self._send(LAST_CHUNK)
-
-    async def _next_pieces(self, body: trio.abc.ReceiveStream, memory: Memory) -> Sequence[Buffer]:
         try:
-            return await receive_pieces(body, memory)
+            await relay(body, BodySender(self._stream, self._send_body))
+        except _Refused:
+            return
         except trio.BrokenResourceError as exc:
             raise Invalid(f"the upload broke off before its end: {exc}") from exc
+        self._connection.sent = await self._send(self._stream.send_all(LAST_CHUNK))
 
     async def _relay(self) -> None:
         row = self._row
@@ -196,7 +198,7 @@ class EngineExchange:
             await self._forward(NotSwitched(self._body()), self._details(head))
 
     def _raw(self) -> Resumed:
-        return Resumed(self._connection.stream, self._responses.take_over())
+        return Resumed(self._stream, self._responses.take_over())
 
     def _body(self) -> BodyStream:
         async def give_back(_: BodyStream) -> None:
@@ -222,7 +224,7 @@ class EngineExchange:
                 await closed.wait()  # an engine may answer while it still reads
 
         if upload is None:
-            await self._send(head)
+            await self._send(self._stream.send_all(head))
             await relay()
         else:
             await self._with_upload(upload, head, relay)
@@ -242,9 +244,13 @@ class EngineExchange:
     def _last_body(self, closed: trio.Event) -> BodyStream:
         async def close(_: BodyStream) -> None:
             closed.set()
-            await trio.aclose_forcefully(self._connection.stream)
+            await trio.aclose_forcefully(self._stream)
 
         return BodyStream(self._responses, on_close=close)
+
+
+class _Refused(Exception):
+    """The engine does not take the upload."""
 
 
 class NotSwitched(StreamWrapper):

@@ -14,7 +14,7 @@ import httptools
 import trio
 
 from swarmlib import BadAnswer, Unavailable
-from swarmlib.pieces import Buffer, Memory, receive_pieces
+from swarmlib.pieces import Buffer, Memory, Stretch, move, receive
 
 from ..http.chunks import PlainChunks
 from ..http.head import Head
@@ -219,16 +219,26 @@ class Responses:
                 pieces = self._came_with_head()
             else:
                 try:
-                    came = await receive_pieces(self._stream, memory)
+                    data = await receive(self._stream, memory)
                 except _ENDS as exc:
                     raise self._broken() from exc
-                if not came and self._head.framed:
+                if not data and self._head.framed:
                     raise Unavailable(f"{self.whose}: the connection ended in the middle of a body")
-                self._ended = not came
-                pieces = self._cut(came[0] if len(came) == 1 else b"".join(came)) if came else ()
+                self._ended = not data
+                pieces = self._cut(data) if data else ()
             if pieces:
                 return pieces
         return ()
+
+    async def move(self, stretch: Stretch) -> None:
+        """Have the next pieces of the body moved; see `PieceReceiver.move`. Raises as `next_pieces`."""
+        if self._ended or self._rest:
+            return
+        stretch.cut = lambda data: (self._cut(data), not self._ended)
+        try:
+            await move(self._stream, stretch)
+        except _ENDS as exc:
+            raise self._broken() from exc
 
     def _came_with_head(self) -> Sequence[Buffer]:
         """Return the pieces of the body that were read with the head."""

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 import trio
 
 from swarmlib import SwarmError
-from swarmlib.pieces import Buffer, Memory, PieceReceiver
+from swarmlib.pieces import Buffer, Memory, PieceReceiver, Stretch
 
 
 class Chunks(Protocol):
@@ -20,6 +20,10 @@ class Chunks(Protocol):
 
     async def next_pieces(self, memory: Memory) -> Sequence[Buffer]:
         """Return the next pieces, as `PieceReceiver.receive_pieces` does. Raises as `next_chunk`."""
+        ...
+
+    async def move(self, stretch: Stretch) -> None:
+        """Have the next pieces moved, as `PieceReceiver.move` does. Raises as `next_chunk`."""
         ...
 
 
@@ -62,6 +66,15 @@ class BodyStream(PieceReceiver):
             raise trio.BrokenResourceError(exc.message) from exc
         self.complete = not pieces
         return pieces
+
+    async def move(self, stretch: Stretch) -> None:
+        """See `PieceReceiver`."""
+        if not await self._readable():
+            return
+        try:
+            await self._incoming.move(stretch)
+        except SwarmError as exc:
+            raise trio.BrokenResourceError(exc.message) from exc
 
     async def _readable(self) -> bool:
         """Return whether more may come."""

@@ -16,6 +16,7 @@ from ..http.admission import expects_invitation
 from ..http.head import Head
 from ..http.incoming import Incoming
 from ..http.outgoing import response_head, whole_response
+from ..http.whole_body import whole_body
 from ..stream_wrappers import Resumed
 from .admission import check_json, takes_json
 from .asked import Asked, HeadReader
@@ -226,12 +227,12 @@ class Connection:
 
     async def _body(self, head: Head) -> bytes:
         if not head.framed:  # then it is empty, but its end must still be read
-            return await self._incoming.body(MAX_BODY)
+            return await whole_body(self._incoming, MAX_BODY)
         if _waits(head):
             await self._invite()
         with trio.move_on_after(BODY_SECONDS):
             try:
-                return await self._incoming.body(MAX_BODY)
+                return await whole_body(self._incoming, MAX_BODY)
             except Unavailable as exc:
                 raise _cut_short("body") from exc
         raise TimedOut(f"timed out: the body was not complete within {BODY_SECONDS:.0f} s", details={"status": 408})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable
 from typing import Final
 
 import trio
@@ -11,13 +11,14 @@ import trio
 from swarmlib import Invalid, ReplySender, SwarmError, Unavailable, Verb
 from swarmlib.net.limiter import ClientConnection
 from swarmlib.net.listening import ENDS
-from swarmlib.pieces import Buffer, send_pieces
+from swarmlib.pieces import send_pieces
 from swarmlib.reply_channel import SendersTask
 
 from ..dockerapi.rows import Kind, Row
+from ..http.body_sender import BodySender
 from ..http.head import Head
 from ..http.headers import TOKEN, FixedHeaders, Headers
-from ..http.outgoing import LAST_CHUNK, chunk, chunked, response_head, response_parts
+from ..http.outgoing import LAST_CHUNK, chunk, response_head, response_parts
 from .fields import OWN_HEADERS, error_in, line_in
 from .upload import Upload
 
@@ -44,6 +45,7 @@ class ClientExchange(ReplySender):
     is_done = False
     """Whether the response is complete, or can't be any more."""
     _writing = False
+    _body: BodySender | None = None
     _done: trio.Event | None = None
     """What `until_done` waits for; the connection seldom has to wait."""
 
@@ -122,7 +124,8 @@ class ClientExchange(ReplySender):
             self.keep_alive = False  # the rest of the body precedes the next request
         self.head_out = True
         none = self.bodyless or status in _BODYLESS
-        await self._write(response_parts(status, headers, None if none else body, keep_alive=self.keep_alive))
+        parts = response_parts(status, headers, None if none else body, keep_alive=self.keep_alive)
+        await self._write(send_pieces(self._stream, parts))
         self.finish()
 
     def stream_head(self, status: int, headers: FixedHeaders) -> bytes:
@@ -141,16 +144,16 @@ class ClientExchange(ReplySender):
             data = chunk(data) if data else LAST_CHUNK
         await self.write(before + data if before else data)
 
-    async def write_pieces(self, pieces: Sequence[Buffer]) -> None:
-        """Write pieces of the body, none for its end, as one chunk of it; nothing if the response has no body."""
-        if self.has_body:
-            await self._write(chunked(pieces) if self.head.chunks else pieces)
+    def body(self) -> BodySender:
+        """Return what sends the body of a response that has one; `write_chunk(b"")` ends it."""
+        self._body = BodySender(self._stream, self._write, chunks=self.head.chunks)
+        return self._body
 
     async def write(self, data: bytes) -> None:
         """Write to the client. Raises as `_write`."""
-        await self._write((data,))
+        await self._write(self._stream.send_all(data))
 
-    async def _write(self, pieces: Sequence[Buffer]) -> None:
+    async def _write(self, writing: Awaitable[None]) -> None:
         """Write to the client; if that is interrupted by an error or a cancellation, cut the connection.
 
         Raises:
@@ -159,7 +162,7 @@ class ClientExchange(ReplySender):
         """
         self._writing = True
         try:
-            await send_pieces(self._stream, pieces)
+            await writing
             self._writing = False
         except ENDS as exc:
             raise trio.BrokenResourceError("the client disconnected") from exc
@@ -172,7 +175,7 @@ class ClientExchange(ReplySender):
 
     async def break_off(self) -> None:
         """End a call that streams, since the client has closed its sending half; its response ends as an engine's."""
-        amid = self._writing
+        amid = self._writing or (self._body is not None and self._body.in_stretch)
         self.leave()
         self.keep_alive = self.keep_alive and not amid
         error = Unavailable("the client closed its side of the connection, which ends a call that streams")

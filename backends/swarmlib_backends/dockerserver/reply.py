@@ -20,7 +20,7 @@ from swarmlib import (
     Unsupported,
     discard,
 )
-from swarmlib.pieces import Memory, receive_pieces
+from swarmlib.pieces import relay
 
 from ..dockerapi.rows import Kind
 from ..dockerapi.status import came_in_band
@@ -170,11 +170,9 @@ async def _pump(exchange: ClientExchange, stream: trio.abc.ReceiveStream) -> Non
         with trio.CancelScope() as scope:
             exchange.on_gone(scope.cancel)
             try:
-                with Memory() as memory:
-                    while exchange.has_body and (pieces := await receive_pieces(stream, memory)):
-                        await exchange.write_pieces(pieces)
-                        memory.free()
-                await exchange.write_pieces([])
+                if exchange.has_body:
+                    await relay(stream, exchange.body())
+                await exchange.write_chunk(b"")
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 exchange.client.abort()  # a connection broke: the body must not be ended as if it were complete
             exchange.finish()

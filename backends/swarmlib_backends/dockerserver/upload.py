@@ -10,7 +10,7 @@ import trio
 
 from swarmlib import Invalid, TooLarge, Unavailable
 from swarmlib.net.listening import ENDS
-from swarmlib.pieces import Buffer, Memory
+from swarmlib.pieces import Buffer, Memory, Stretch
 
 from ..dockerapi.bodies import BodyStream
 from ..http.incoming import Incoming
@@ -36,6 +36,10 @@ class Upload(BodyStream):
     async def receive_pieces(self, memory: Memory) -> Sequence[Buffer]:
         """See `PieceReceiver`."""
         return await self._read(partial(super().receive_pieces, memory))
+
+    async def move(self, stretch: Stretch) -> None:
+        """See `PieceReceiver`."""
+        await self._read(partial(super().move, stretch))
 
     async def _read(self, receive: Callable[[], Awaitable[_Received]]) -> _Received:
         if self._lock.locked():

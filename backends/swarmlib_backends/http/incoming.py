@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import httptools
 import trio
 
 from swarmlib import Invalid, SwarmError, TooLarge, Unavailable
-from swarmlib.pieces import Buffer, Memory, receive_pieces
+from swarmlib.pieces import Buffer, Memory, Stretch, move, receive
 
 from .chunks import CountedData, PlainChunks, Scanned, data_of
 from .head import Head, split_target
@@ -19,6 +19,7 @@ from .repeated import RepeatedHeads
 from .request_lines import end_of_lines, escaped, may_begin
 from .sizes import MAX_HEAD, check_sizes, too_large
 
+_Read = TypeVar("_Read")
 _AROUND: Final = len(b": \r\n")
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 _END: Final = object()
@@ -344,39 +345,29 @@ class Incoming:
 
     async def next_pieces(self, memory: Memory) -> Sequence[Buffer]:
         """Return the next pieces of the body; see `PieceReceiver.receive_pieces`. Raises as `next_chunk`."""
-        while self._plain is not None and not self._events:
-            try:
-                came = await receive_pieces(self._stream, memory)
-            except trio.BrokenResourceError as exc:
-                raise Unavailable("the connection broke") from exc
-            if not came:
-                self._cut_short()
-            found = self._plain.scan(memoryview(came[0] if len(came) == 1 else b"".join(came)))
-            self._parse_behind(found)
-            if found.pieces:
-                return found.pieces
+        while (plain := self._plain) is not None and not self._events:
+            data = await _unbroken(receive(self._stream, memory)) or self._cut_short()
+            if pieces := self._cut(plain, memoryview(data)):
+                return pieces
         piece = await self.next_chunk()
         return [piece] if piece else ()
+
+    async def move(self, stretch: Stretch) -> None:
+        """Have the next pieces of the body moved; see `PieceReceiver.move`. Raises as `next_chunk`."""
+        if (plain := self._plain) is not None and not self._events:
+            stretch.cut = lambda data: (self._cut(plain, data), self._plain is not None and not self._events)
+            await _unbroken(move(self._stream, stretch))
+
+    def _cut(self, plain: CountedData | PlainChunks, data: memoryview) -> Sequence[Buffer]:
+        """Return the pieces of the body in what came, and parse what is behind them."""
+        found = plain.scan(data)
+        self._parse_behind(found)
+        return found.pieces
 
     def _cut_short(self) -> bytes:
         if self._head.framed:
             raise Unavailable("the connection ended in the middle of a body")
         return b""
-
-    async def body(self, limit: int) -> bytes:
-        """Return the rest of the body.
-
-        Raises:
-            TooLarge: the body is over `limit` bytes; otherwise as `next_chunk`.
-        """
-        parts: list[bytes] = []
-        size = 0
-        while chunk := await self.next_chunk():
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(f"the body is longer than {limit} bytes")
-            parts.append(chunk)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def take_over(self) -> bytes:
         """Return what was read past the head of a message that became a raw stream; read the stream itself next."""
@@ -384,6 +375,13 @@ class Incoming:
         self._events.clear()
         self._raw.clear()
         return raw
+
+
+async def _unbroken(reading: Awaitable[_Read]) -> _Read:
+    try:
+        return await reading
+    except trio.BrokenResourceError as exc:
+        raise Unavailable("the connection broke") from exc
 
 
 def _not_http(flaw: object) -> Invalid:

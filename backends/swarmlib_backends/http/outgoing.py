@@ -55,9 +55,8 @@ def request_head(method: str, target: str, headers: Iterable[tuple[bytes, bytes]
 
 
 def chunked(pieces: Sequence[Buffer]) -> Sequence[Buffer]:
-    """Return pieces as one chunk of a chunked body; none of them as its last chunk."""
-    length = sum(map(len, pieces))
-    return [b"%x\r\n" % length, *pieces, b"\r\n"] if length else [LAST_CHUNK]
+    """Return pieces as one chunk of a chunked body; they must not be empty, because an empty chunk is the last."""
+    return [b"%x\r\n" % sum(map(len, pieces)), *pieces, b"\r\n"]
 
 
 def chunk(data: bytes) -> bytes:

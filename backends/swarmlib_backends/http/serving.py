@@ -30,6 +30,7 @@ from swarmlib.net.tls import secured
 from .head import Head
 from .incoming import Incoming
 from .outgoing import LAST_CHUNK, chunk, response_head
+from .whole_body import whole_body
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """The size limit of a request's body in bytes."""
@@ -149,7 +150,7 @@ async def converse(stream: trio.abc.HalfCloseableStream, service: Service) -> No
                 incoming.converse(chunks=True)
             else:
                 incoming.stay()
-            request = _request(head, service.base, await incoming.body(MAX_BODY))
+            request = _request(head, service.base, await whole_body(incoming, MAX_BODY))
             if not await _exchange(stream, incoming, service, request) or not head.keep_alive:
                 return
     except Unavailable as exc:

@@ -1,7 +1,8 @@
 """Bodies of requests and responses: however they are split, they mean what llhttp alone takes them for."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import httptools
 import pytest
@@ -10,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmlib import Invalid, SwarmError
-from swarmlib.pieces import PIECE, Buffer, Memory, PieceReceiver
+from swarmlib.pieces import PIECE, Buffer, Memory, PieceReceiver, Stretch
 from swarmlib_backends.docker.response import Responses
 from swarmlib_backends.http.chunks import CountedData, PlainChunks
 from swarmlib_backends.http.incoming import Incoming
 
 REQUEST = b"PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+Move: TypeAlias = Callable[[Stretch], Awaitable[None]]
 
 
 class Body(NamedTuple):
@@ -43,6 +47,15 @@ class Split(PieceReceiver):
         view[:] = bytes(PIECE)
         view[: len(data)] = data
         return [view[: len(data)]] if data else []
+
+    async def move(self, stretch: Stretch) -> None:
+        """As a thread does, until the end of the body or of the parts."""
+        assert stretch.cut is not None
+        more, held = True, b""
+        while more and self._parts:
+            pieces, more = stretch.cut(memoryview(bytearray(self._parts.pop(0))))
+            held += b"".join(pieces)
+            stretch.held = [held]
 
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -71,10 +84,16 @@ class Judge:
         return Body(self.data, self.complete)
 
 
-async def all_of(next_pieces: Callable[[Memory], Awaitable[Sequence[Buffer]]]) -> Body:
+async def all_of(next_pieces: Callable[[Memory], Awaitable[Sequence[Buffer]]], move: Move | None = None) -> Body:
     data = b""
     with Memory() as memory:
+        stretch = Stretch(lambda: -1, memory)
         try:
+            if move is not None:
+                try:
+                    await move(stretch)
+                finally:
+                    data += b"".join(stretch.held)
             while pieces := await next_pieces(memory):
                 data += b"".join(pieces)
         except SwarmError as exc:
@@ -83,24 +102,24 @@ async def all_of(next_pieces: Callable[[Memory], Awaitable[Sequence[Buffer]]]) -
     return Body(data, complete=True)
 
 
-async def body_of(incoming: Incoming, *, in_place: bool) -> Body:
+async def body_of(incoming: Incoming, *, in_place: bool, moved: bool = False) -> Body:
     await incoming.next_head()
     incoming.stay()
 
     async def chunk(_: Memory) -> Sequence[Buffer]:
         return [data] if (data := await incoming.next_chunk()) else []
 
-    return await all_of(incoming.next_pieces if in_place else chunk)
+    return await all_of(incoming.next_pieces if in_place else chunk, incoming.move if moved else None)
 
 
-async def of_request(parts: Sequence[bytes], *, in_place: bool) -> Body:
-    return await body_of(Incoming(Split([REQUEST, *parts])), in_place=in_place)
+async def of_request(parts: Sequence[bytes], *, in_place: bool, moved: bool = False) -> Body:
+    return await body_of(Incoming(Split([REQUEST, *parts])), in_place=in_place, moved=moved)
 
 
-async def of_response(parts: Sequence[bytes]) -> tuple[Body, bool]:
+async def of_response(parts: Sequence[bytes], *, moved: bool = False) -> tuple[Body, bool]:
     responses = Responses(Split([RESPONSE, *parts]), "engine")
     await responses.head("GET")
-    return await all_of(responses.next_pieces), responses.at_rest
+    return await all_of(responses.next_pieces, responses.move if moved else None), responses.at_rest
 
 
 plain = st.builds(
@@ -142,14 +161,16 @@ def split(body: bytes, cuts: list[int]) -> list[bytes]:
 @given(bodies, st.lists(st.integers(0, 1000), max_size=8))
 def test_a_request_is_read_as_the_parser_alone_does(body: bytes, cuts: list[int]) -> None:
     wanted = Judge().read(REQUEST, body)
-    for in_place in (False, True):
-        assert trio.run(lambda way=in_place: of_request(split(body, cuts), in_place=way)) == wanted
+    for in_place, moved in ((False, False), (True, False), (True, True)):
+        reading = partial(of_request, split(body, cuts), in_place=in_place, moved=moved)
+        assert trio.run(reading) == wanted
 
 
+@pytest.mark.parametrize("moved", [False, True])
 @given(bodies, st.lists(st.integers(0, 1000), max_size=8))
-def test_a_response_is_read_as_the_parser_alone_does(body: bytes, cuts: list[int]) -> None:
+def test_a_response_is_read_as_the_parser_alone_does(moved: bool, body: bytes, cuts: list[int]) -> None:
     wanted = Judge().read(RESPONSE, body)
-    found, at_rest = trio.run(of_response, split(body, cuts))
+    found, at_rest = trio.run(partial(of_response, split(body, cuts), moved=moved))
     assert (found.complete, found.flaw) == (wanted.complete, wanted.flaw)
     assert wanted.data.startswith(found.data)  # what comes together with something malformed is not delivered
     assert found.data == wanted.data or wanted.flaw

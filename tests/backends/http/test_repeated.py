@@ -12,6 +12,7 @@ from swarmlib_backends.docker.response import Responses
 from swarmlib_backends.http.head import Head
 from swarmlib_backends.http.incoming import Incoming
 from swarmlib_backends.http.repeated import LONGEST, MOST, RepeatedHeads, is_plain
+from swarmlib_backends.http.whole_body import whole_body
 
 PING = b"GET /_ping HTTP/1.1\r\nHost: x\r\nUser-Agent: poller\r\n\r\n"
 REQUESTS = (
@@ -79,7 +80,7 @@ async def requests(reads: Sequence[bytes], repeated: RepeatedHeads | None) -> li
             if repeated is not None and incoming.repeatable and is_plain(head):
                 repeated.remember(incoming.repeatable, head, "known")
             incoming.stay()
-            found += [plainly(head), await incoming.body(1000)]
+            found += [plainly(head), await whole_body(incoming, 1000)]
     except SwarmError as exc:
         found.append(exc.message)
     return found
