@@ -130,14 +130,15 @@ class Rule:
         """Return whether an operation waits for a person's approval."""
         return self.hold is not None and row.name in self.hold.operations
 
-    async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
+    async def resolve(self, row: Row, request: Request, demands: Sequence[Demand], sender: Sender) -> Request:
         """Return the request as it goes on: confined to what is the owner's, and with the real paths of folders.
+
+        demands: what it asks for.
 
         Raises:
             Denied: an object, or a folder to which a link leads, is not the client's; an image is not signed.
             SwarmError: the engine's error for an object that does not exist.
         """
-        demands = tuple(readings.demands(row, request))
         if folders.asked(demands):
             request = await folders.resolve(request, demands, self.grants)
         if image_ids.asked(demands):
@@ -171,7 +172,7 @@ class Rule:
         return self._sight(self.owner, request, sender)
 
     def _sight(self, owner: Owner, request: Request, sender: Sender) -> Sight:
-        return Sight(owner, self.grants, request.meta.of_caller(), sender, self._repeats)
+        return Sight(owner, self.grants, request.meta, sender, self._repeats)
 
 
 @dataclass(frozen=True)
