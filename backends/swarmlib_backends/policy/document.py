@@ -187,8 +187,8 @@ class Document:
     """The objects that are protected."""
     by_facts: frozenset[str]
     """The operations whose rules depend on what is known about a container that calls."""
-    about: Callable[[str, str, Facts | None], Sequence[Rule]]
-    """Returns the rules about an operation and a caller."""
+    about: Callable[[str, str, Facts | None], tuple[Rule | None, Sequence[Rule]]]
+    """Returns the first rule that denies an operation to a caller, if there is one, and all rules about both."""
 
     @classmethod
     def of(cls, name: str, rules: Sequence[Rule], *, warn: bool, protection: Protection | None = None) -> Self:
@@ -197,8 +197,9 @@ class Document:
         index = {each: [rule for rule in rules if each in rule.allow | rule.deny] for each in known}
 
         @lru_cache(maxsize=_REMEMBERED)
-        def about(operation: str, caller: str, facts: Facts | None) -> Sequence[Rule]:
-            return [rule for rule in index.get(operation, ()) if rule.is_for(operation, caller, facts)]
+        def about(operation: str, caller: str, facts: Facts | None) -> tuple[Rule | None, Sequence[Rule]]:
+            found = [rule for rule in index.get(operation, ()) if rule.is_for(operation, caller, facts)]
+            return next((rule for rule in found if operation in rule.deny), None), found
 
         asking = {each for each in known if any(one.by_facts for rule in index[each] for one in rule.clients)}
         if protection is not None and any(one.by_facts for one in protection.override):
@@ -217,8 +218,7 @@ class Document:
 
         facts: what is known about the container that calls, if one does; None if that could not be found out.
         """
-        rules = self.about(row.name, request.meta.caller, facts)
-        denying = next((rule for rule in rules if row.name in rule.deny), None)
+        denying, rules = self.about(row.name, request.meta.caller, facts)
         if denying is not None:
             return Verdict(denying.warn, denying, f"rule {denying.name!r} denies {row.name}")
         demands = tuple(readings.demands(row, request))
