@@ -1,8 +1,9 @@
 """Hides what belongs to others in the answers to a client that is confined to what is its own.
 
-The objects that a client asks for by name are looked up in `ownership`, and most lists are filtered by the engine. Here
-is what an answer about something of the client's own, or of the engine, says besides: counts, images, the other ends of
-networks and links, and whose name is taken.
+The objects that a client asks for by name are looked up in `ownership`, which also has the engine filter most lists;
+here they are looked through, as the engine may not have done it. The rest is what an answer about something of the
+client's own, or of the engine, says besides: counts, images, the other ends of networks and links, and whose name is
+taken.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from swarmlib import (
 from swarmlib.collecting import Before
 
 from ..calls import forward
-from .sight import Object, Repeats, Sight, object_of, objects_of
+from .sight import Repeats, Sight, object_of, objects_of
 
 _STATES: Final = {"running": "ContainersRunning", "restarting": "ContainersRunning", "paused": "ContainersPaused"}
 """The count of `info` for each state of a container; others are stopped."""
@@ -39,7 +40,7 @@ _STATES: Final = {"running": "ContainersRunning", "restarting": "ContainersRunni
 
 
 async def _containers(sight: Sight, given: Any) -> Any:
-    return [await sight.of_container(each) for each in objects_of(given)]
+    return [await sight.of_container(each) for each in sight.owned(given)]
 
 
 async def _container(sight: Sight, given: Any) -> Any:
@@ -56,11 +57,11 @@ async def _network(sight: Sight, given: Any) -> Any:
 
 
 async def _networks(sight: Sight, given: Any) -> Any:
-    return [await _network(sight, each) for each in objects_of(given)]
+    return [await _network(sight, each) for each in sight.owned(given)]
 
 
 async def _volumes(sight: Sight, given: Any) -> Any:
-    return {"Volumes": objects_of(object_of(given).get("Volumes")), "Warnings": None}
+    return {"Volumes": sight.owned(object_of(given).get("Volumes")), "Warnings": None}
 
 
 async def _images(sight: Sight, given: Any) -> Any:
@@ -80,7 +81,7 @@ async def _history(sight: Sight, given: Any) -> Any:
 async def _usage(sight: Sight, given: Any) -> Any:
     """Show what of the disk the owner's objects use. Whether layers are shared with others is not told."""
     usage = object_of(given)
-    containers, volumes = (_owned(sight, usage.get(kind)) for kind in ("Containers", "Volumes"))
+    containers, volumes = (sight.owned(usage.get(kind)) for kind in ("Containers", "Volumes"))
     used = [each.get("ImageID") for each in containers]
     images = [
         {**each, "SharedSize": -1, "Containers": used.count(each.get("Id"))}
@@ -89,10 +90,6 @@ async def _usage(sight: Sight, given: Any) -> Any:
     sizes = [size for each in images if isinstance(size := each.get("Size"), int)]
     shown = {"Images": images, "Containers": [await sight.of_container(each) for each in containers]}
     return {"LayersSize": sum(sizes), **shown, "Volumes": volumes, "BuildCache": [], "BuilderSize": 0}
-
-
-def _owned(sight: Sight, given: Any) -> list[Object]:
-    return [each for each in objects_of(given) if sight.owner.owns(object_of(each.get("Labels")))]
 
 
 async def _info(sight: Sight, given: Any) -> Any:

@@ -108,8 +108,12 @@ class Sight:
             if kind != "images":
                 params["filters"] = encode({"label": [f"{self.owner.label}={self.owner.value}"]})
             found = await self._ask(Verb.LS, (kind,), **params)
-            self._listed[kind] = self.images(found) if kind == "images" else objects_of(_within(kind, found))
+            self._listed[kind] = self.images(found) if kind == "images" else self.owned(_within(kind, found))
         return self._listed[kind]
+
+    def owned(self, given: Any) -> list[Object]:
+        """Return those of some listed objects that are the owner's."""
+        return [each for each in objects_of(given) if self.owner.owns(object_of(each.get("Labels")))]
 
     async def _ask(self, verb: Verb, path: Path, **params: str) -> Any:
         return (await call(self.sender, Request(verb, path, params, meta=self.meta.of_caller()))).value
