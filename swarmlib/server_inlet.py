@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import trio
 
-from .errors import TimedOut, sole
+from .errors import TimedOut, Unavailable, sole
 from .refusing import as_error, closed, end_dropped, refuse
 from .reply_channel import CLEANUP_SECONDS, ReplySender, SendersTask
 from .request import Handler, Request, Sender
@@ -93,9 +93,11 @@ class ServerInlet(trio.abc.SendChannel[Request]):
         try:
             if not await self._handle(handler, request, turn):
                 await request.reply.aclose()
-        except BaseException:  # cancelled: with the stage, unless the sender was
+        except BaseException:  # cancelled: with this stage or one behind it, unless the sender was, who is gone then
             if self._closed:
                 await refuse(request, closed(self._name()))
+            elif sender.is_cancelled:
+                await refuse(request, Unavailable(f"a stage behind {self._name()} was closed during the call"))
             raise
         finally:
             del self._in_senders[turn]

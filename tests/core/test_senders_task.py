@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from swarmlib import Chain, Filter, Request, Sender, Server, Tap, Unavailable, Verb, dispatch, open_reply
+from swarmlib import Chain, Filter, Reply, Request, Sender, Server, Tap, Unavailable, Verb, dispatch, open_reply
 from swarmlib.asking import answer
 from swarmlib.reply_channel import ReplySender, SendersTask
 from swarmlib_backends.calls import forward, relay
@@ -137,6 +137,42 @@ async def test_a_stage_behind_that_closes_ends_only_its_part_of_a_call() -> None
                 with pytest.raises(Unavailable, match="handles is closed"):
                     await answer(replies)
         assert not scope.cancel_called
+
+
+class Held(Tap):
+    """Holds all replies back."""
+
+    def instead(self, reply: Reply) -> None:
+        return None
+
+    async def _finish(self) -> None:
+        """Leave the end to whoever holds the replies."""
+
+
+@dataclass
+class Withholds(Server):
+    """Has the request handled in its sender's task too, and would answer afterwards."""
+
+    async def get(self, request: Request) -> None:
+        await dispatch(self.next, request.replace(reply=Held(request.reply)))
+
+
+async def test_a_call_that_ends_with_a_stage_behind_is_answered_by_the_one_in_front() -> None:
+    async with trio.open_nursery() as nursery:
+        behind = await nursery.start(_open_until, closing := trio.Event(), Handles())
+
+        async def close() -> None:
+            await wait_all_tasks_blocked()
+            closing.set()
+
+        reply, replies = open_reply()
+        with trio.fail_after(5):
+            async with Withholds().open(behind) as sender:
+                nursery.start_soon(close)
+                with trio.CancelScope() as scope:
+                    await dispatch(sender, Request(Verb.GET, ("slow",), reply=Waiting(reply, scope)))
+            with pytest.raises(Unavailable, match="a stage behind withholds was closed during the call"):
+                await answer(replies)
 
 
 async def _open_until(closing: trio.Event, stage: Server, *, task_status: trio.TaskStatus[Sender]) -> None:

@@ -421,3 +421,15 @@ def test_a_canonical_request_costs_next_to_nothing_the_second_time() -> None:
 def test_a_list_without_parameters_is_not_even_copied(meta: Meta) -> None:
     asked = Request(Verb.LS, ("containers",), meta=meta)
     assert canonical(asked) is asked
+
+
+def test_a_copy_of_parameters_with_changes_stays_typed_and_only_the_changes_are_read() -> None:
+    asked = ContainerLogs.read({"tail": "5", "follow": "yes"})
+    changed = asked.having({"tail": "", "stdout": True})
+    assert (type(changed), dict(changed), dict(asked)) == (
+        ContainerLogs,
+        {"follow": "1", "stdout": "1"},
+        {"tail": "5", "follow": "1"},
+    )
+    with pytest.raises(Invalid, match="since must be seconds"):
+        asked.having({"since": "yesterday"})

@@ -137,7 +137,7 @@ class Containers:
         for each in summaries:
             if each["Id"] not in self._gone and (each["Id"] in ids or each["Id"] not in self.all):
                 self._tell(each, shown=shown)
-        self._index.changed()
+        self._index.summaries.changed()
 
     def _tell(self, summary: Mapping[str, Any], *, shown: bool) -> None:
         id: str = summary["Id"]
@@ -149,7 +149,7 @@ class Containers:
             container.date({})
         container.tell(summary, shown=shown or id not in self._unknown or id in self._movable)
         self._index.group(container, group_of(labels))
-        self._index.label(container, labels)
+        self._index.summaries.label(container, labels)
         if MOVED in labels:
             self._index.replacing[container] = labels[MOVED]
 
@@ -197,7 +197,7 @@ class Containers:
         self._note_links(found)
         if id in self._movable:
             self.inspected[id] = found
-        self._index.changed()
+        self._index.summaries.changed()
 
     def _note_links(self, inspected: Mapping[str, Any]) -> None:
         for link in list_of(dict_of(inspected.get("HostConfig")).get("Links")):

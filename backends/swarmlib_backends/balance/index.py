@@ -13,7 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from .departed import Departed
 from .node import Node
-from .objects import RUNNING, Container, Item
+from .objects import Container, Item
+from .summaries import Summaries, listed
 from .swarm_mode import managers_of
 
 _TELLING: Final = range(6, 64)
@@ -21,7 +22,6 @@ _TELLING: Final = range(6, 64)
 id has 64, and begins no other one.
 """
 _DIGITS: Final = frozenset("0123456789abcdef")
-_FOREVER: Final = float("inf")
 
 
 AnItem = TypeVar("AnItem", bound=Item)
@@ -152,6 +152,7 @@ class Index:
         self._times = count(1)
         """Numbers that order what engines report by its arrival."""
         self.containers = Table[Container](self.departed.note_names)
+        self.summaries = Summaries()
         self.images = Table[Item]()
         self.networks = Table[Item]()
         self.volumes = Table[Item]()
@@ -159,13 +160,8 @@ class Index:
         self.image_names: dict[Node, ImageNames] = {}
         self._held: dict[Node, Mapping[str, Container]] = {}
         self._groups: dict[str, list[Item]] = {}
-        self._labelled: dict[str, dict[Container, None]] = {}
-        """The containers by each of their labels, `NAME=VALUE`, in the order in which they came."""
         self.replacing: dict[Container, str] = {}
         """The containers that, by their labels, replace others, and the ids of these."""
-        self._order: list[Container] = []
-        """Nearly in the order of the list, so that sorting is cheap."""
-        self._lists: dict[bool, tuple[bytes, float]] = {}
 
     def join(self, node: Node, containers: Mapping[str, Container]) -> ImageNames:
         """Add a node whose containers are kept in this mapping; return where the names of its images are kept."""
@@ -246,75 +242,30 @@ class Index:
         """Return the engines that have objects of a group, or the last one that had any."""
         return {item.node for item in self._groups.get(group, ())} or self.departed.holders("groups", group)
 
-    def label(self, container: Container, labels: Mapping[str, str]) -> None:
-        """Set the labels by which a container is listed. A filter can't mean a name that holds `=`."""
-        told = frozenset(f"{name}={value}" for name, value in labels.items() if "=" not in name)
-        for each in container.labels - told:
-            del self._labelled[each][container]
-            if not self._labelled[each]:
-                del self._labelled[each]
-        for each in told - container.labels:
-            self._labelled.setdefault(sys.intern(each), {})[container] = None
-        container.labels = told
-
-    # The list of containers.
-
-    def changed(self) -> None:
-        """Discard the cached lists: a container's summary changed, or the set of engines that are up."""
-        self._lists.clear()
-
     def add(self, container: Container) -> None:
         """Add a container."""
         self.containers.add(container)
-        self._order.append(container)
-        self._lists.clear()
+        self.summaries.add(container)
 
     def remove(self, containers: set[Container]) -> None:
         """Remove containers."""
         for container in containers:
             self.containers.remove(container)
             self.group(container, "")
-            self.label(container, {})
             self.replacing.pop(container, None)
-        self._order = [each for each in self._order if each not in containers]
-        self._lists.clear()
+        self.summaries.remove(containers)
 
-    def listed(self, *, running: bool, now: float) -> bytes:
-        """Return the JSON list of the containers of engines that are up, newest first; `now` is this host's clock."""
-        known = self._lists.get(running)
-        if known is not None and now < known[1]:
-            return known[0]
-        self._order.sort(key=_created, reverse=True)
-        self._lists[running] = made = _joined(self._order, running, now)
-        return made[0]
-
-    def listed_of(self, nodes: Iterable[Node], *, running: bool, now: float) -> bytes:
-        """Return the JSON list of the containers of some nodes, as `listed` does."""
-        chosen = [each for node in nodes for each in self.containers_on(node)]
-        return _joined(sorted(chosen, key=_created, reverse=True), running, now)[0]
-
-    def listed_with(self, labels: Sequence[str], nodes: Collection[Node], *, running: bool, now: float) -> bytes:
-        """Return the JSON list of the containers of some nodes that have all of these labels, as `listed` does."""
-        fewest = min((self._labelled.get(each, {}) for each in labels), key=len)
-        chosen = [each for each in fewest if each.labels.issuperset(labels) and each.node in nodes]
-        return _joined(sorted(chosen, key=_created, reverse=True), running, now)[0]
-
-
-def _created(container: Container) -> float:
-    return container.created
-
-
-def _joined(containers: Iterable[Container], running: bool, now: float) -> tuple[bytes, float]:
-    pieces: list[bytes] = []
-    lasts = _FOREVER
-    for each in containers:
-        if (running and each.state not in RUNNING) or not each.body or not each.node.up:
-            continue
-        skew = each.node.skew
-        body, status, until = each.parts(now + skew)
-        pieces += (b",", body, status)
-        lasts = min(lasts, until - skew)
-    return b"[" + b"".join(pieces[1:]) + b"]\n", lasts
+    def listed(self, labels: Sequence[str], nodes: Collection[Node] | None, *, running: bool, now: float) -> bytes:
+        """Return the JSON list of the containers of some nodes, None for all, that have all of these labels, newest
+        first; `now` is this host's clock. Nodes that are down are left out.
+        """
+        if nodes is not None:
+            on_nodes = (each for node in nodes for each in self.containers_on(node))
+            chosen = (each for each in self.summaries.having(labels) if each.node in nodes) if labels else on_nodes
+            return listed(chosen, running=running, now=now)
+        if labels:
+            return self.summaries.listed_with(labels, running=running, now=now)
+        return self.summaries.listed(running=running, now=now)
 
 
 def placed(kind: str, ref: str, holders: Iterable[Node]) -> str:

@@ -67,12 +67,8 @@ class Listing:
         if absent and len(absent) == len(chosen) and not self._may_be_empty:
             raise Unavailable("; ".join(absent))
         index, running, now = self._members.index, not ContainerList.of(request).all, time.time()
-        if selection.labels:
-            raw = index.listed_with(selection.labels, chosen, running=running, now=now)
-        elif selection.nodes is None:
-            raw = index.listed(running=running, now=now)
-        else:
-            raw = index.listed_of(chosen, running=running, now=now)
+        nodes = None if selection.nodes is None else chosen
+        raw = index.listed(selection.labels, nodes, running=running, now=now)
         await reply_merged(request, Json(raw), absent)
 
     async def _ask(self, request: Request, selection: Selection, chosen: Sequence[Member]) -> Outcome:

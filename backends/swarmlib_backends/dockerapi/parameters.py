@@ -39,7 +39,9 @@ PARSE_BOOL: Final = {
 
 
 class Params(dict[str, Any]):
-    """The parameters of one request in canonical form. A copy with changes is a plain dict, and so no longer typed."""
+    """The parameters of one request in canonical form. A dict that is made of them is plain, and so no longer typed;
+    `having` makes a typed copy with changes.
+    """
 
     __slots__ = ()
     declared: ClassVar[Mapping[str, Parameter[Any]]] = {}
@@ -63,18 +65,31 @@ class Params(dict[str, Any]):
         Raises:
             Invalid: one of them is not of its kind; the error names it, and says what would be right.
         """
-        made = cls()
+        return cls()._reading(given)
+
+    def having(self, changes: Mapping[str, Any]) -> Self:
+        """Return a copy with other values of some parameters, which alone are read. One that counts as not given is
+        left out, which must not be one that the operation requires.
+
+        Raises:
+            Invalid: as `read`.
+        """
+        return type(self)(self)._reading(changes)
+
+    def _reading(self, given: Mapping[str, Any]) -> Self:
         for name, value in given.items():
             if type(name) is not str:
                 raise Invalid(f"a parameter's name must be text, not {name!r:.40}")
             try:
-                text = cls.declared.get(name, _UNDECLARED).canonical(value)
+                text = self.declared.get(name, _UNDECLARED).canonical(value)
             except Wrong as wrong:
                 wrong.place.append(name)
                 raise Invalid(str(wrong)) from None
             if text is not None:
-                made[name] = text
-        return made
+                self[name] = text
+            else:
+                self.pop(name, None)
+        return self
 
 
 class Parameter(ABC, Generic[T]):

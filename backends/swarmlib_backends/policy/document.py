@@ -130,14 +130,15 @@ class Rule:
         """Return whether an operation waits for a person's approval."""
         return self.hold is not None and row.name in self.hold.operations
 
-    async def resolve(self, row: Row, request: Request, sender: Sender) -> Request:
+    async def resolve(self, row: Row, request: Request, demands: Sequence[Demand], sender: Sender) -> Request:
         """Return the request as it goes on: confined to what is the owner's, and with the real paths of folders.
+
+        demands: what it asks for.
 
         Raises:
             Denied: an object, or a folder to which a link leads, is not the client's; an image is not signed.
             SwarmError: the engine's error for an object that does not exist.
         """
-        demands = tuple(readings.demands(row, request))
         if folders.asked(demands):
             request = await folders.resolve(request, demands, self.grants)
         if image_ids.asked(demands):
@@ -171,7 +172,7 @@ class Rule:
         return self._sight(self.owner, request, sender)
 
     def _sight(self, owner: Owner, request: Request, sender: Sender) -> Sight:
-        return Sight(owner, self.grants, request.meta.of_caller(), sender, self._repeats)
+        return Sight(owner, self.grants, request.meta, sender, self._repeats)
 
 
 @dataclass(frozen=True)
@@ -186,8 +187,8 @@ class Document:
     """The objects that are protected."""
     by_facts: frozenset[str]
     """The operations whose rules depend on what is known about a container that calls."""
-    about: Callable[[str, str, Facts | None], Sequence[Rule]]
-    """Returns the rules about an operation and a caller."""
+    about: Callable[[str, str, Facts | None], tuple[Rule | None, Sequence[Rule]]]
+    """Returns the first rule that denies an operation to a caller, if there is one, and all rules about both."""
 
     @classmethod
     def of(cls, name: str, rules: Sequence[Rule], *, warn: bool, protection: Protection | None = None) -> Self:
@@ -196,8 +197,9 @@ class Document:
         index = {each: [rule for rule in rules if each in rule.allow | rule.deny] for each in known}
 
         @lru_cache(maxsize=_REMEMBERED)
-        def about(operation: str, caller: str, facts: Facts | None) -> Sequence[Rule]:
-            return [rule for rule in index.get(operation, ()) if rule.is_for(operation, caller, facts)]
+        def about(operation: str, caller: str, facts: Facts | None) -> tuple[Rule | None, Sequence[Rule]]:
+            found = [rule for rule in index.get(operation, ()) if rule.is_for(operation, caller, facts)]
+            return next((rule for rule in found if operation in rule.deny), None), found
 
         asking = {each for each in known if any(one.by_facts for rule in index[each] for one in rule.clients)}
         if protection is not None and any(one.by_facts for one in protection.override):
@@ -216,8 +218,7 @@ class Document:
 
         facts: what is known about the container that calls, if one does; None if that could not be found out.
         """
-        rules = self.about(row.name, request.meta.caller, facts)
-        denying = next((rule for rule in rules if row.name in rule.deny), None)
+        denying, rules = self.about(row.name, request.meta.caller, facts)
         if denying is not None:
             return Verdict(denying.warn, denying, f"rule {denying.name!r} denies {row.name}")
         demands = tuple(readings.demands(row, request))

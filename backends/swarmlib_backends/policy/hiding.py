@@ -1,19 +1,37 @@
 """Hides what belongs to others in the answers to a client that is confined to what is its own.
 
-The objects that a client asks for by name are looked up in `ownership`, and most lists are filtered by the engine. Here
-is what an answer about something of the client's own, or of the engine, says besides: counts, images, the other ends of
-networks and links, and whose name is taken.
+The objects that a client asks for by name are looked up in `ownership`, which also has the engine filter most lists;
+here they are looked through, as the engine may not have done it. The rest is what an answer about something of the
+client's own, or of the engine, says besides: counts, images, the other ends of networks and links, and whose name is
+taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from swarmlib import Conflict, Error, Json, Log, Reply, Request, SwarmError
+import trio
 
-from ..calls import forward, relay
-from .sight import Object, Sight, object_of, objects_of
+from swarmlib import (
+    Ack,
+    Conflict,
+    Error,
+    Json,
+    Log,
+    Reply,
+    ReplySender,
+    Request,
+    Set,
+    SwarmError,
+    Tap,
+    discard,
+    dispatch,
+)
+from swarmlib.collecting import Before
+
+from ..calls import forward
+from .sight import Repeats, Sight, object_of, objects_of
 
 _STATES: Final = {"running": "ContainersRunning", "restarting": "ContainersRunning", "paused": "ContainersPaused"}
 """The count of `info` for each state of a container; others are stopped."""
@@ -22,7 +40,7 @@ _STATES: Final = {"running": "ContainersRunning", "restarting": "ContainersRunni
 
 
 async def _containers(sight: Sight, given: Any) -> Any:
-    return [await sight.of_container(each) for each in objects_of(given)]
+    return [await sight.of_container(each) for each in sight.owned(given)]
 
 
 async def _container(sight: Sight, given: Any) -> Any:
@@ -39,11 +57,11 @@ async def _network(sight: Sight, given: Any) -> Any:
 
 
 async def _networks(sight: Sight, given: Any) -> Any:
-    return [await _network(sight, each) for each in objects_of(given)]
+    return [await _network(sight, each) for each in sight.owned(given)]
 
 
 async def _volumes(sight: Sight, given: Any) -> Any:
-    return {"Volumes": objects_of(object_of(given).get("Volumes")), "Warnings": None}
+    return {"Volumes": sight.owned(object_of(given).get("Volumes")), "Warnings": None}
 
 
 async def _images(sight: Sight, given: Any) -> Any:
@@ -63,7 +81,7 @@ async def _history(sight: Sight, given: Any) -> Any:
 async def _usage(sight: Sight, given: Any) -> Any:
     """Show what of the disk the owner's objects use. Whether layers are shared with others is not told."""
     usage = object_of(given)
-    containers, volumes = (_owned(sight, usage.get(kind)) for kind in ("Containers", "Volumes"))
+    containers, volumes = (sight.owned(usage.get(kind)) for kind in ("Containers", "Volumes"))
     used = [each.get("ImageID") for each in containers]
     images = [
         {**each, "SharedSize": -1, "Containers": used.count(each.get("Id"))}
@@ -72,10 +90,6 @@ async def _usage(sight: Sight, given: Any) -> Any:
     sizes = [size for each in images if isinstance(size := each.get("Size"), int)]
     shown = {"Images": images, "Containers": [await sight.of_container(each) for each in containers]}
     return {"LayersSize": sum(sizes), **shown, "Volumes": volumes, "BuildCache": [], "BuilderSize": 0}
-
-
-def _owned(sight: Sight, given: Any) -> list[Object]:
-    return [each for each in objects_of(given) if sight.owner.owns(object_of(each.get("Labels")))]
 
 
 async def _info(sight: Sight, given: Any) -> Any:
@@ -117,27 +131,84 @@ async def relay_shown(operation: str, request: Request, sight: Sight) -> None:
     Raises:
         SwarmError: an answer is not for the owner, or can't be read.
     """
-    hide = HIDES.get(operation)
+    shown = _Shown(request.reply, operation, request.params.get("name", ""), sight.repeats)
+    try:
+        await dispatch(sight.sender, request.replace(reply=shown))
+        await shown.ended()
+        for reply in shown.held:
+            await forward(await _hidden(operation, reply, sight), request.reply)
+    except BaseException:
+        for reply in shown.held:
+            await discard(reply)
+        raise
 
-    async def take(reply: Reply) -> None:
+
+class _Shown(Tap):
+    """Shows an owner the replies to a request. Errors, and what was shown before, are forwarded where they are sent.
+    Of anything else, others' objects may have to be hidden, for which the owner's must be listed. It is held until the
+    call has ended, since that may occupy what the lists need (a place in `limit`).
+    """
+
+    def __init__(self, inner: ReplySender, operation: str, name: str, repeats: Repeats) -> None:
+        super().__init__(inner)
+        self._operation = operation
+        self._name = name
+        self._repeats = repeats
+        self._before: Before | None = None
+        self._final: Ack | None = None
+        self._ended: trio.Event | None = None
+
+    @property
+    def held(self) -> Sequence[Set | Log | Ack]:
+        """The replies that were held, in their order."""
+        before = () if self._before is None else self._before.replies
+        return before if self._final is None else (*before, self._final)
+
+    async def ended(self) -> None:
+        """Wait for the final reply."""
+        if not self.answered:
+            self._ended = trio.Event()
+            await self._ended.wait()
+
+    def instead(self, reply: Reply) -> Reply | None:
+        """See `Tap.instead`. Raises BadAnswer if too much would have to be held."""
         if isinstance(reply, Error):
-            if operation in _TAKING_NAMES:
-                reply = Error(_of_name(request.params.get("name", ""), reply.error))
-        elif hide is not None and not isinstance(reply, Log) and reply.value is not None:
-            reply = reply.replace(value=await _hidden(operation, hide, sight, reply.value))
-        await forward(reply, request.reply)
+            if self._final is not None:
+                return None  # the answer is whole
+            self._before = None
+            return Error(_of_name(self._name, reply.error)) if self._operation in _TAKING_NAMES else reply
+        if self._before is None:
+            if self._operation not in HIDES or isinstance(reply, Log) or reply.value is None:
+                return reply
+            repeated = self._repeats.shown(self._operation, reply.value)
+            if repeated is not None:
+                return reply.replace(value=repeated)
+            self._before = Before()
+        if isinstance(reply, Ack):
+            self._final = reply
+        else:
+            self._before.add(reply)
+        return None
 
-    await relay(request, sight.sender, take)
+    async def _deliver(self, reply: Reply) -> None:
+        try:
+            await super()._deliver(reply)
+        finally:
+            if self._ended is not None and self.answered:
+                self._ended.set()
+
+    async def _finish(self) -> None:
+        if self._before is None:
+            await super()._finish()
 
 
-async def _hidden(operation: str, hide: Hide, sight: Sight, given: Json) -> Json:
-    repeated = sight.repeats.shown(operation, given)
-    if repeated is not None:
-        return repeated
-    shown = Json.from_data(await hide(sight, given.data))
+async def _hidden(operation: str, reply: Set | Ack | Log, sight: Sight) -> Reply:
+    if isinstance(reply, Log) or reply.value is None:
+        return reply
+    shown = Json.from_data(await HIDES[operation](sight, reply.value.data))
     if not sight.needed_lists:
-        sight.repeats.keep(operation, given, shown)
-    return shown
+        sight.repeats.keep(operation, reply.value, shown)
+    return reply.replace(value=shown)
 
 
 def _of_name(name: str, error: SwarmError) -> SwarmError:

@@ -29,6 +29,8 @@ from swarmlib import (
 from swarmlib.asking import call
 
 from ..dockerapi.filters import encode
+from ..dockerapi.operations import ContainerList
+from ..dockerapi.parameters import Params
 from ..dockerapi.rows import ROWS, Row
 from . import containers
 from .changes import LABELLED, stamp
@@ -114,7 +116,7 @@ class Owner:
         if row.name in _OF_THE_SYSTEM:
             return request
         if row.name in _HIDDEN_IN_PART:
-            _check_telling(row, request)
+            _told(row.params.of(request))
             return request
         if row.name == _COMMIT:
             id = await self._container(request.params.get("container", ""), request, sender)
@@ -182,10 +184,10 @@ class Owner:
         return request.replace(body=Json.from_data(body))
 
     def _filter(self, row: Row, request: Request) -> Request:
-        _check_telling(row, request)
-        filters = dict(cast("Any", row.params.of(request)).filters)
+        asked = row.params.of(request)
+        filters = _told(asked)
         filters["label"] = [*filters.get("label", ()), f"{self.label}={self.value}"]
-        return request.replace(params={**request.params, "filters": encode(filters)})
+        return request.replace(params=asked.having({"filters": encode(filters)}))
 
     async def _resolve(self, request: Request, sender: Sender) -> Request:
         kind, name, *rest = request.path
@@ -207,11 +209,13 @@ class Owner:
         return named.id if self.owns(named.labels) else None
 
 
-def _check_telling(row: Row, request: Request) -> None:
-    filters: Mapping[str, Any] = cast("Any", row.params.of(request)).filters if "filters" in row.params.declared else {}
-    older = _OLDER_FILTERS & request.params.keys() if row.name == "ContainerList" else frozenset[str]()
+def _told(asked: Params) -> dict[str, list[str]]:
+    """Return the filters among some parameters. Raises Denied if one of them tells whether another object exists."""
+    filters: dict[str, list[str]] = cast("Any", asked).filters if "filters" in asked.declared else {}
+    older = _OLDER_FILTERS & asked.keys() if isinstance(asked, ContainerList) else frozenset[str]()
     for name in (_TELLING & filters.keys()) | older:
         raise Denied(f"the filter {name!r} would tell of objects that are not yours")
+    return filters
 
 
 async def _missing(request: Request, sender: Sender) -> SwarmError:

@@ -114,32 +114,36 @@ class Policy(Server):
         self._note(row, request, verdict)
         if not verdict.allowed:
             return partial(self._deny, row, verdict)
-        rule = None if verdict.reason else verdict.rule
+        rule = verdict.rule
         guard = self._document.guard(row, request.meta.caller, facts)
-        acts = rule is not None and (verdict.changed or rule.holds(row) or rule.acts_on(row, verdict.demands))
-        redacting = verdict.rule if verdict.rule is not None and verdict.rule.redacts(row) else None
-        if guard is None and redacting is None and not acts:
+        if guard is None and (rule is None or not (rule.redacts(row) or self._acts(rule, row, verdict))):
             return None
-        judged = verdict.changed or request
-        # What only passes with a warning is redacted all the same.
-        return partial(
-            self._carry_out, row, rule, guard, judged if redacting is None else redacting.redacted(row, judged)
-        )
+        return partial(self._carry_out, row, verdict, guard, request)
+
+    @staticmethod
+    def _acts(rule: Rule, row: Row, verdict: Verdict) -> bool:
+        """Return whether a rule does more with a request than to allow it, or to let it pass with a warning."""
+        acts = verdict.changed or rule.holds(row) or rule.acts_on(row, verdict.demands)
+        return not verdict.reason and bool(acts)
 
     async def _deny(self, row: Row, verdict: Verdict, _: Request) -> NoReturn:
         raise Denied(f"{row.name} is denied by {self._document.name}: {verdict.reason}")
 
     async def _carry_out(
-        self, row: Row, rule: Rule | None, guard: Protection | None, judged: Request, request: Request
+        self, row: Row, verdict: Verdict, guard: Protection | None, judged: Request, _: Request
     ) -> object:
-        sent = judged
+        sent = verdict.changed or judged
+        if verdict.rule is not None:  # what only passes with a warning is redacted all the same
+            sent = verdict.rule.redacted(row, sent)
+        rule = None if verdict.reason else verdict.rule
         if rule is not None:
-            sent = await self._checked(row, sent, partial(rule.resolve, row, sent, self.next), Verdict(rule.warn, rule))
+            resolve = partial(rule.resolve, row, sent, verdict.demands, self.next)
+            sent = await self._checked(row, sent, resolve, Verdict(rule.warn, rule))
         sent = await self._guard(guard, row, sent)
         if rule is not None and rule.hold is not None and rule.holds(row):
             sent = await self._holding.wait(rule.name, rule.hold, row, sent, self.next)
             sent = await self._guard(guard, row, sent)  # what is protected may have changed meanwhile
-        notes.changed(canonical(request), sent)
+        notes.changed(judged, sent)
         sight = None if rule is None else rule.sight(row, sent, self.next)
         if sight is None:
             return await self.forward(sent, self.next)

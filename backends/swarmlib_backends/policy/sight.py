@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
-from swarmlib import Json, Meta, NotFound, Request, Sender, SwarmError, Verb
+from swarmlib import Json, Meta, NotFound, Path, Request, Sender, SwarmError, Verb
 from swarmlib.asking import call
 
 from ..dockerapi import references
@@ -48,7 +48,7 @@ class Repeats:
             self._kept[operation] = given.raw, shown
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sight:
     """What an owner may see on an engine. Each kind of object is listed once, when it is first needed.
 
@@ -80,7 +80,7 @@ class Sight:
         """
         kind, name, *rest = request.path
         try:
-            found = object_of((await call(self.sender, Request(Verb.GET, (kind, name), meta=self.meta))).value)
+            found = object_of(await self._ask(Verb.GET, (kind, name)))
         except NotFound:
             raise await self._missing_image(name, request) from None
         if self.image(found, object_of(found.get("Config")).get("Labels")) is None:
@@ -107,9 +107,16 @@ class Sight:
             params: dict[str, str] = {"all": "1"} if kind == "containers" else {}
             if kind != "images":
                 params["filters"] = encode({"label": [f"{self.owner.label}={self.owner.value}"]})
-            found = (await call(self.sender, Request(Verb.LS, (kind,), params, meta=self.meta))).value
-            self._listed[kind] = self.images(found) if kind == "images" else objects_of(_within(kind, found))
+            found = await self._ask(Verb.LS, (kind,), **params)
+            self._listed[kind] = self.images(found) if kind == "images" else self.owned(_within(kind, found))
         return self._listed[kind]
+
+    def owned(self, given: Any) -> list[Object]:
+        """Return those of some listed objects that are the owner's."""
+        return [each for each in objects_of(given) if self.owner.owns(object_of(each.get("Labels")))]
+
+    async def _ask(self, verb: Verb, path: Path, **params: str) -> Any:
+        return (await call(self.sender, Request(verb, path, params, meta=self.meta.of_caller()))).value
 
     async def names(self, kind: str) -> Collection[str]:
         """Return the ids and names of the owner's objects of a kind, without the slash before a container's."""

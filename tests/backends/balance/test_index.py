@@ -115,17 +115,17 @@ def test_a_list_is_kept_and_changes_with_time_and_with_what_happens() -> None:
     summary: dict[str, Any] = {"Id": box.id, "State": "running", "Status": "Up 3 seconds (healthy)", "Labels": None}
     box.tell(summary)
     box.date({"State": {"StartedAt": "1970-01-01T00:01:40Z"}})
-    first = index.listed(running=True, now=103)
-    assert index.listed(running=True, now=103.5) is first
-    listed = orjson.loads(index.listed(running=True, now=160))
+    first = index.listed((), None, running=True, now=103)
+    assert index.listed((), None, running=True, now=103.5) is first
+    listed = orjson.loads(index.listed((), None, running=True, now=160))
     assert listed == [
         {**summary, "Status": "Up About a minute (healthy)", "Node": "a", "Labels": {"swarmlib.node": "a"}}
     ]
     box.date({})
     box.tell({**summary, "State": "exited", "Status": "Exited (0) 1 second ago"})
-    index.changed()
-    assert orjson.loads(index.listed(running=True, now=160)) == []
-    assert orjson.loads(index.listed(running=False, now=160))[0]["Status"] == "Exited (0) 1 second ago"
+    index.summaries.changed()
+    assert orjson.loads(index.listed((), None, running=True, now=160)) == []
+    assert orjson.loads(index.listed((), None, running=False, now=160))[0]["Status"] == "Exited (0) 1 second ago"
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_what_is_told_after_a_list_was_made_stands_in_its_place_in_the_next() ->
     index.add(old)
     old.tell({"Id": old.id, "State": "exited", "Status": "Created", "Created": 100})
     index.add(new)  # its event has come; what it is, is not known yet
-    assert len(orjson.loads(index.listed(running=False, now=0))) == 1
+    assert len(orjson.loads(index.listed((), None, running=False, now=0))) == 1
     new.tell({"Id": new.id, "State": "exited", "Status": "Created", "Created": 200})
-    index.changed()
-    assert [each["Created"] for each in orjson.loads(index.listed(running=False, now=0))] == [200, 100]
+    index.summaries.changed()
+    assert [each["Created"] for each in orjson.loads(index.listed((), None, running=False, now=0))] == [200, 100]
 
 
 def test_a_name_counts_from_when_an_image_was_seen_to_get_it() -> None:
@@ -174,14 +174,37 @@ def test_containers_are_listed_by_their_labels() -> None:
         container = Container(node, str(number), ())
         index.add(container)
         container.tell({"Id": str(number), "Labels": labels, "State": "running"})
-        index.label(container, labels)
+        index.summaries.label(container, labels)
 
-    def listed(*labels: str, nodes: tuple[Member, ...] = (node,)) -> list[str]:
-        return [each["Id"] for each in orjson.loads(index.listed_with(labels, nodes, running=True, now=0.0))]
+    def listed(*labels: str, nodes: tuple[Member, ...] | None = None) -> list[str]:
+        return [each["Id"] for each in orjson.loads(index.listed(labels, nodes, running=True, now=0.0))]
 
-    assert listed("a=1") == ["0", "1"]
+    assert listed("a=1") == listed("a=1", nodes=(node,)) == ["0", "1"]
     assert listed("a=1", "b=2") == ["1"]
     assert listed("a=1", nodes=(other,)) == listed("a=1=x") == listed("c=3") == []
     index.remove({each for each in index.containers.find("1") if each.id == "1"})
     assert listed("a=1") == ["0"]
     assert listed("b=2") == []
+
+
+def test_a_list_by_labels_is_kept_until_something_changes_unless_there_are_many_or_it_is_long() -> None:
+    index, node = Index(), cast("Member", Up())
+
+    def add(id: str, **summary: Any) -> None:
+        container = Container(node, id)
+        index.add(container)
+        container.tell({"Id": id, "Labels": {"a": "1"}, "State": "running", **summary})
+        index.summaries.label(container, {"a": "1"})
+
+    def listed(*labels: str) -> bytes:
+        return index.listed(labels, None, running=True, now=0.0)
+
+    add("first")
+    kept = listed("a=1")
+    assert listed("a=1") is kept
+    for number in range(256):
+        listed(f"b={number}")
+    assert listed("a=1") is not kept
+    add("second", Command="c" * 70_000)
+    assert [each["Id"] for each in orjson.loads(listed("a=1"))] == ["first", "second"]
+    assert listed("a=1") is not listed("a=1")

@@ -19,13 +19,19 @@ from swarmlib import (
     Invalid,
     Meta,
     NotFound,
+    Reply,
     Request,
     Server,
     SwarmError,
+    Tap,
     Verb,
     connect,
+    dispatch,
+    open_reply,
 )
-from swarmlib.asking import call
+from swarmlib.asking import answer, call
+from swarmlib_backends.dockerapi.operations import ContainerList, NetworkList, VolumeList
+from swarmlib_backends.limit import Limit
 from swarmlib_backends.policy import Policy
 from swarmlib_backends.simulator import Simulator
 
@@ -98,10 +104,67 @@ async def test_what_is_shown_of_the_same_answer_follows_what_it_depends_on(
         red = Client(policy)
         for _ in range(2):
             assert await seen() == ("busybox", int(granted))
-        monkeypatch.setattr(Listed, "volumes", [{"Name": "data"}])
+        monkeypatch.setattr(Listed, "volumes", [{"Name": "data", "Labels": {"team": "red"}}])
         assert await seen() == ("busybox", 1)
         monkeypatch.setattr(Listed, "image", "nginx")
         assert await seen() == ("nginx", 1)
+
+
+class Unfiltered(Server):
+    """An engine that ignores filters, and lists something of the blue team's."""
+
+    async def ls(self, request: Request) -> Any:
+        assert type(request.params) in (ContainerList, NetworkList, VolumeList)  # what was judged is not read again
+        found = [{"Id": "1", "Names": ["/one"], "Name": "one", "Labels": {"team": "blue"}}]
+        return {"Volumes": found} if request.path == ("volumes",) else found
+
+
+async def test_an_engine_that_ignores_filters_shows_nothing_of_others(tmp_path: Path) -> None:
+    file = tmp_path / "red.toml"
+    file.write_text(TEAM.replace("NAME", "red").replace("FOLDER", str(tmp_path)))
+    async with Chain(Unfiltered()).open() as sender, Policy(file).open(sender) as policy:
+        red = Client(policy)
+        assert [await red.ls(kind) for kind in ("containers", "networks", "volumes")] == [[], [], []]
+
+
+class Lists(Listed):
+    """Notes when a list of containers has been answered: before or after its caller has seen it."""
+
+    async def ls(self, request: Request) -> Any:
+        await request.reply.set(await super().ls(request))
+        await request.reply.ack()
+        if request.path == ("containers",):
+            order.append("answered")
+
+
+order: list[str] = []
+
+
+async def test_what_was_shown_before_is_forwarded_where_it_is_sent(tmp_path: Path) -> None:
+    """Anything else is held until the call has ended: to hide something, the engine is asked, which may be busy with
+    this very call.
+    """
+    file = tmp_path / "red.toml"
+    file.write_text(TEAM.replace("NAME", "red").replace("FOLDER", str(tmp_path)))
+
+    def see(reply: Reply) -> Reply:
+        order.append("seen")
+        return reply
+
+    async def listed() -> list[str]:
+        order.clear()
+        reply, replies = open_reply()
+        await dispatch(policy, Request(Verb.LS, ("containers",), reply=Tap(reply, see)))
+        await answer(replies)
+        return [*order]
+
+    async with Chain(Limit(max_concurrent=1), Lists()).open() as sender, Policy(file).open(sender) as policy:
+        with trio.fail_after(5):
+            assert await listed() == ["answered", "seen", "seen"]
+    file.write_text(file.read_text() + 'volumes = ["data"]\n')
+    async with Chain(Lists()).open() as sender, Policy(file).open(sender) as policy:
+        assert await listed() == ["answered", "seen", "seen"]
+        assert await listed() == ["seen", "seen", "answered"]
 
 
 async def test_what_is_anothers_is_as_if_it_did_not_exist(tmp_path: Path) -> None:
