@@ -12,7 +12,7 @@ from typing import Final
 
 from .objects import RUNNING, Container
 
-_MOST: Final = 256
+_MOST: Final = 128
 """The most lists by labels that are kept, as clients decide how many there are; all are discarded if there are more."""
 _LONGEST: Final = 64 * 1024
 """The most bytes of such a list and its labels."""
