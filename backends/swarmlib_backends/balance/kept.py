@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Final, TypeAlias
 
 import trio
@@ -28,6 +27,9 @@ _EACH: Final = 1000
 _SETTLING: Final = 1.0
 """Seconds after a change in which answers are not kept: an engine tells some changes before it has made them, as the
 end of a container before it has counted it and released its networks."""
+_PASSES: Final = 2
+"""Passes of trio's loop for which a question waits for callers that come at nearly the same time: one in which those
+that have just been served take their answers, and one in which they ask again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,13 @@ class Found:
 class Answer:
     """An answer that was asked for, with what it depends on."""
 
-    __slots__ = ("_error", "_found", "asked", "key", "size", "topics", "true", "turn", "until")
+    __slots__ = ("_error", "_found", "asked", "key", "size", "topics", "true", "until")
 
-    def __init__(self, key: bytes, topics: Sequence[Topic], turn: int) -> None:
+    def __init__(self, key: bytes, topics: Sequence[Topic]) -> None:
         self.key = key
         self.topics = topics
-        self.turn = turn
-        """The place of its question among all questions and callers."""
-        self.asked = trio.current_time()
+        self.asked = 0.0
+        """When it was asked for."""
         self.until = 0.0
         """When it is kept no longer."""
         self.size = 0
@@ -88,13 +89,23 @@ class Answer:
         return self._found.replies
 
 
-class _Question:
-    """What is asked, and asked again, for callers that wait at the same time."""
+class _Round:
+    """One question to the members, and the callers whom its answer serves."""
 
     def __init__(self) -> None:
-        self.lock = trio.Lock()
-        self.last: Answer | None = None
-        self.waiting = 0
+        self.over = trio.Event()
+        self.answer: Answer | None = None
+        """None at the end if the caller that asked was cancelled: then the others ask again."""
+
+
+class _Question:
+    """What callers ask at the same time, in one round after another."""
+
+    def __init__(self) -> None:
+        self.last: _Round | None = None
+        self.open: _Round | None = None
+        """The last round as long as it has not been asked, so that callers may still join it."""
+        self.callers = 0
 
 
 class Kept:
@@ -108,7 +119,6 @@ class Kept:
         """When topics were dropped lately."""
         self._cleared = float("-inf")
         self._questions: dict[bytes, _Question] = {}
-        self._turns = count()
 
     async def answer(self, key: bytes, topics: Sequence[Topic], ask: Callable[[], Awaitable[Found]]) -> Answer:
         """Return the answer of this key: one that is kept, or one for which the question was sent after this call.
@@ -118,20 +128,35 @@ class Kept:
         """
         if (known := self.known(key)) is not None:
             return known
-        arrived = next(self._turns)
         question = self._questions.setdefault(key, _Question())
-        question.waiting += 1
+        question.callers += 1
         try:
-            async with question.lock:
-                if (known := self.known(key)) is not None:
-                    return known
-                if question.last is None or question.last.turn < arrived:
-                    question.last = await self._ask(Answer(key, topics, next(self._turns)), ask)
-                return question.last
+            while (joined := question.open) is not None:
+                await joined.over.wait()
+                if joined.answer is not None:
+                    return joined.answer
+            return await self._next_round(question, Answer(key, topics), ask)
         finally:
-            question.waiting -= 1
-            if not question.waiting:
+            question.callers -= 1
+            if not question.callers:
                 del self._questions[key]
+
+    async def _next_round(self, question: _Question, answer: Answer, ask: Callable[[], Awaitable[Found]]) -> Answer:
+        """Ask when the round before is over, for the callers that join until then. All of a round go on at once."""
+        before, own = question.last, _Round()
+        question.last = question.open = own
+        try:
+            if before is not None:
+                await before.over.wait()
+            for _ in range(_PASSES):
+                await trio.lowlevel.checkpoint()
+            question.open = None
+            own.answer = self.known(answer.key) or await self._ask(answer, ask)
+            return own.answer
+        finally:
+            if question.open is own:  # it was cancelled before it asked
+                question.last, question.open = before, None
+            own.over.set()
 
     def known(self, key: bytes) -> Answer | None:
         """Return the answer of this key that is kept."""
@@ -142,7 +167,7 @@ class Kept:
         return known
 
     async def _ask(self, answer: Answer, ask: Callable[[], Awaitable[Found]]) -> Answer:
-        settled = self._is_settled(answer.topics)
+        settled, answer.asked = self._is_settled(answer.topics), trio.current_time()
         for topic in answer.topics:
             self._depending.setdefault(topic, {})[answer] = None
         try:

@@ -103,6 +103,20 @@ async def test_callers_share_a_question_that_is_sent_after_they_came(settled: Ke
     assert source.asked == max(found)
 
 
+async def test_callers_that_come_together_share_one_question_and_come_together_again(settled: Kept) -> None:
+    source = Source(0.0)
+    found: list[int] = []
+
+    async def ask() -> None:
+        for _ in range(3):
+            found.append(await read(settled, source))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask)
+    assert found == [1] * 5 + [2] * 5 + [3] * 5
+
+
 async def test_an_error_is_shared_and_not_kept(settled: Kept) -> None:
     source = Source()
     source.gate, source.wrong = trio.Event(), Unavailable("down")
@@ -141,6 +155,27 @@ async def test_when_the_caller_that_asks_leaves_another_one_asks(settled: Kept) 
         await trio.testing.wait_all_tasks_blocked()
         source.gate.set()
     assert found == [2]
+
+
+async def test_when_the_caller_that_would_ask_next_leaves_one_that_waits_with_it_asks(settled: Kept) -> None:
+    source = Source(0.0)
+    source.gate = trio.Event()
+    found: list[int] = []
+
+    async def ask(scope: trio.CancelScope) -> None:
+        with scope:
+            found.append(await read(settled, source))
+
+    async with trio.open_nursery() as nursery:
+        leaves = trio.CancelScope()
+        for scope in (trio.CancelScope(), leaves, trio.CancelScope(), trio.CancelScope()):
+            nursery.start_soon(ask, scope)
+            await trio.testing.wait_all_tasks_blocked()
+        leaves.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert source.asked == 1
+        source.gate.set()
+    assert found == [1, 2, 2]
 
 
 async def test_what_is_kept_is_bounded(settled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
