@@ -103,18 +103,22 @@ async def test_callers_share_a_question_that_is_sent_after_they_came(settled: Ke
     assert source.asked == max(found)
 
 
-async def test_callers_that_come_together_share_one_question_and_come_together_again(settled: Kept) -> None:
+async def test_callers_that_wait_are_served_at_once_however_many_they_are(settled: Kept) -> None:
     source = Source(0.0)
+    source.gate = trio.Event()
     found: list[int] = []
 
     async def ask() -> None:
-        for _ in range(3):
-            found.append(await read(settled, source))
+        found.append(await read(settled, source))
 
     async with trio.open_nursery() as nursery:
-        for _ in range(5):
+        for _ in range(50):
             nursery.start_soon(ask)
-    assert found == [1] * 5 + [2] * 5 + [3] * 5
+        await trio.testing.wait_all_tasks_blocked()
+        source.gate.set()
+        for _ in range(5):
+            await trio.lowlevel.checkpoint()
+        assert found == [1] * 50
 
 
 async def test_an_error_is_shared_and_not_kept(settled: Kept) -> None:
