@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -82,17 +83,24 @@ def representative(failures: Sequence[SwarmError]) -> SwarmError:
 async def ask_all(members: Sequence[Member], request: Request, deadline: float | None = None) -> Outcome:
     """Ask every member the same at once; see `gather`.
 
-    deadline: seconds that each may take; None for the limit of `Member.ask`.
+    deadline: seconds that each may take; None for what suits the operation.
     """
-    return await gather(members, request, lambda member: member.ask(request, deadline))
+    if deadline is None:
+        deadline = max((member.patience(request) for member in members), default=0.0)
+    return await gather(members, request, lambda member: member.answer(request), deadline)
 
 
-async def gather(members: Sequence[Member], request: Request, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
-    """Ask every member at once; one that is down or hangs delays the others no longer than `ask` allows.
+async def gather(
+    members: Sequence[Member],
+    request: Request,
+    ask: Callable[[Member], Awaitable[Answer]],
+    deadline: float = math.inf,
+) -> Outcome:
+    """Ask every member at once; one that is down or hangs delays the others no longer than it may take.
 
     A member's failure, of whatever kind, never affects the answers of the others.
 
-    request: the request, for the errors.
+    request: the request, for the errors. deadline: seconds that each may take, unless `ask` limits that.
     """
     found: dict[Member, Answer | SwarmError] = {}
 
@@ -104,11 +112,14 @@ async def gather(members: Sequence[Member], request: Request, ask: Callable[[Mem
             found[member] = as_error(exc, member.name, request)
 
     async with trio.open_nursery() as nursery:
-        for member in members:
+        nursery.cancel_scope.deadline = trio.current_time() + deadline
+        for member in members[1:]:
             nursery.start_soon(ask_one, member)
+        if members:
+            await ask_one(members[0])  # in this task, which would only wait
     outcome = Outcome()
     for member in members:
-        answer = found[member]
+        answer = found.get(member) or member.overdue(deadline)
         if isinstance(answer, SwarmError):
             outcome.failures.append((member, answer))
         else:

@@ -7,6 +7,7 @@ at once, calls in progress are cut, and it is tried again with growing pauses un
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -155,14 +156,24 @@ class Member(Node):
             TimedOut: the member, which the error names, does not answer within `deadline` seconds.
             Unavailable: the member is down, or goes down meanwhile.
         """
-        usual = patience.seconds(request.verb, request.path, request.params, self.deadline)
-        limit = usual if deadline is None else deadline
+        limit = self.patience(request) if deadline is None else deadline
+        if limit == math.inf:
+            return await self.answer(request)
         with trio.move_on_after(limit):
-            return await self._call(request)
-        self.suspect()
-        raise TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
+            return await self.answer(request)
+        raise self.overdue(limit)
 
-    async def _call(self, request: Request) -> Answer:
+    def patience(self, request: Request) -> float:
+        """Return the seconds that this member may take to answer a request."""
+        return patience.seconds(request.verb, request.path, request.params, self.deadline)
+
+    def overdue(self, limit: float) -> TimedOut:
+        """Return the error for an answer that has not come within `limit` seconds, and check whether the member is up."""
+        self.suspect()
+        return TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
+
+    async def answer(self, request: Request) -> Answer:
+        """Send a request to this member, without a limit of time. Raise as `ask`."""
         try:
             answer = await call(self.calls, request)
             self._heard_at = trio.current_time()
