@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import trio
@@ -32,9 +33,12 @@ from swarmlib.values import as_json
 
 from .member import Member
 from .merge import Parts
+from .node import Node
 
 CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
 """The errors by which an engine says that the request is wrong."""
+NONE: Final[Mapping[Node, bytes]] = MappingProxyType({})
+"""No answers."""
 _SETTLING: Final = 32
 """Members that one call brings up to date at the same time, so that none misses its deadline because of the others."""
 
@@ -80,14 +84,17 @@ def representative(failures: Sequence[SwarmError]) -> SwarmError:
     return [*wrong, *failed, *failures, Unavailable("balance has no members at the moment")][0]
 
 
-async def ask_all(members: Sequence[Member], request: Request, deadline: float | None = None) -> Outcome:
+async def ask_all(
+    members: Sequence[Member], request: Request, deadline: float | None = None, known: Mapping[Node, bytes] = NONE
+) -> Outcome:
     """Ask every member the same at once; see `gather`.
 
-    deadline: seconds that each may take; None for what suits the operation.
+    deadline: seconds that each may take; None for what suits the operation. known: the bytes of members' answers to the
+    same request, which need not be checked again.
     """
     if deadline is None:
         deadline = max((member.patience(request) for member in members), default=0.0)
-    return await gather(members, request, lambda member: member.answer(request), deadline)
+    return await gather(members, request, lambda member: member.answer(request, known.get(member, b"")), deadline)
 
 
 async def gather(

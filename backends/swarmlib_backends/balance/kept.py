@@ -17,8 +17,13 @@ import trio
 from swarmlib import Ack, Log, Set, SwarmError
 from swarmlib.reply import held
 
+from .made import Made
+
 Topic: TypeAlias = tuple[Hashable, ...]
 """What an answer depends on."""
+
+Ask: TypeAlias = "Callable[[Found | None], Awaitable[Found]]"
+"""Asks a question; raises SwarmError. It is given what came of the same question last, if that is still there."""
 
 _MOST_BYTES: Final = 8 * 2**20
 """Bytes of answers that are kept; the least recently used are discarded first."""
@@ -37,17 +42,31 @@ class Found:
     """An answer: its replies, and the seconds for which it may be kept if none of its topics is dropped.
 
     exact: it is true as long as it is kept; else it was true when it was asked for, and its age is worth telling.
+    made: what it was made of, for the next question. told: whether the engines tell each change of it.
     """
 
     replies: Sequence[Set | Log | Ack]
     lasts: float = 0.0
     exact: bool = True
+    made: Made | None = None
+    told: bool = False
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether it spares the next question work that has the same answer."""
+        return self.made is not None and bool(self.made.parts)
+
+    @property
+    def size(self) -> int:
+        """Roughly the bytes that it takes."""
+        parts = () if self.made is None else self.made.parts
+        return _EACH + sum(map(held, self.replies)) + sum(len(part.raw) for part in parts)
 
 
 class Answer:
     """An answer that was asked for, with what it depends on."""
 
-    __slots__ = ("_error", "_found", "asked", "key", "size", "topics", "true", "until")
+    __slots__ = ("_error", "asked", "found", "key", "size", "topics", "true", "until")
 
     def __init__(self, key: bytes, topics: Sequence[Topic]) -> None:
         self.key = key
@@ -59,21 +78,22 @@ class Answer:
         self.size = 0
         self.true = True
         """Whether none of its topics has been dropped since it was asked for."""
-        self._found: Found | None = None
+        self.found: Found | None = None
+        """What came of the question; None until then, and where that is an error."""
         self._error: SwarmError | None = None
 
     @property
     def age(self) -> float | None:
         """Seconds since it was asked for, if it may not be true any more."""
-        return None if self._found is None or self._found.exact else trio.current_time() - self.asked
+        return None if self.found is None or self.found.exact else trio.current_time() - self.asked
 
     def settle(self, outcome: Found | SwarmError, *, keep: bool) -> None:
         """Take what came of the question. keep: it may be kept as long as it says."""
         if isinstance(outcome, SwarmError):
             self._error = outcome
             return
-        self._found = outcome
-        self.size = _EACH + sum(map(held, outcome.replies))
+        self.found = outcome
+        self.size = outcome.size
         if keep and self.true:
             self.until = self.asked + outcome.lasts
 
@@ -85,8 +105,8 @@ class Answer:
         """
         if self._error is not None:
             raise self._error.with_traceback(None)
-        assert self._found is not None
-        return self._found.replies
+        assert self.found is not None
+        return self.found.replies
 
 
 class _Round:
@@ -120,7 +140,7 @@ class Kept:
         self._cleared = float("-inf")
         self._questions: dict[bytes, _Question] = {}
 
-    async def answer(self, key: bytes, topics: Sequence[Topic], ask: Callable[[], Awaitable[Found]]) -> Answer:
+    async def answer(self, key: bytes, topics: Sequence[Topic], ask: Ask) -> Answer:
         """Return the answer of this key: one that is kept, or one for which the question was sent after this call.
 
         Callers of the same key share questions, one of which is under way at a time. An error is shared too, and is
@@ -141,7 +161,7 @@ class Kept:
             if not question.callers:
                 del self._questions[key]
 
-    async def _next_round(self, question: _Question, answer: Answer, ask: Callable[[], Awaitable[Found]]) -> Answer:
+    async def _next_round(self, question: _Question, answer: Answer, ask: Ask) -> Answer:
         """Ask when the round before is over, for the callers that join until then. All of a round go on at once."""
         before, own = question.last, _Round()
         question.last = question.open = own
@@ -166,17 +186,18 @@ class Kept:
         self._answers.move_to_end(key)
         return known
 
-    async def _ask(self, answer: Answer, ask: Callable[[], Awaitable[Found]]) -> Answer:
+    async def _ask(self, answer: Answer, ask: Ask) -> Answer:
         settled, answer.asked = self._is_settled(answer.topics), trio.current_time()
         for topic in answer.topics:
             self._depending.setdefault(topic, {})[answer] = None
+        last = self._answers[answer.key].found if answer.key in self._answers else None
         try:
             try:
-                answer.settle(await ask(), keep=settled)
+                answer.settle(await ask(last), keep=settled)
             except SwarmError as exc:
                 answer.settle(exc, keep=False)
         finally:
-            if answer.until > trio.current_time():
+            if answer.until > trio.current_time() or (answer.found is not None and answer.found.is_comparable):
                 self._keep(answer)
             else:
                 self._unlink(answer)

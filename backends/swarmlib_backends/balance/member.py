@@ -147,8 +147,10 @@ class Member(Node):
             text = f"{self.name} is down ({self.failure.message}), for {self.down_seconds:.0f} s now; trying again"
             raise Unavailable(text, backend=self.name, details={UNSENT: True})
 
-    async def ask(self, request: Request, deadline: float | None = None) -> Answer:
+    async def ask(self, request: Request, deadline: float | None = None, known: bytes = b"") -> Answer:
         """Send the same request to this member; by default within the time that suits the operation.
+
+        known: see `answer`.
 
         Raises:
             SwarmError: the member answers with an error.
@@ -158,9 +160,9 @@ class Member(Node):
         """
         limit = self.patience(request) if deadline is None else deadline
         if limit == math.inf:
-            return await self.answer(request)
+            return await self.answer(request, known)
         with trio.move_on_after(limit):
-            return await self.answer(request)
+            return await self.answer(request, known)
         raise self.overdue(limit)
 
     def patience(self, request: Request) -> float:
@@ -168,16 +170,19 @@ class Member(Node):
         return patience.seconds(request.verb, request.path, request.params, self.deadline)
 
     def overdue(self, limit: float) -> TimedOut:
-        """Return the error for an answer that has not come within `limit` seconds, and check whether the member is up."""
+        """Return the error for an answer that is not there after `limit` seconds, and check if the member is up."""
         self.suspect()
         return TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
 
-    async def answer(self, request: Request) -> Answer:
-        """Send a request to this member, without a limit of time. Raise as `ask`."""
+    async def answer(self, request: Request, known: bytes = b"") -> Answer:
+        """Send a request to this member, without a limit of time. Raise as `ask`.
+
+        known: the bytes of an answer to the same request, which need not be checked again.
+        """
         try:
             answer = await call(self.calls, request)
             self._heard_at = trio.current_time()
-            return answers.checked(answer, request, self.name)
+            return answer if known and answer.raw == known else answers.checked(answer, request, self.name)
         except Unavailable as exc:
             if exc.details.get(UNSENT):
                 self.suspect()

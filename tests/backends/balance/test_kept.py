@@ -5,8 +5,11 @@ import trio
 import trio.testing
 
 from swarmlib import Ack, Json, Set, Unavailable
+from swarmlib.asking import Answer
 from swarmlib_backends.balance import kept as kept_module
 from swarmlib_backends.balance.kept import Found, Kept
+from swarmlib_backends.balance.made import Made, Part
+from swarmlib_backends.balance.node import Node
 
 ONE, OTHER = ("a", "one"), ("a", "other")
 
@@ -22,7 +25,7 @@ class Source:
         self.gate.set()
         self.wrong: Unavailable | None = None
 
-    async def ask(self) -> Found:
+    async def ask(self, last: Found | None) -> Found:
         self.asked += 1
         number = self.asked
         await self.gate.wait()
@@ -190,3 +193,36 @@ async def test_what_is_kept_is_bounded(settled: Kept, monkeypatch: pytest.Monkey
     assert await read(settled, source, b"1") == 1  # now "2" was not used for the longest time
     await read(settled, source, b"4")
     assert [await read(settled, source, key) for key in (b"1", b"3", b"4", b"2")] == [1, 3, 4, 5]
+
+
+async def test_the_next_question_is_given_what_the_last_one_was_made_of_until_its_topic_is_dropped(
+    settled: Kept,
+) -> None:
+    given: list[bytes | None] = []
+
+    async def ask(last: Found | None) -> Found:
+        given.append(last.made.parts[0].raw if last is not None and last.made is not None else None)
+        made = Made(Answer(Ack(), []), (Part(Node("a"), {}, str(len(given)).encode()),))
+        return Found([Ack()], made=made)
+
+    for _ in range(2):
+        await settled.answer(b"key", [ONE], ask)
+    settled.drop(ONE)
+    for _ in range(2):
+        await settled.answer(b"key", [ONE], ask)
+    assert given == [None, b"1", None, b"3"]
+
+
+async def test_what_answers_were_made_of_is_bounded_with_what_is_kept(
+    settled: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_module, "_MOST_BYTES", 10_000)
+    seen: list[bool] = []
+
+    async def ask(last: Found | None) -> Found:
+        seen.append(last is not None)
+        return Found([Ack()], made=Made(Answer(Ack(), []), (Part(Node("a"), {}, bytes(4500)),)))
+
+    for key in (b"1", b"1", b"2", b"1"):  # two take 11,000 bytes
+        await settled.answer(key, [ONE], ask)
+    assert seen == [False, True, False, False]
