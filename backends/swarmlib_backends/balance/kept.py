@@ -132,6 +132,7 @@ class Kept:
     """The answers that are kept, and the questions under way."""
 
     def __init__(self) -> None:
+        self._clock = trio.lowlevel.current_clock()
         self._answers = OrderedDict[bytes, Answer]()
         self._size = 0
         self._depending: dict[Topic, dict[Answer, None]] = {}
@@ -181,7 +182,7 @@ class Kept:
     def known(self, key: bytes) -> Answer | None:
         """Return the answer of this key that is kept."""
         known = self._answers.get(key)
-        if known is None or known.until <= trio.current_time():
+        if known is None or known.until <= self._clock.current_time():
             return None
         self._answers.move_to_end(key)
         return known

@@ -90,7 +90,7 @@ def _key(request: Request, members: Sequence[Member], id: str) -> bytes:
 
 def _for_caller(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:
     """Return a reply of a shared answer as one of its callers gets it now."""
-    details = dated(reply.details)
+    details = dated(reply.details) if reply.details else reply.details
     if age is not None and isinstance(reply, Set):
         details = {**details, "age": int(age)}
     if isinstance(reply, Log) or reply.value is None:

@@ -42,7 +42,7 @@ async def read(kept: Kept, source: Source, key: bytes = b"key") -> int:
 
 
 @pytest.fixture
-def settled(autojump_clock: trio.testing.MockClock) -> Kept:
+async def settled(autojump_clock: trio.testing.MockClock) -> Kept:
     return Kept()
 
 
