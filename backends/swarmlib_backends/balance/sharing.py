@@ -73,7 +73,7 @@ class Sharing:
         if any("warnings" in reply.details for reply in made.replies):  # an engine is missing, which may be back soon
             return Found(made.replies, 0.0)
         if certain and told:
-            return Found(made.replies, rule.longest, made=made, told=told)
+            return Found(made.replies, rule.longest)  # it is asked for so seldom that comparing is not worth its memory
         return Found(made.replies, self._max_age, exact=False, made=made, told=told)
 
 
