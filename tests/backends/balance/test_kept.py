@@ -1,5 +1,7 @@
 """Answers that are kept: until a topic is dropped, whatever overtakes what; and questions that callers share."""
 
+from random import Random
+
 import pytest
 import trio
 import trio.testing
@@ -183,6 +185,40 @@ async def test_when_the_caller_that_would_ask_next_leaves_one_that_waits_with_it
         assert source.asked == 1
         source.gate.set()
     assert found == [1, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whoever_comes_and_leaves_no_answer_is_older_than_its_caller_and_one_question_is_under_way(
+    settled: Kept, seed: int
+) -> None:
+    chance, now, under_way, served = Random(seed), trio.current_time, 0, 0
+
+    async def ask(last: Found | None) -> Found:
+        nonlocal under_way
+        under_way += 1
+        assert under_way == 1
+        try:
+            sent = now()
+            await trio.sleep(chance.random())
+            return Found([Set(Json.from_data(sent)), Ack()])
+        finally:
+            under_way -= 1
+
+    async def call() -> None:
+        nonlocal served
+        await trio.sleep(5 * chance.random())
+        came, patience = now(), chance.choice([0.2, 1, 100])
+        with trio.move_on_after(patience) as scope:
+            answer = await settled.answer(b"key", [ONE], ask)
+            assert answer.asked >= came
+        assert not scope.cancelled_caught or patience < 100
+        served += not scope.cancelled_caught
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(40):
+            nursery.start_soon(call)
+    assert served > 10
+    assert not settled._questions  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_what_is_kept_is_bounded(settled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
