@@ -46,7 +46,7 @@ class HttpReply(ClientExchange):
     _set_before: Set | None = None
 
     async def _deliver(self, reply: Reply) -> None:
-        if self._gone:
+        if self.gone:
             raise trio.BrokenResourceError("the client disconnected")
         try:
             if isinstance(reply, Error):

@@ -218,7 +218,6 @@ async def test_whoever_comes_and_leaves_no_answer_is_older_than_its_caller_and_o
         for _ in range(40):
             nursery.start_soon(call)
     assert served > 10
-    assert not settled._questions  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_what_is_kept_is_bounded(settled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
