@@ -26,8 +26,18 @@ class Answer:
     @property
     def value(self) -> Any:
         """The decoded object: of the last `set`, else of the `ack`; None where neither has one."""
-        sets = [reply for reply in self.before if isinstance(reply, Set)]
-        return sets[-1].json if sets else self.ack.json
+        return self.holder.json
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of the object; b"" where there is none."""
+        found = self.holder.value
+        return b"" if found is None else found.raw
+
+    @property
+    def holder(self) -> Set | Ack:
+        """The reply that has the object: the last `set`, else the `ack`."""
+        return next((reply for reply in reversed(self.before) if isinstance(reply, Set)), self.ack)
 
 
 async def dispatch(sender: Sender, request: Request) -> None:

@@ -81,8 +81,7 @@ def checked(answer: Answer, request: Request, member: str) -> Answer:
     shape = shape_of(request.verb, request.path)
     if shape is not None:
         what = name_of(request.verb, request.path)
-        holder = next((each for each in reversed(answer.before) if isinstance(each, Set)), answer.ack)
-        value = read(shape, holder, what, member)
+        value = read(shape, answer.holder, what, member)
         if request.path == ("version",):
             _check_versions(value, member)
     return answer

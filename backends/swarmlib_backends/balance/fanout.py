@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import trio
@@ -31,9 +33,12 @@ from swarmlib.values import as_json
 
 from .member import Member
 from .merge import Parts
+from .node import Node
 
 CLIENTS_FAULT: Final = (Invalid, NotFound, Denied, Conflict)
 """The errors by which an engine says that the request is wrong."""
+NONE: Final[Mapping[Node, bytes]] = MappingProxyType({})
+"""No answers."""
 _SETTLING: Final = 32
 """Members that one call brings up to date at the same time, so that none misses its deadline because of the others."""
 
@@ -79,20 +84,30 @@ def representative(failures: Sequence[SwarmError]) -> SwarmError:
     return [*wrong, *failed, *failures, Unavailable("balance has no members at the moment")][0]
 
 
-async def ask_all(members: Sequence[Member], request: Request, deadline: float | None = None) -> Outcome:
+async def ask_all(
+    members: Sequence[Member], request: Request, deadline: float | None = None, known: Mapping[Node, bytes] = NONE
+) -> Outcome:
     """Ask every member the same at once; see `gather`.
 
-    deadline: seconds that each may take; None for the limit of `Member.ask`.
+    deadline: seconds that each may take; None for what suits the operation. known: the bytes of members' answers to the
+    same request, which need not be checked again.
     """
-    return await gather(members, request, lambda member: member.ask(request, deadline))
+    if deadline is None:
+        deadline = max((member.patience(request) for member in members), default=0.0)
+    return await gather(members, request, lambda member: member.answer(request, known.get(member, b"")), deadline)
 
 
-async def gather(members: Sequence[Member], request: Request, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
-    """Ask every member at once; one that is down or hangs delays the others no longer than `ask` allows.
+async def gather(
+    members: Sequence[Member],
+    request: Request,
+    ask: Callable[[Member], Awaitable[Answer]],
+    deadline: float = math.inf,
+) -> Outcome:
+    """Ask every member at once; one that is down or hangs delays the others no longer than it may take.
 
     A member's failure, of whatever kind, never affects the answers of the others.
 
-    request: the request, for the errors.
+    request: the request, for the errors. deadline: seconds that each may take, unless `ask` limits that.
     """
     found: dict[Member, Answer | SwarmError] = {}
 
@@ -104,11 +119,14 @@ async def gather(members: Sequence[Member], request: Request, ask: Callable[[Mem
             found[member] = as_error(exc, member.name, request)
 
     async with trio.open_nursery() as nursery:
-        for member in members:
+        nursery.cancel_scope.deadline = trio.current_time() + deadline
+        for member in members[1:]:
             nursery.start_soon(ask_one, member)
+        if members:
+            await ask_one(members[0])  # in this task, which would only wait
     outcome = Outcome()
     for member in members:
-        answer = found[member]
+        answer = found.get(member) or member.overdue(deadline)
         if isinstance(answer, SwarmError):
             outcome.failures.append((member, answer))
         else:

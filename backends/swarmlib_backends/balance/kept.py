@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Final, TypeAlias
 
 import trio
@@ -18,8 +17,13 @@ import trio
 from swarmlib import Ack, Log, Set, SwarmError
 from swarmlib.reply import held
 
+from .made import Made
+
 Topic: TypeAlias = tuple[Hashable, ...]
 """What an answer depends on."""
+
+Ask: TypeAlias = "Callable[[Found | None], Awaitable[Found]]"
+"""Asks a question; raises SwarmError. It is given what came of the same question last, if that is still there."""
 
 _MOST_BYTES: Final = 8 * 2**20
 """Bytes of answers that are kept; the least recently used are discarded first."""
@@ -28,6 +32,9 @@ _EACH: Final = 1000
 _SETTLING: Final = 1.0
 """Seconds after a change in which answers are not kept: an engine tells some changes before it has made them, as the
 end of a container before it has counted it and released its networks."""
+_PASSES: Final = 2
+"""Passes of trio's loop for which a question waits for callers that come at nearly the same time: one in which those
+that have just been served take their answers, and one in which they ask again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,44 +42,58 @@ class Found:
     """An answer: its replies, and the seconds for which it may be kept if none of its topics is dropped.
 
     exact: it is true as long as it is kept; else it was true when it was asked for, and its age is worth telling.
+    made: what it was made of, for the next question. told: whether the engines tell each change of it.
     """
 
     replies: Sequence[Set | Log | Ack]
     lasts: float = 0.0
     exact: bool = True
+    made: Made | None = None
+    told: bool = False
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether it spares the next question work that has the same answer."""
+        return self.made is not None and bool(self.made.parts)
+
+    @property
+    def size(self) -> int:
+        """Roughly the bytes that it takes."""
+        parts = () if self.made is None else self.made.parts
+        return _EACH + sum(map(held, self.replies)) + sum(len(part.raw) for part in parts)
 
 
 class Answer:
     """An answer that was asked for, with what it depends on."""
 
-    __slots__ = ("_error", "_found", "asked", "key", "size", "topics", "true", "turn", "until")
+    __slots__ = ("_error", "asked", "found", "key", "size", "topics", "true", "until")
 
-    def __init__(self, key: bytes, topics: Sequence[Topic], turn: int) -> None:
+    def __init__(self, key: bytes, topics: Sequence[Topic]) -> None:
         self.key = key
         self.topics = topics
-        self.turn = turn
-        """The place of its question among all questions and callers."""
-        self.asked = trio.current_time()
+        self.asked = 0.0
+        """When it was asked for."""
         self.until = 0.0
         """When it is kept no longer."""
         self.size = 0
         self.true = True
         """Whether none of its topics has been dropped since it was asked for."""
-        self._found: Found | None = None
+        self.found: Found | None = None
+        """What came of the question; None until then, and where that is an error."""
         self._error: SwarmError | None = None
 
     @property
     def age(self) -> float | None:
         """Seconds since it was asked for, if it may not be true any more."""
-        return None if self._found is None or self._found.exact else trio.current_time() - self.asked
+        return None if self.found is None or self.found.exact else trio.current_time() - self.asked
 
     def settle(self, outcome: Found | SwarmError, *, keep: bool) -> None:
         """Take what came of the question. keep: it may be kept as long as it says."""
         if isinstance(outcome, SwarmError):
             self._error = outcome
             return
-        self._found = outcome
-        self.size = _EACH + sum(map(held, outcome.replies))
+        self.found = outcome
+        self.size = outcome.size
         if keep and self.true:
             self.until = self.asked + outcome.lasts
 
@@ -84,23 +105,34 @@ class Answer:
         """
         if self._error is not None:
             raise self._error.with_traceback(None)
-        assert self._found is not None
-        return self._found.replies
+        assert self.found is not None
+        return self.found.replies
+
+
+class _Round:
+    """One question to the members, and the callers whom its answer serves."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.answer: Answer | None = None
+        """None at the end if the caller that asked was cancelled: then the others ask again."""
 
 
 class _Question:
-    """What is asked, and asked again, for callers that wait at the same time."""
+    """What callers ask at the same time, in one round after another."""
 
     def __init__(self) -> None:
-        self.lock = trio.Lock()
-        self.last: Answer | None = None
-        self.waiting = 0
+        self.last: _Round | None = None
+        self.open: _Round | None = None
+        """The last round as long as it has not been asked, so that callers may still join it."""
+        self.callers = 0
 
 
 class Kept:
     """The answers that are kept, and the questions under way."""
 
     def __init__(self) -> None:
+        self._clock = trio.lowlevel.current_clock()
         self._answers = OrderedDict[bytes, Answer]()
         self._size = 0
         self._depending: dict[Topic, dict[Answer, None]] = {}
@@ -108,9 +140,8 @@ class Kept:
         """When topics were dropped lately."""
         self._cleared = float("-inf")
         self._questions: dict[bytes, _Question] = {}
-        self._turns = count()
 
-    async def answer(self, key: bytes, topics: Sequence[Topic], ask: Callable[[], Awaitable[Found]]) -> Answer:
+    async def answer(self, key: bytes, topics: Sequence[Topic], ask: Ask) -> Answer:
         """Return the answer of this key: one that is kept, or one for which the question was sent after this call.
 
         Callers of the same key share questions, one of which is under way at a time. An error is shared too, and is
@@ -118,40 +149,56 @@ class Kept:
         """
         if (known := self.known(key)) is not None:
             return known
-        arrived = next(self._turns)
         question = self._questions.setdefault(key, _Question())
-        question.waiting += 1
+        question.callers += 1
         try:
-            async with question.lock:
-                if (known := self.known(key)) is not None:
-                    return known
-                if question.last is None or question.last.turn < arrived:
-                    question.last = await self._ask(Answer(key, topics, next(self._turns)), ask)
-                return question.last
+            while (joined := question.open) is not None:
+                await joined.over.wait()
+                if joined.answer is not None:
+                    return joined.answer
+            return await self._next_round(question, Answer(key, topics), ask)
         finally:
-            question.waiting -= 1
-            if not question.waiting:
+            question.callers -= 1
+            if not question.callers:
                 del self._questions[key]
+
+    async def _next_round(self, question: _Question, answer: Answer, ask: Ask) -> Answer:
+        """Ask when the round before is over, for the callers that join until then. All of a round go on at once."""
+        before, own = question.last, _Round()
+        question.last = question.open = own
+        try:
+            if before is not None:
+                await before.over.wait()
+            for _ in range(_PASSES):
+                await trio.lowlevel.checkpoint()
+            question.open = None
+            own.answer = self.known(answer.key) or await self._ask(answer, ask)
+            return own.answer
+        finally:
+            if question.open is own:  # it was cancelled before it asked
+                question.last, question.open = before, None
+            own.over.set()
 
     def known(self, key: bytes) -> Answer | None:
         """Return the answer of this key that is kept."""
         known = self._answers.get(key)
-        if known is None or known.until <= trio.current_time():
+        if known is None or known.until <= self._clock.current_time():
             return None
         self._answers.move_to_end(key)
         return known
 
-    async def _ask(self, answer: Answer, ask: Callable[[], Awaitable[Found]]) -> Answer:
-        settled = self._is_settled(answer.topics)
+    async def _ask(self, answer: Answer, ask: Ask) -> Answer:
+        settled, answer.asked = self._is_settled(answer.topics), trio.current_time()
         for topic in answer.topics:
             self._depending.setdefault(topic, {})[answer] = None
+        last = self._answers[answer.key].found if answer.key in self._answers else None
         try:
             try:
-                answer.settle(await ask(), keep=settled)
+                answer.settle(await ask(last), keep=settled)
             except SwarmError as exc:
                 answer.settle(exc, keep=False)
         finally:
-            if answer.until > trio.current_time():
+            if answer.until > trio.current_time() or (answer.found is not None and answer.found.is_comparable):
                 self._keep(answer)
             else:
                 self._unlink(answer)

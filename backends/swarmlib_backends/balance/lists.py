@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Final
@@ -13,9 +13,11 @@ from swarmlib.asking import Answer
 
 from ..dockerapi.operations import ContainerList
 from . import merge, order
-from .fanout import Outcome, ask_all, gather, merged, missing, refuse_partial, reply_merged, settle
+from .fanout import NONE, Outcome, ask_all, gather, merged, missing, refuse_partial, reply_merged, settle
+from .made import Made, parts_of
 from .member import Member
 from .members import Members
+from .node import Node
 from .select import Selection
 from .sharing import Sharing
 
@@ -49,16 +51,19 @@ class Listing:
         else:
             await self._sharing.reply(request, chosen, partial(self._asked, request, selection, chosen))
 
-    async def _asked(self, request: Request, selection: Selection, chosen: list[Member]) -> Answer:
-        outcome = await self._ask(request, selection, chosen)
+    async def _asked(self, request: Request, selection: Selection, chosen: list[Member], last: Made | None) -> Made:
+        outcome = await self._ask(request, selection, chosen, NONE if last is None else last.known)
         refuse_partial(outcome.missing, strict=self._strict)
         if chosen and not (self._may_be_empty and not any(each.up for each in chosen)):
             outcome.must_have_answers()
+        parts = parts_of(outcome.answers, last)
+        if last is not None and parts and parts is last.parts and not outcome.failures:
+            return last
         found = merge.LISTS[request.path](outcome.values)
         if request.path == _CONTAINERS:
             await order.settle_moments(found, chosen, self._members.index)
             found = order.newest_first(found, self._members.index)[: selection.limit]
-        return merged(Json.from_data(found), outcome.missing)
+        return Made(merged(Json.from_data(found), outcome.missing), parts)
 
     async def _answer_from_index(self, request: Request, selection: Selection, chosen: list[Member]) -> None:
         await settle(chosen, "containers")
@@ -71,10 +76,12 @@ class Listing:
         raw = index.listed(selection.labels, nodes, running=running, now=now)
         await reply_merged(request, Json(raw), absent)
 
-    async def _ask(self, request: Request, selection: Selection, chosen: Sequence[Member]) -> Outcome:
+    async def _ask(
+        self, request: Request, selection: Selection, chosen: Sequence[Member], known: Mapping[Node, bytes]
+    ) -> Outcome:
         """Ask the members. One that doesn't know the objects that bound the list is asked for all, and cut here."""
         if not selection.relative:
-            return await ask_all(chosen, request.replace(params=selection.params))
+            return await ask_all(chosen, request.replace(params=selection.params), known=known)
         bounds = await order.Bounds.of(request.path, selection.relative, self._members)
         bounded, whole = request.replace(params=selection.params), request.replace(params=selection.without_relative())
 

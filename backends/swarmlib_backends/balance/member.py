@@ -7,6 +7,7 @@ at once, calls in progress are cut, and it is tried again with growing pauses un
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -146,8 +147,10 @@ class Member(Node):
             text = f"{self.name} is down ({self.failure.message}), for {self.down_seconds:.0f} s now; trying again"
             raise Unavailable(text, backend=self.name, details={UNSENT: True})
 
-    async def ask(self, request: Request, deadline: float | None = None) -> Answer:
+    async def ask(self, request: Request, deadline: float | None = None, known: bytes = b"") -> Answer:
         """Send the same request to this member; by default within the time that suits the operation.
+
+        known: see `answer`.
 
         Raises:
             SwarmError: the member answers with an error.
@@ -155,18 +158,31 @@ class Member(Node):
             TimedOut: the member, which the error names, does not answer within `deadline` seconds.
             Unavailable: the member is down, or goes down meanwhile.
         """
-        usual = patience.seconds(request.verb, request.path, request.params, self.deadline)
-        limit = usual if deadline is None else deadline
+        limit = self.patience(request) if deadline is None else deadline
+        if limit == math.inf:
+            return await self.answer(request, known)
         with trio.move_on_after(limit):
-            return await self._call(request)
-        self.suspect()
-        raise TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
+            return await self.answer(request, known)
+        raise self.overdue(limit)
 
-    async def _call(self, request: Request) -> Answer:
+    def patience(self, request: Request) -> float:
+        """Return the seconds that this member may take to answer a request."""
+        return patience.seconds(request.verb, request.path, request.params, self.deadline)
+
+    def overdue(self, limit: float) -> TimedOut:
+        """Return the error for an answer that is not there after `limit` seconds, and check if the member is up."""
+        self.suspect()
+        return TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
+
+    async def answer(self, request: Request, known: bytes = b"") -> Answer:
+        """Send a request to this member, without a limit of time. Raise as `ask`.
+
+        known: the bytes of an answer to the same request, which need not be checked again.
+        """
         try:
             answer = await call(self.calls, request)
             self._heard_at = trio.current_time()
-            return answers.checked(answer, request, self.name)
+            return answer if known and answer.raw == known else answers.checked(answer, request, self.name)
         except Unavailable as exc:
             if exc.details.get(UNSENT):
                 self.suspect()

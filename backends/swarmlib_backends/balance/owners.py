@@ -58,7 +58,7 @@ async def find(members: Members, path: Path) -> Owner:
     kind, ref = path[:2]
     if kind == "networks" and ref in EVERYWHERE:
         return Owner(first_up(members.all), kind, ref, certain=True)
-    addressed = _addressed(members.all, ref)
+    addressed = _addressed(members.all, ref) if "/" in ref else None
     if addressed is not None and kind not in _FIRST_FITS:  # an image's name may begin so by itself
         return Owner(addressed[0], kind, addressed[1], certain=True)
     items = members.index.find(kind, ref)
@@ -73,7 +73,7 @@ async def find(members: Members, path: Path) -> Owner:
             swarm = members.index.places(kind, items[0].id)
             speaker = await manager([member for member in members.all if member in swarm])
             return Owner(speaker, kind, items[0].id, certain=False, id=items[0].id)
-        item = _sole(kind, ref, items)
+        item = items[0] if len(items) == 1 else _one_of(kind, ref, items)
         return Owner(members.of(item.node), kind, ref, certain=False, id=item.id)
     if addressed is not None:
         return Owner(addressed[0], kind, addressed[1], certain=True)
@@ -107,8 +107,6 @@ async def elsewhere(members: Members, owner: Owner, said: NotFound) -> Owner:
 
 def _addressed(members: Sequence[Member], ref: str) -> tuple[Member, str] | None:
     """Return the engine that `engine/name` names, and the name. Raise Unavailable if that engine is down."""
-    if "/" not in ref:
-        return None
     for member in members:
         if ref.startswith(f"{member.name}/"):
             member.must_be_up()
@@ -196,9 +194,7 @@ def _alike(kind: str, items: Sequence[Item]) -> bool:
     return kind in _FIRST_FITS or (len({item.id for item in items}) == 1 and all(item.shared for item in items))
 
 
-def _sole(kind: str, ref: str, items: Sequence[Item]) -> Item:
-    if len(items) == 1:
-        return items[0]
+def _one_of(kind: str, ref: str, items: Sequence[Item]) -> Item:
     if _alike(kind, items):
         return next((item for item in items if item.node.up), items[0])
     candidates = ", ".join(sorted(item.label for item in items))

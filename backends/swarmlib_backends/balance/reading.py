@@ -10,8 +10,9 @@ from swarmlib.asking import Answer
 
 from ..dockerapi.nullable import list_of
 from . import merge, owners, response_hooks
-from .fanout import ask_all, first_answer, forward_answer, merged, refuse_partial
+from .fanout import NONE, ask_all, first_answer, forward_answer, merged, refuse_partial
 from .lists import Listing
+from .made import Made, parts_of
 from .members import Members
 from .node import EVERYWHERE
 from .owners import Owner
@@ -63,7 +64,7 @@ class Reading:
             return await self._inspect(request)
         return await self._router.to_owner(request)
 
-    async def _summary(self, request: Request) -> Answer:
+    async def _summary(self, request: Request, last: Made | None) -> Made:
         outcome = await ask_all(self._members.all, request)
         refuse_partial(outcome.missing, strict=self._strict)
         outcome.must_have_answers()
@@ -72,15 +73,15 @@ class Reading:
             found["Warnings"] = [*list_of(found["Warnings"]), *outcome.missing] or None
             if self._provisioner is not None:
                 found = merge.with_capacity(found, self._provisioner.capacity())
-        return merged(found, outcome.missing)
+        return Made(merged(found, outcome.missing))
 
-    async def _ping(self, request: Request) -> Answer:
+    async def _ping(self, request: Request, last: Made | None) -> Made:
         """Return one member's ping, a manager's if there is one, with the API version that works on all."""
         answer = await first_answer(owners.managers_first(self._members.all), request)
         if (advertised := self._members.advertised.range) is None:
-            return answer
+            return Made(answer)
         before = [reply.replace(details=at_version(reply.details, advertised)) for reply in answer.before]
-        return Answer(answer.ack.replace(details=at_version(answer.ack.details, advertised)), before)
+        return Made(Answer(answer.ack.replace(details=at_version(answer.ack.details, advertised)), before))
 
     async def _inspect(self, request: Request) -> Any:
         owner, kind = await self._router.owner_of(request), request.path[0]
@@ -91,10 +92,15 @@ class Reading:
         id = owner.id if kind in ("containers", "networks") else ""  # the only ones that are told of one by one
         return await self._sharing.reply(request, [owner.member], partial(self._inspected, request, owner), id)
 
-    async def _inspected(self, request: Request, owner: Owner) -> Answer:
-        there = request.replace(path=owner.there(request.path))
-        member, answer = await self._router.asked(there, owner, float("inf"))
+    async def _inspected(self, request: Request, owner: Owner, last: Made | None) -> Made:
+        there, known = request.replace(path=owner.there(request.path)), NONE if last is None else last.known
+        member, answer = await self._router.asked(there, owner, float("inf"), known.get(owner.member, b""))
         if request.path[0] not in _WITH_NODE:
-            return answer
-        value = Json.from_data(merge.inspected(answer.value, member))
-        return Answer(answer.ack, [reply.replace(value=value) for reply in answer.before if isinstance(reply, Set)])
+            return Made(answer)
+        parts = parts_of([(member, answer)], last)
+        if last is not None and parts is last.parts:
+            value = last.answer.holder.value
+        else:
+            value = Json.from_data(merge.inspected(answer.value, member))
+        before = [reply.replace(value=value) for reply in answer.before if isinstance(reply, Set)]
+        return Made(Answer(answer.ack, before), parts)

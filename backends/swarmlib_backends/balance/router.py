@@ -79,16 +79,18 @@ class Router:
         learn(self._members.index, member, request)(answer.ack)
         return answer
 
-    async def asked(self, request: Request, owner: Owner, deadline: float | None = None) -> tuple[Member, Answer]:
+    async def asked(
+        self, request: Request, owner: Owner, deadline: float | None = None, known: bytes = b""
+    ) -> tuple[Member, Answer]:
         """Send a call to the engine that has its object, as `forward` finds it; return that engine and its answer.
 
-        deadline: as in `Member.ask`.
+        deadline, known: as in `Member.ask`.
 
         Raises:
             SwarmError: the engine answers with an error, or can't be asked.
         """
         try:
-            return owner.member, await owner.member.ask(request, deadline)
+            return owner.member, await owner.member.ask(request, deadline, known)
         except NotFound as said:
             if owner.certain:
                 raise

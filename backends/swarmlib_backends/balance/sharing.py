@@ -18,10 +18,11 @@ from ..dockerapi.nullable import dict_of
 from .fanout import forward_answer
 from .freshness import Rule, rule_of
 from .kept import Found, Kept
+from .made import Made
 from .member import Member
 
-Ask: TypeAlias = Callable[[], Awaitable[Replies]]
-"""Asks the members; raises SwarmError."""
+Ask: TypeAlias = Callable[[Made | None], Awaitable[Made]]
+"""Asks the members; raises SwarmError. It is given what was made of their answers to the same question last."""
 
 _DATE: Final = b"date"
 _NAME: Final = attrgetter("name")
@@ -47,7 +48,7 @@ class Sharing:
         """
         rule = rule_of(request)
         if rule is None:
-            await forward_answer(await ask(), request)
+            await forward_answer((await ask(None)).answer, request)
             return
         key = _key(request, members, id)
         answer = self._kept.known(key)
@@ -58,15 +59,22 @@ class Sharing:
         for reply in answer.replies():
             await request.reply.send(_for_caller(reply, age))
 
-    async def _found(self, request: Request, rule: Rule, members: Sequence[Member], ask: Ask, id: str) -> Found:
+    async def _found(
+        self, request: Request, rule: Rule, members: Sequence[Member], ask: Ask, id: str, last: Found | None
+    ) -> Found:
         certain = all(member.tells_changes for member in members)
-        answer = await ask()
-        replies = [*answer.before, answer.ack]
-        if any("warnings" in reply.details for reply in replies):  # an engine is missing in it, which may be back soon
-            return Found(replies, 0.0)
-        if certain and _is_of(answer, id) and rule.told(request, answer):
-            return Found(replies, rule.longest)
-        return Found(replies, self._max_age, exact=False)
+        before = None if last is None else last.made
+        made = await ask(before)
+        if last is not None and made.is_of_same(before):
+            told = last.told
+        else:
+            told = _is_of(made.answer, id) and rule.told(request, made.answer)
+            made = made.encoded()
+        if any("warnings" in reply.details for reply in made.replies):  # an engine is missing, which may be back soon
+            return Found(made.replies, 0.0)
+        if certain and told:
+            return Found(made.replies, rule.longest)  # it is asked for so seldom that comparing is not worth its memory
+        return Found(made.replies, self._max_age, exact=False, made=made, told=told)
 
 
 def _is_of(answer: Replies, id: str) -> bool:
@@ -82,7 +90,7 @@ def _key(request: Request, members: Sequence[Member], id: str) -> bytes:
 
 def _for_caller(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:
     """Return a reply of a shared answer as one of its callers gets it now."""
-    details = dated(reply.details)
+    details = dated(reply.details) if reply.details else reply.details
     if age is not None and isinstance(reply, Set):
         details = {**details, "age": int(age)}
     if isinstance(reply, Log) or reply.value is None:

@@ -150,19 +150,20 @@ class Engine:
         Raises:
             Unavailable: the engine can't be reached, or not until `due`.
         """
-        found = await self._kept_or_new(due, fresh=fresh)
+        while self._idle and not fresh:
+            found = self._idle.pop()
+            if not found.stale():
+                found.sent = False
+                found.reused = True
+                break
+            await trio.aclose_forcefully(found.stream)
+        else:
+            found = await self._new(due)
         if due != math.inf:
             self.deadlines.begin(found, due)
         return found
 
-    async def _kept_or_new(self, due: float, *, fresh: bool) -> Connection:
-        while self._idle and not fresh:
-            kept = self._idle.pop()
-            if not kept.stale():
-                kept.sent = False
-                kept.reused = True
-                return kept
-            await trio.aclose_forcefully(kept.stream)
+    async def _new(self, due: float) -> Connection:
         with trio.CancelScope(deadline=due):
             return Connection(await self._dial(), self.name, self._repeated)
         raise Unavailable(f"can't connect to {self.name} in time")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import trio
 
-from swarmlib import Ack, Invalid, Json, Request, Verb
+from swarmlib import Ack, Invalid, Json, Request, Set, Verb
 from swarmlib.errors import ungrouped
 from swarmlib.pieces import relay
 
@@ -153,10 +153,10 @@ class EngineExchange:
         body = await self._responses.body(MAX_VALUE)
         value = self._json(body) if body else None
         if value is None or self._request.verb in (Verb.SPAWN, Verb.CONNECT):
-            await self._reply.ack(value, details=self._details(head))
+            await self._reply.send(Ack(value, self._details(head)))
         else:
-            await self._reply.set(value, details=self._details(head))
-            await self._reply.ack()
+            await self._reply.send(Set(value, self._details(head)))
+            await self._reply.send(Ack())
 
     def _json(self, raw: bytes) -> Json:
         return Json(raw, self._responses.wrong)

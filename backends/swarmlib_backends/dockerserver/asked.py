@@ -47,9 +47,10 @@ class Asked:
             Invalid, TooLarge: a parameter or the body is wrong.
         """
         route = self.route
-        meta = _meta(caller, route.version, self.headers)
         if self.is_repeated:
+            meta = _plain_meta(caller, route.version)
             return Request(route.row.verb, route.path, route.params, None, meta, reply=exchange)
+        meta = _meta(caller, route.version, self.headers)
         params = route.params
         if exchange.upgrade and route.row.kind is Kind.WHOLE:
             params = {**params, "upgrade": exchange.protocol}

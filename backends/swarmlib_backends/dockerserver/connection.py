@@ -10,7 +10,7 @@ from swarmlib import Invalid, Request, Sender, SwarmError, TimedOut, Unavailable
 from swarmlib.net.limiter import ClientConnection
 from swarmlib.reply_channel import SendersTask
 
-from ..dockerapi.rows import Kind
+from ..dockerapi.rows import Kind, Row
 from ..dockerapi.targets import Moved
 from ..http.admission import expects_invitation
 from ..http.head import Head
@@ -168,7 +168,10 @@ class Connection:
         asked = self._reader.read(head)
         row = asked.route.row
         exchange = HttpReply(self._client, self._stream, self._nursery, self._reading, head, row)
-        self._heed_what_follows(exchange)
+        if row.kind is Kind.HIJACK or exchange.upgrade:
+            self._converse(head, row)
+        else:
+            self._incoming.stay()
         if row.upload or (row.kind is Kind.WHOLE and head.has_body and not exchange.upgrade):
             exchange.upload = self._upload(exchange)
         given = exchange.upload is not None or row.kind is Kind.WHOLE  # the body, to a stage, as it arrives
@@ -208,12 +211,8 @@ class Connection:
         if sender is not None and sender.is_cancelled:
             await trio.lowlevel.checkpoint()  # the cancellation ends here, or it would take the next call with it
 
-    def _heed_what_follows(self, exchange: HttpReply) -> None:
-        """Set up the reading of what follows a request's head: a body and requests, or a conversation."""
-        row, head = exchange.row, exchange.head
-        if row.kind is not Kind.HIJACK and not exchange.upgrade:
-            self._incoming.stay()
-            return
+    def _converse(self, head: Head, row: Row) -> None:
+        """Set up the reading of what follows the head of a request that may begin a conversation."""
         self._incoming.converse(chunks=takes_json(row))
         if row.kind is Kind.WHOLE and head.get(b"content-length") not in (None, b"0"):
             raise Invalid("a request for an upgrade can't have a body")

@@ -60,9 +60,8 @@ class HttpReply(ClientExchange):
             await self._bad_answer(reply, exc)
 
     async def _set(self, reply: Set) -> None:
-        value = value_in(reply.value)
         if self.row.kind in _PIECES:
-            line = value.raw
+            line = value_in(reply.value).raw
             head = b"" if self.head_out else self._stream_head(reply.details, JSON_TYPE)
             await self.write_chunk(line if line.endswith(b"\n") else line + b"\n", before=head)
         elif self._set_before is not None:
@@ -87,7 +86,7 @@ class HttpReply(ClientExchange):
     async def _whole(self, ack: Ack) -> None:
         reply = self._set_before or ack
         details = {**ack.details, **reply.details} if reply is not ack else ack.details
-        body = b"" if reply.value is None else value_in(reply.value).raw
+        body = b"" if reply is ack and reply.value is None else value_in(reply.value).raw
         usual = 200 if body and self.row.status == 204 else self.row.status
         headers = headers_in(details, _usual(JSON_TYPE if body else None), length=self.bodyless)
         await self.write_whole(self._status(details, usual), headers, body)

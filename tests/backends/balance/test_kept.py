@@ -1,12 +1,17 @@
 """Answers that are kept: until a topic is dropped, whatever overtakes what; and questions that callers share."""
 
+from random import Random
+
 import pytest
 import trio
 import trio.testing
 
 from swarmlib import Ack, Json, Set, Unavailable
+from swarmlib.asking import Answer
 from swarmlib_backends.balance import kept as kept_module
 from swarmlib_backends.balance.kept import Found, Kept
+from swarmlib_backends.balance.made import Made, Part
+from swarmlib_backends.balance.node import Node
 
 ONE, OTHER = ("a", "one"), ("a", "other")
 
@@ -22,7 +27,7 @@ class Source:
         self.gate.set()
         self.wrong: Unavailable | None = None
 
-    async def ask(self) -> Found:
+    async def ask(self, last: Found | None) -> Found:
         self.asked += 1
         number = self.asked
         await self.gate.wait()
@@ -39,7 +44,7 @@ async def read(kept: Kept, source: Source, key: bytes = b"key") -> int:
 
 
 @pytest.fixture
-def settled(autojump_clock: trio.testing.MockClock) -> Kept:
+async def settled(autojump_clock: trio.testing.MockClock) -> Kept:
     return Kept()
 
 
@@ -103,6 +108,24 @@ async def test_callers_share_a_question_that_is_sent_after_they_came(settled: Ke
     assert source.asked == max(found)
 
 
+async def test_callers_that_wait_are_served_at_once_however_many_they_are(settled: Kept) -> None:
+    source = Source(0.0)
+    source.gate = trio.Event()
+    found: list[int] = []
+
+    async def ask() -> None:
+        found.append(await read(settled, source))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        source.gate.set()
+        for _ in range(5):
+            await trio.lowlevel.checkpoint()
+        assert found == [1] * 50
+
+
 async def test_an_error_is_shared_and_not_kept(settled: Kept) -> None:
     source = Source()
     source.gate, source.wrong = trio.Event(), Unavailable("down")
@@ -143,6 +166,60 @@ async def test_when_the_caller_that_asks_leaves_another_one_asks(settled: Kept) 
     assert found == [2]
 
 
+async def test_when_the_caller_that_would_ask_next_leaves_one_that_waits_with_it_asks(settled: Kept) -> None:
+    source = Source(0.0)
+    source.gate = trio.Event()
+    found: list[int] = []
+
+    async def ask(scope: trio.CancelScope) -> None:
+        with scope:
+            found.append(await read(settled, source))
+
+    async with trio.open_nursery() as nursery:
+        leaves = trio.CancelScope()
+        for scope in (trio.CancelScope(), leaves, trio.CancelScope(), trio.CancelScope()):
+            nursery.start_soon(ask, scope)
+            await trio.testing.wait_all_tasks_blocked()
+        leaves.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert source.asked == 1
+        source.gate.set()
+    assert found == [1, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whoever_comes_and_leaves_no_answer_is_older_than_its_caller_and_one_question_is_under_way(
+    settled: Kept, seed: int
+) -> None:
+    chance, now, under_way, served = Random(seed), trio.current_time, 0, 0
+
+    async def ask(last: Found | None) -> Found:
+        nonlocal under_way
+        under_way += 1
+        assert under_way == 1
+        try:
+            sent = now()
+            await trio.sleep(chance.random())
+            return Found([Set(Json.from_data(sent)), Ack()])
+        finally:
+            under_way -= 1
+
+    async def call() -> None:
+        nonlocal served
+        await trio.sleep(5 * chance.random())
+        came, patience = now(), chance.choice([0.2, 1, 100])
+        with trio.move_on_after(patience) as scope:
+            answer = await settled.answer(b"key", [ONE], ask)
+            assert answer.asked >= came
+        assert not scope.cancelled_caught or patience < 100
+        served += not scope.cancelled_caught
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(40):
+            nursery.start_soon(call)
+    assert served > 10
+
+
 async def test_what_is_kept_is_bounded(settled: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_module, "_MOST_BYTES", 3500)
     source = Source()
@@ -151,3 +228,36 @@ async def test_what_is_kept_is_bounded(settled: Kept, monkeypatch: pytest.Monkey
     assert await read(settled, source, b"1") == 1  # now "2" was not used for the longest time
     await read(settled, source, b"4")
     assert [await read(settled, source, key) for key in (b"1", b"3", b"4", b"2")] == [1, 3, 4, 5]
+
+
+async def test_the_next_question_is_given_what_the_last_one_was_made_of_until_its_topic_is_dropped(
+    settled: Kept,
+) -> None:
+    given: list[bytes | None] = []
+
+    async def ask(last: Found | None) -> Found:
+        given.append(last.made.parts[0].raw if last is not None and last.made is not None else None)
+        made = Made(Answer(Ack(), []), (Part(Node("a"), {}, str(len(given)).encode()),))
+        return Found([Ack()], made=made)
+
+    for _ in range(2):
+        await settled.answer(b"key", [ONE], ask)
+    settled.drop(ONE)
+    for _ in range(2):
+        await settled.answer(b"key", [ONE], ask)
+    assert given == [None, b"1", None, b"3"]
+
+
+async def test_what_answers_were_made_of_is_bounded_with_what_is_kept(
+    settled: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_module, "_MOST_BYTES", 10_000)
+    seen: list[bool] = []
+
+    async def ask(last: Found | None) -> Found:
+        seen.append(last is not None)
+        return Found([Ack()], made=Made(Answer(Ack(), []), (Part(Node("a"), {}, bytes(4500)),)))
+
+    for key in (b"1", b"1", b"2", b"1"):  # two take 11,000 bytes
+        await settled.answer(key, [ONE], ask)
+    assert seen == [False, True, False, False]

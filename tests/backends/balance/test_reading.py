@@ -12,10 +12,12 @@ import trio.testing
 
 from swarmlib import Chain, Client, Filter, NotFound, Reply, Request, Set, Tap, Verb
 from swarmlib import connect as open_chain
-from swarmlib_backends.balance import Balance
+from swarmlib.asking import Answer
+from swarmlib_backends.balance import Balance, answers, merge
 from tests.support.simulated import Engine
 
 SETTLED_SECONDS = 1.5
+CHECKED = answers.checked
 DOCKERS = {"Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
 
 
@@ -229,6 +231,83 @@ async def test_nothing_merged_is_kept_while_an_engine_is_down(autojump_clock: tr
         with engine.down():
             await trio.testing.wait_all_tasks_blocked()
             assert await asked(other, lambda: swarm.ls("networks")) == 3
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done with members' answers from now on: each check and each merging, by what was asked."""
+    done: list[str] = []
+
+    def noted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*given: Any) -> Any:
+            done.append(name)
+            return function(*given)
+
+        return note
+
+    def checked(answer: Answer, request: Request, member: str) -> Answer:
+        if request.path != ("ping",):  # balance itself asks that
+            done.append("check")
+        return CHECKED(answer, request, member)
+
+    monkeypatch.setattr(answers, "checked", checked)
+    monkeypatch.setattr(merge, "LISTS", {path: noted("merge", each) for path, each in merge.LISTS.items()})
+    monkeypatch.setattr(merge, "inspected", noted("inspect", merge.inspected))
+    return done
+
+
+async def test_what_members_answer_again_is_neither_checked_nor_merged_again(
+    work: list[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    one, other = docker(), docker("B")
+    async with over(one, other) as swarm:
+        one.volumes["data"] = {"Name": "data", "Driver": "local"}
+        work.clear()
+        first = await swarm.ls("volumes")
+        assert work == ["check", "check", "merge", "inspect"]
+        assert await swarm.ls("volumes") == first
+        assert len(work) == 4
+        other.volumes["more"] = {"Name": "more", "Driver": "local"}
+        names = [each["Name"] for each in await swarm.ls("volumes")]
+        assert names == ["data", "more"]
+        assert work[4:] == ["check", "merge", "inspect", "inspect"]
+        other.volumes["more"]["Driver"] = "nfs"  # as long as before
+        assert [each["Driver"] for each in await swarm.ls("volumes")] == ["local", "nfs"]
+
+
+async def test_what_is_inspected_again_is_the_same_and_a_change_of_it_or_of_its_engine_is_seen(
+    work: list[str], autojump_clock: trio.testing.MockClock
+) -> None:
+    engine = docker(running=False)
+    async with over(engine) as swarm:
+        work.clear()
+        first = await swarm.get("containers", "web")
+        assert await swarm.get("containers", "web") == first
+        assert work == ["check", "inspect"]
+        engine.boxes["a" * 64].body["state"] = {"Error": "its network is gone"}
+        assert (await swarm.get("containers", "web"))["State"]["Error"] == "its network is gone"
+        engine.info["NCPU"] = 64
+        await trio.sleep(100)
+        assert (await swarm.get("containers", "web"))["Node"]["Cpus"] == 64
+
+
+async def test_a_list_in_which_a_member_is_missing_is_not_the_answer_when_it_is_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    one, other = docker(), docker("B")
+    async with over(one, other) as swarm:
+
+        async def told() -> tuple[int, int]:
+            reply = (await swarm.call(Verb.LS, ("volumes",))).holder
+            return len(reply.json["Volumes"]), len(reply.details.get("warnings", ()))
+
+        one.volumes["data"] = {"Name": "data", "Driver": "local"}
+        assert [await told(), await told()] == [(1, 0), (1, 0)]
+        with other.down():
+            await trio.testing.wait_all_tasks_blocked()
+            assert [await told(), await told()] == [(1, 1), (1, 1)]
+        await trio.sleep(10)
+        assert await told() == (1, 0)
 
 
 async def test_an_answer_that_may_be_old_says_its_age(autojump_clock: trio.testing.MockClock) -> None:
