@@ -23,9 +23,10 @@ def event(nano: int, action: str = "start", **attributes: str) -> dict[str, Any]
     return {"Type": "container", "Action": action, "Actor": about, "time": nano // 10**9, "timeNano": nano}
 
 
-def nanoseconds_text(seconds: float) -> str:
-    """A moment as clients write it, a little before that one."""
-    return time_of(int(seconds * 10**9) - 1000)
+def told_at(engine: Engine, name: str) -> str:
+    """The moment at which an engine told of a container's creation, as clients write it."""
+    created = (each for each in engine.told if each["Action"] == "create")
+    return time_of(next(each["timeNano"] for each in created if each["Actor"]["Attributes"]["name"] == name))
 
 
 async def test_what_engines_say_at_about_the_same_time_is_put_in_order(autojump_clock: trio.testing.MockClock) -> None:
@@ -146,9 +147,9 @@ async def test_what_engines_have_forgotten_is_told_from_what_balance_has_seen(
                 return [each["Actor"]["Attributes"]["name"] async for each in events if each["Action"] == "create"]
 
         names = [box.name for box in boxes]
-        since = nanoseconds_text(boxes[0].created)
+        since = told_at(a, "box0")
         assert await told(since=since) == names
-        assert await told(since=nanoseconds_text(boxes[50].created)) == names[50:]
+        assert await told(since=told_at(a, "box50")) == names[50:]
         assert await told(since=since, filters={"label": ["odd=1"], "type": ["container"]}) == names[1::2]
         begun = [name for name in names if name.startswith("box1")]
         assert await told(since=since, filters={"container": ["box1"], "event": ["create"]}) == begun
@@ -168,7 +169,7 @@ async def test_what_only_the_engine_knows_comes_before_what_balance_has_seen(
         await swarm.ls()
         a.add("second")
         await trio.testing.wait_all_tasks_blocked()
-        async with swarm.watch(since=nanoseconds_text(first.created)) as events:
+        async with swarm.watch(since=told_at(a, "first")) as events:
             a.add("third")
             names = [(await anext(events))["Actor"]["Attributes"]["name"] for _ in range(3)]
             a.cut()
