@@ -83,6 +83,11 @@ class Following(ABC):
         """Whether all that the cluster has is known."""
         return all(view.synced.is_set() for view in self._views.values())
 
+    async def completed(self) -> None:
+        """Wait until all that the cluster has is known, however long that takes."""
+        for view in self._views.values():
+            await view.synced.wait()
+
     async def run(self) -> None:
         """Watch until cancelled."""
         async with trio.open_nursery() as nursery:

@@ -154,6 +154,7 @@ class Happenings:
 
     async def _note_loss(self, container: PodContainer) -> None:
         """Write down that a run has ended whose Pod is gone, and nobody has seen how it ended."""
+        await self.cluster.mirror.completed()  # its Pod may be told after its record
         with trio.move_on_after(max(container.record.started + _LOST_SECONDS - self.now(), 0)):
             await container.until(lambda each: each.running or each.status == "exited")
             return

@@ -12,9 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 import yaml
+from trio.testing import wait_all_tasks_blocked
 
 from swarmlib import Client, Verb, connect
+from swarmlib_backends.kubernetes import happenings
+from swarmlib_backends.kubernetes.api.client import Api, Params
+from swarmlib_backends.kubernetes.api.resources import PODS
 from tests.backends.kubernetes.conftest import Place
+from tests.backends.kubernetes.gateways import gateway as gateway_of
 from tests.support.cluster import SPARE, Cluster
 from tests.support.engines import Swarmd, docker, docker_process, free_port, swarmd, wait_until
 from tests.support.kubernetes.objects import own_objects
@@ -82,6 +87,30 @@ def test_a_gateway_that_is_killed_in_run_wait_and_attach_leaves_all_as_it_is(
         wait_until(lambda: docker(second.host, "inspect", "itself").returncode == 1, "its removal by another gateway")
         output(second, "rm", "run", "attached", "waited", "idle")
     wait_until(lambda: own_objects(cluster) == [], "the removal of all that was made")
+
+
+@pytest.mark.parametrize("place", ["1.35"], indirect=True)
+async def test_a_run_is_not_lost_whose_pod_is_told_after_its_record(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(happenings, "_LOST_SECONDS", 0.0)  # it began long ago
+    pods, get = trio.Event(), Api.get_text
+
+    async def late(api: Api, path: str, params: Params = ()) -> bytes:
+        if path == PODS.path(place.namespace):
+            await pods.wait()
+        return await get(api, path, params)
+
+    async with gateway_of(place) as first:
+        await (await first.spawn({"Image": "busybox:1", "Entrypoint": ["sleep", "1000"]}, name="old")).start()
+        monkeypatch.setattr(Api, "get_text", late)
+        async with gateway_of(place) as second:
+            await wait_all_tasks_blocked(0.1)
+            pods.set()
+            assert [each["State"] for each in await second.ls("containers", all="1")] == ["running"]
+            await wait_all_tasks_blocked(0.1)
+        assert [each["State"] for each in await first.ls("containers", all="1")] == ["running"]
+        await first.rm("containers", "old", force="1")
 
 
 # Versions that are forgotten.

@@ -1,7 +1,8 @@
 """A connection to the cluster that carries several channels: a framing over a byte stream.
 
 Nothing is read ahead. Who receives takes the bytes from the connection, so that a slow reader slows down the peer, and
-that peer alone: each process and each forwarded connection has a connection of its own.
+that peer alone: each process and each forwarded connection has a connection of its own. What one read has brought of a
+channel is one event, though: a kubelet sends frames of a few KiB, and each event costs its receiver a write.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from swarmlib.errors import BadAnswer, TimedOut, Unavailable, ungrouped
 from swarmlib.pieces import PIECE
 
 from ...http.websocket import Closed, Owed
-from .events import Accepted, Event, Framing, Multiplexing, Reset
+from .events import Accepted, Event, Framing, Multiplexing, Reset, joined
 
 KEEPALIVE_SECONDS: Final = 20.0
 """After how long a silence a ping is sent: load balancers end silent connections after a minute, kubelets after 4 h."""
@@ -61,7 +62,7 @@ class Carrier:
         return self._events.popleft()
 
     async def _read(self) -> None:
-        for event in self._framing.receive(await self._received()):
+        for event in joined(self._framing.receive(await self._received())):
             match event:
                 case Owed():
                     self._owe(event.data)

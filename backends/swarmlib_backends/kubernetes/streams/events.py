@@ -6,7 +6,8 @@ made by the methods that return bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import NamedTuple, Protocol, TypeAlias
 
 from ...http.websocket import Closed, Owed
@@ -26,7 +27,8 @@ class Accepted(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Bytes of a channel, as they arrived: a frame may be several of them. They are never empty."""
+    """Bytes of a channel, as they arrived: a frame may be several of them, or several frames one (see `joined`). They
+    are never empty."""
 
     channel: int
     data: bytes
@@ -45,6 +47,19 @@ class Reset(NamedTuple):
 
 
 Event: TypeAlias = Opened | Accepted | Data | Ended | Reset | Owed | Closed
+
+
+def joined(events: Iterable[Event]) -> Iterator[Event]:
+    """Yield events; the data of a channel that follow each other, as of many small frames, are one event."""
+    for channel, together in groupby(events, _channel_of_data):
+        if channel is None:
+            yield from together
+        else:
+            yield Data(channel, b"".join(event.data for event in together if isinstance(event, Data)))
+
+
+def _channel_of_data(event: Event) -> int | None:
+    return event.channel if isinstance(event, Data) else None
 
 
 class Framing(Protocol):

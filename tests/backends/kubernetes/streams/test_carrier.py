@@ -74,9 +74,23 @@ async def test_what_comes_before_a_channel_is_accepted_is_kept_in_order() -> Non
     ours, theirs = trio.testing.memory_stream_pair()
     spdy, server = Spdy(client=True), Spdy(client=False)
     async with carrying(ours, spdy) as carrier:
-        await theirs.send_all(server.accept(1) + server.data(1, b"early") + server.data(1, b"bird") + server.accept(3))
+        early = server.data(1, b"early") + server.data(3, b"other") + server.data(1, b"bird")
+        await theirs.send_all(server.accept(1) + early + server.accept(3))
         assert await carrier.open(spdy, HEADERS, HEADERS) == [1, 3]
-        assert [await carrier.receive(), await carrier.receive()] == [Data(1, b"early"), Data(1, b"bird")]
+        received = [await carrier.receive() for _ in range(3)]
+        assert received == [Data(1, b"early"), Data(3, b"other"), Data(1, b"bird")]
+
+
+async def test_what_has_arrived_of_a_channel_comes_in_one_piece() -> None:
+    """Kubelets send frames of a few KiB, and each piece costs a write to the client."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    server = channels(client=False)
+    async with carrying(ours, channels(client=True)) as carrier:
+        stdout = [server.data(1, bytes((number,)) * 1000) for number in range(40)]
+        await theirs.send_all(b"".join([*stdout, server.data(2, b"stderr"), server.ping(), server.data(1, b"more")]))
+        whole = b"".join(bytes((number,)) * 1000 for number in range(40))
+        received = [await carrier.receive() for _ in range(3)]
+        assert received == [Data(1, whole), Data(2, b"stderr"), Data(1, b"more")]
 
 
 async def test_a_peer_that_never_accepts_a_channel(autojump_clock: trio.testing.MockClock) -> None:
@@ -86,9 +100,9 @@ async def test_a_peer_that_never_accepts_a_channel(autojump_clock: trio.testing.
         with pytest.raises(TimedOut, match="did not accept a stream within 30 s"):
             await carrier.open(spdy, HEADERS)
         assert trio.current_time() == OPEN_SECONDS
-        await theirs.send_all(server.data(1, b"x") * 100)
+        await theirs.send_all((server.data(1, b"x") + server.data(3, b"y")) * 50)
         with pytest.raises(BadAnswer, match="before it has accepted"):
-            await carrier.open(spdy, HEADERS)
+            await carrier.open(spdy, HEADERS)  # it is 3
 
 
 @pytest.mark.parametrize("refusal", ["reset", "end"])
