@@ -179,7 +179,7 @@ def write(descriptor: int, pieces: Sequence[Buffer]) -> int:
 
 async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> None:
     """Send all that `source` has on to `sink`, until it ends. Raises what either stream raises."""
-    pace = _Pace()
+    pace = Pace()
     with Memory() as memory:
         while pieces := await receive_pieces(source, memory):
             await send_pieces(sink, pieces)
@@ -189,8 +189,8 @@ async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> No
                 pace.note(await _moved(source, sink, memory))
 
 
-class _Pace:
-    """How much a stream brings in the time of a stretch: from a large read on, it is busy, and worth a thread."""
+class Pace:
+    """How much a stream brings in the time of a stretch."""
 
     def __init__(self) -> None:
         self._since = -math.inf
@@ -198,9 +198,11 @@ class _Pace:
 
     @property
     def busy(self) -> bool:
+        """Whether it has brought as much as a large read: then it is worth a thread, or a wait for more."""
         return self._came >= PIECE
 
     def note(self, count: int) -> None:
+        """Take note of what was received."""
         now = trio.current_time()
         if now - self._since > STRETCH_SECONDS:
             self._since, self._came = now, 0

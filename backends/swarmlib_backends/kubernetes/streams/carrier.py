@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from swarmlib.errors import BadAnswer, TimedOut, Unavailable, ungrouped
-from swarmlib.pieces import PIECE
+from swarmlib.pieces import PIECE, Pace
 
 from ...http.websocket import Closed, Owed
 from .events import Accepted, Event, Framing, Multiplexing, Reset, joined
@@ -24,8 +24,12 @@ KEEPALIVE_SECONDS: Final = 20.0
 """After how long a silence a ping is sent: load balancers end silent connections after a minute, kubelets after 4 h."""
 OPEN_SECONDS: Final = 30.0
 """How long the peer may take to accept channels; a kubelet itself waits for them no longer."""
+GATHER_SECONDS: Final = 0.001
+"""How long more may gather before the next read, where much comes in small reads: each takes about as long as a large
+one does."""
 _CLOSE_SECONDS: Final = 1.0
 _RECEIVE: Final = 64 * 1024
+_FEW: Final = _RECEIVE // 2
 _MAX_FRAME: Final = PIECE
 _MAX_OWED: Final = 8 * 1024
 _MAX_EARLY: Final = 64
@@ -44,6 +48,8 @@ class Carrier:
         self._owing = trio.Event()
         self._reads = 0
         self._reading = False
+        self._pace = Pace()
+        self._few = False
         self.ended: str | None = None
         """Why the connection has ended: a reason, "" if there is none; None while it is open."""
 
@@ -76,6 +82,8 @@ class Carrier:
         self._reads += 1
         self._reading = True
         try:
+            if self._few and self._pace.busy:
+                await trio.sleep(GATHER_SECONDS)
             data = await self._stream.receive_some(_RECEIVE)
         except trio.BrokenResourceError as exc:
             self.ended = str(exc) or "the connection broke"
@@ -88,6 +96,8 @@ class Carrier:
             self._reading = False
         if not data:
             self.ended = ""
+        self._pace.note(len(data))
+        self._few = len(data) < _FEW
         return bytes(data)
 
     async def end_when_silent(self, seconds: float) -> None:

@@ -7,7 +7,13 @@ import trio.testing
 from swarmlib.errors import BadAnswer, TimedOut, Unavailable
 from swarmlib.pieces import PIECE
 from swarmlib_backends.http.websocket import Owed
-from swarmlib_backends.kubernetes.streams.carrier import KEEPALIVE_SECONDS, OPEN_SECONDS, Carrier, carrying
+from swarmlib_backends.kubernetes.streams.carrier import (
+    GATHER_SECONDS,
+    KEEPALIVE_SECONDS,
+    OPEN_SECONDS,
+    Carrier,
+    carrying,
+)
 from swarmlib_backends.kubernetes.streams.channels import Channels
 from swarmlib_backends.kubernetes.streams.events import Data
 from swarmlib_backends.kubernetes.streams.spdy import Spdy
@@ -91,6 +97,28 @@ async def test_what_has_arrived_of_a_channel_comes_in_one_piece() -> None:
         whole = b"".join(bytes((number,)) * 1000 for number in range(40))
         received = [await carrier.receive() for _ in range(3)]
         assert received == [Data(1, whole), Data(2, b"stderr"), Data(1, b"more")]
+
+
+@pytest.mark.parametrize(("size", "gathered"), [(8 * 1024, True), (8, False)])
+async def test_only_of_a_busy_stream_more_is_let_come_before_a_read(
+    size: int, gathered: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A client and a server that talk with each other through a forwarded port would wait each time."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    server = channels(client=False)
+
+    async def send() -> None:
+        for _ in range(200):
+            await theirs.send_all(server.data(1, bytes(size)))
+            await trio.sleep(GATHER_SECONDS / 4)
+        await theirs.aclose()
+
+    async with carrying(ours, channels(client=True)) as carrier, trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        pieces = 0
+        while isinstance(await carrier.receive(), Data):
+            pieces += 1
+    assert (pieces < 100) is gathered
 
 
 async def test_a_peer_that_never_accepts_a_channel(autojump_clock: trio.testing.MockClock) -> None:
