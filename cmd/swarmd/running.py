@@ -82,12 +82,17 @@ class Running:
         way = self._switch.turn(_first(self._stages))
         self._nursery.start_soon(_end_stages, way, former[: len(former) - len(kept)])
         if server is not self._server:
+            self._server.listening.retire()
             self._nursery.start_soon(_end_server, self._server)
             self.announced = False
         self._server, self.chain = server, chain
 
+    def retire(self) -> None:
+        """Accept no more connections."""
+        self._server.listening.retire()
+
     async def end(self) -> None:
-        """Accept no more connections, and close once those that there are have ended. Cancelled, close at once."""
+        """Close once the connections of a chain that has retired have ended. Cancelled, close at once."""
         try:
             await _end_server(self._server)
         finally:
@@ -129,7 +134,9 @@ class Fleet:
         """
         said = [await self._change(name, chain) for name, chain in chains.items()]
         for name in self.running.keys() - chains.keys():
-            self.nursery.start_soon(self.running.pop(name).end)
+            ending = self.running.pop(name)
+            ending.retire()
+            self.nursery.start_soon(ending.end)
             said.append(f"chain {name} takes no more connections")
         return [each for each in said if each]
 
@@ -146,6 +153,7 @@ class Fleet:
             scope.cancel()
             async with trio.open_nursery() as nursery:
                 for each in self.running.values():
+                    each.retire()
                     nursery.start_soon(each.end)
 
     async def _begin(self, name: str, chain: Chain) -> None:
@@ -200,7 +208,6 @@ async def _end_stages(way: Way, stages: Sequence[OpenStage]) -> None:
 
 
 async def _end_server(server: _Server) -> None:
-    server.listening.retire()
     try:
         await server.listening.ended.wait()
     finally:
