@@ -120,19 +120,21 @@ async def test_a_stage_that_only_reads_the_replies_lends_the_task_further() -> N
     assert server.tasks == [trio.lowlevel.current_task()]
 
 
+async def _close(closing: trio.Event) -> None:
+    """Close a stage once all tasks wait."""
+    await wait_all_tasks_blocked()
+    closing.set()
+
+
 async def test_a_stage_behind_that_closes_ends_only_its_part_of_a_call() -> None:
     """The stage in front answers its caller with the refusal, in the task that the closed stage ran in too."""
     async with trio.open_nursery() as nursery:
         behind = await nursery.start(_open_until, closing := trio.Event(), Handles())
 
-        async def close() -> None:
-            await wait_all_tasks_blocked()
-            closing.set()
-
         with trio.fail_after(5), trio.CancelScope() as scope:
             async with Onward().open(behind) as sender:
                 reply, replies = open_reply()
-                nursery.start_soon(close)
+                nursery.start_soon(_close, closing)
                 await dispatch(sender, Request(Verb.GET, ("slow",), reply=Waiting(reply, scope)))
                 with pytest.raises(Unavailable, match="handles is closed"):
                     await answer(replies)
@@ -161,14 +163,10 @@ async def test_a_call_that_ends_with_a_stage_behind_is_answered_by_the_one_in_fr
     async with trio.open_nursery() as nursery:
         behind = await nursery.start(_open_until, closing := trio.Event(), Handles())
 
-        async def close() -> None:
-            await wait_all_tasks_blocked()
-            closing.set()
-
         reply, replies = open_reply()
         with trio.fail_after(5):
             async with Withholds().open(behind) as sender:
-                nursery.start_soon(close)
+                nursery.start_soon(_close, closing)
                 with trio.CancelScope() as scope:
                     await dispatch(sender, Request(Verb.GET, ("slow",), reply=Waiting(reply, scope)))
             with pytest.raises(Unavailable, match="a stage behind withholds was closed during the call"):

@@ -45,6 +45,30 @@ class AttachedProcess(Protocol):
         """Set the size of the terminal."""
 
 
+class WrappedProcess:
+    """A process of which all but the output is that of another one; see `AttachedProcess` for the methods."""
+
+    def __init__(self, process: AttachedProcess) -> None:
+        self.process = process
+
+    @property
+    def exit_code(self) -> int | None:
+        """See `AttachedProcess`."""
+        return self.process.exit_code
+
+    async def send(self, data: bytes | bytearray | memoryview) -> None:
+        """See `AttachedProcess`."""
+        await self.process.send(data)
+
+    async def end_input(self) -> None:
+        """See `AttachedProcess`."""
+        await self.process.end_input()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """See `AttachedProcess`."""
+        await self.process.resize(rows, columns)
+
+
 @asynccontextmanager
 async def remote(
     cluster: Cluster, container: PodContainer, command: RemoteCommand, *, ended: trio.Event | None = None

@@ -12,12 +12,12 @@ from swarmlib import SwarmError
 from swarmlib.errors import ungrouped
 
 from ..dockerapi.nullable import dict_of
-from .attach import AttachedProcess, remote
+from .attach import AttachedProcess, WrappedProcess, remote
 from .cluster import Cluster
 from .container import PodContainer
 from .marks import unmarked
 from .pods import names, status
-from .streams.remote import RemoteCommand, RemoteProcess
+from .streams.remote import RemoteCommand
 
 
 def attached(
@@ -51,53 +51,36 @@ async def _both(cluster: Cluster, container: PodContainer, command: RemoteComman
                 nursery.cancel_scope.cancel()
 
 
-class CapturedProcess:
+class CapturedProcess(WrappedProcess):
     """The process: its stdin and stdout are those of its container, and its stderr is what the other one writes."""
 
-    def __init__(self, main: RemoteProcess) -> None:
-        self._main = main
+    def __init__(self, main: AttachedProcess) -> None:
+        super().__init__(main)
         self._send, self._receive = trio.open_memory_channel[tuple[str, bytes]](0)
         self._failure: SwarmError | None = None
 
-    @property
-    def exit_code(self) -> int | None:
-        """See `RemoteProcess`."""
-        return self._main.exit_code
-
-    async def read(self, beside: RemoteProcess, ended: trio.Event) -> None:
+    async def read(self, beside: AttachedProcess, ended: trio.Event) -> None:
         """Read both, until they have ended. ended: is set when the container's own output has."""
         try:
             with ungrouped():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._copy, beside, "stderr")
-                    await self._copy(self._main, "stdout")
+                    await self._copy(self.process, "stdout")
                     ended.set()
         except SwarmError as exc:
             self._failure = exc
         finally:
             self._send.close()
 
-    async def _copy(self, process: RemoteProcess, name: str) -> None:
+    async def _copy(self, process: AttachedProcess, name: str) -> None:
         while (received := await process.receive()) is not None:
             await self._send.send((name, received[1]))
 
     async def receive(self) -> tuple[str, bytes] | None:
-        """See `RemoteProcess`."""
+        """See `AttachedProcess`."""
         try:
             return await self._receive.receive()
         except trio.EndOfChannel:
             if self._failure is not None:
                 raise self._failure from None
             return None
-
-    async def send(self, data: bytes | bytearray | memoryview) -> None:
-        """See `RemoteProcess`."""
-        await self._main.send(data)
-
-    async def end_input(self) -> None:
-        """See `RemoteProcess`."""
-        await self._main.end_input()
-
-    async def resize(self, rows: int, columns: int) -> None:
-        """See `RemoteProcess`."""
-        await self._main.resize(rows, columns)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
-from .attach import AttachedProcess
+from .attach import AttachedProcess, WrappedProcess
 from .pods.runs import MARK
 
 _LINE_END: Final = re.compile(re.escape(MARK) + rb"\r?\n")
@@ -53,29 +52,17 @@ async def unmarked(attached: AbstractAsyncContextManager[AttachedProcess]) -> As
         yield _UnmarkedProcess(process)
 
 
-@dataclass(frozen=True)
-class _UnmarkedProcess:
-    """The process: see `AttachedProcess`."""
+class _UnmarkedProcess(WrappedProcess):
+    """The process: what it writes is without marks."""
 
-    process: AttachedProcess
-    _streams: dict[str, Unmarked] = field(default_factory=lambda: {"stdout": Unmarked(), "stderr": Unmarked()})
-
-    @property
-    def exit_code(self) -> int | None:
-        return self.process.exit_code
+    def __init__(self, process: AttachedProcess) -> None:
+        super().__init__(process)
+        self._streams = {"stdout": Unmarked(), "stderr": Unmarked()}
 
     async def receive(self) -> tuple[str, bytes] | None:
+        """See `AttachedProcess`."""
         while (received := await self.process.receive()) is not None:
             name, data = received
             if shown := self._streams[name].feed(data):
                 return name, shown
         return next(((name, rest) for name, each in self._streams.items() if (rest := each.rest())), None)
-
-    async def send(self, data: bytes | bytearray | memoryview) -> None:
-        await self.process.send(data)
-
-    async def end_input(self) -> None:
-        await self.process.end_input()
-
-    async def resize(self, rows: int, columns: int) -> None:
-        await self.process.resize(rows, columns)

@@ -43,6 +43,12 @@ async def read(kept: Kept, source: Source, key: bytes = b"key") -> int:
     return int(first.json)
 
 
+async def collect(found: list[int], kept: Kept, source: Source, scope: trio.CancelScope | None = None) -> None:
+    """Add what is read to what other callers found, unless the caller leaves before."""
+    with scope or trio.CancelScope():
+        found.append(await read(kept, source))
+
+
 @pytest.fixture
 async def settled(autojump_clock: trio.testing.MockClock) -> Kept:
     return Kept()
@@ -63,14 +69,9 @@ async def test_an_answer_is_kept_until_its_topic_is_dropped_and_again_when_that_
 
 async def test_an_answer_that_was_asked_for_before_a_change_is_not_kept(settled: Kept) -> None:
     source = Source()
-    source.gate = trio.Event()
-    found: list[int] = []
-
-    async def ask() -> None:
-        found.append(await read(settled, source))
-
+    source.gate, found = trio.Event(), list[int]()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ask)
+        nursery.start_soon(collect, found, settled, source)
         await trio.testing.wait_all_tasks_blocked()
         settled.drop(ONE)
         await trio.sleep(5)
@@ -93,15 +94,10 @@ async def test_an_answer_lasts_as_long_as_it_says_and_tells_its_age_if_it_is_not
 @pytest.mark.parametrize("lasts", [0.0, 100.0])
 async def test_callers_share_a_question_that_is_sent_after_they_came(settled: Kept, lasts: float) -> None:
     source = Source(lasts)
-    source.gate = trio.Event()
-    found: list[int] = []
-
-    async def ask() -> None:
-        found.append(await read(settled, source))
-
+    source.gate, found = trio.Event(), list[int]()
     async with trio.open_nursery() as nursery:
         for _ in range(5):
-            nursery.start_soon(ask)
+            nursery.start_soon(collect, found, settled, source)
             await trio.testing.wait_all_tasks_blocked()
         source.gate.set()
     assert found == ([1, 2, 2, 2, 2] if lasts == 0 else [1, 1, 1, 1, 1])
@@ -110,15 +106,10 @@ async def test_callers_share_a_question_that_is_sent_after_they_came(settled: Ke
 
 async def test_callers_that_wait_are_served_at_once_however_many_they_are(settled: Kept) -> None:
     source = Source(0.0)
-    source.gate = trio.Event()
-    found: list[int] = []
-
-    async def ask() -> None:
-        found.append(await read(settled, source))
-
+    source.gate, found = trio.Event(), list[int]()
     async with trio.open_nursery() as nursery:
         for _ in range(50):
-            nursery.start_soon(ask)
+            nursery.start_soon(collect, found, settled, source)
         await trio.testing.wait_all_tasks_blocked()
         source.gate.set()
         for _ in range(5):
@@ -148,17 +139,11 @@ async def test_an_error_is_shared_and_not_kept(settled: Kept) -> None:
 
 async def test_when_the_caller_that_asks_leaves_another_one_asks(settled: Kept) -> None:
     source = Source()
-    source.gate = trio.Event()
-    found: list[int] = []
-
-    async def ask(scope: trio.CancelScope) -> None:
-        with scope:
-            found.append(await read(settled, source))
-
+    source.gate, found = trio.Event(), list[int]()
     async with trio.open_nursery() as nursery:
         leaves = trio.CancelScope()
         for scope in (leaves, trio.CancelScope()):
-            nursery.start_soon(ask, scope)
+            nursery.start_soon(collect, found, settled, source, scope)
             await trio.testing.wait_all_tasks_blocked()
         leaves.cancel()
         await trio.testing.wait_all_tasks_blocked()
@@ -168,17 +153,11 @@ async def test_when_the_caller_that_asks_leaves_another_one_asks(settled: Kept) 
 
 async def test_when_the_caller_that_would_ask_next_leaves_one_that_waits_with_it_asks(settled: Kept) -> None:
     source = Source(0.0)
-    source.gate = trio.Event()
-    found: list[int] = []
-
-    async def ask(scope: trio.CancelScope) -> None:
-        with scope:
-            found.append(await read(settled, source))
-
+    source.gate, found = trio.Event(), list[int]()
     async with trio.open_nursery() as nursery:
         leaves = trio.CancelScope()
         for scope in (trio.CancelScope(), leaves, trio.CancelScope(), trio.CancelScope()):
-            nursery.start_soon(ask, scope)
+            nursery.start_soon(collect, found, settled, source, scope)
             await trio.testing.wait_all_tasks_blocked()
         leaves.cancel()
         await trio.testing.wait_all_tasks_blocked()

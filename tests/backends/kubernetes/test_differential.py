@@ -11,7 +11,7 @@ import pytest
 
 from swarmlib import Client, Verb, connect
 from tests.backends.kubernetes.conftest import Place
-from tests.backends.simulator.test_differential import change, create, kill, remove, start, wait
+from tests.backends.simulator.test_differential import UNLINKED, change, create, kill, remove, start, wait
 from tests.support.cluster import Cluster
 from tests.support.differential import Side, Step, compare
 from tests.support.engines import Engine, busybox_tar, docker, engine, free_port
@@ -196,13 +196,7 @@ LINKS = [
     Step(Verb.GET, ("containers", "linked")),
     Step(Verb.GET, ("containers", "linked/db")),
     ls(),
-    change("linked", "rename", name="renamed"),
-    change("web", "rename", name="served"),
-    Step(Verb.GET, ("containers", "renamed")),
-    remove("renamed", link="1"),
-    remove("renamed/nosuch", link="1"),
-    remove("renamed/db", link="1"),
-    Step(Verb.GET, ("containers", "renamed")),
+    *UNLINKED,
     create("bad", "true", HostConfig={"Links": ["served:x"], "NetworkMode": "host"}),
     remove("served", force="1"),
 ]

@@ -15,8 +15,18 @@ from tests.backends.kubernetes.gateways import gateway
 
 apart = pytest.mark.parametrize(
     ("place", "options"),
-    [("1.35", ""), ("1.20", "--logs capture"), ("1.35", "--keep"), ("1.20", "--keep --logs capture")],
-    ids=["by the cluster", "by a container", "by the cluster, kept", "by a container, kept"],
+    [
+        ("1.35", ""),
+        ("1.20", "--logs capture"),
+        ("1.35", "--logs capture"),
+        ("1.35", "--keep"),
+    ],
+    ids=[
+        "by the cluster",
+        "by a container",
+        "by a container in a new cluster",
+        "by the cluster, kept",
+    ],
     indirect=["place"],
 )
 PROGRAM = "echo o1; sleep 0.5; echo e1 >&2; sleep 0.5; echo o2; sleep 0.5; printf 'e2, no end' >&2"
@@ -165,7 +175,11 @@ async def test_where_nobody_tells_the_streams_apart_all_is_stdout(place: Place) 
         assert found == []
 
 
-@pytest.mark.parametrize(("place", "options"), [("1.35", ""), ("1.20", "--logs capture")], indirect=["place"])
+@pytest.mark.parametrize(
+    ("place", "options"),
+    [("1.35", ""), ("1.20", "--logs capture"), ("1.35", "--logs capture")],
+    indirect=["place"],
+)
 async def test_a_line_that_is_too_long_breaks_off_the_logs_and_nothing_else(
     place: Place, options: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,16 @@ PRUNED = [
 _EXPOSED = {f"{port}/tcp": {} for port in (443, 80, 81)} | {f"{port}/udp": {} for port in (79, 9000, 9001, 9002)}
 # Sorted, as an engine goes through links in no order.
 _TOLD = "env | grep -v ^HOME | grep -v ^PWD | grep -v ^SHLVL | sort; sort /etc/hosts"
+UNLINKED = [
+    change("linked", "rename", name="renamed"),
+    change("web", "rename", name="served"),
+    Step(Verb.GET, ("containers", "renamed")),
+    remove("renamed", link="1"),
+    remove("renamed/nosuch", link="1"),
+    remove("renamed/db", link="1"),
+    Step(Verb.GET, ("containers", "renamed")),
+]
+"""Both ends of a link get other names, and the link is removed."""
 LINKS = [
     create("web", "sleep", "1000", Env=["FOO=1", "BAR=a b", "HOME=/x"], ExposedPorts=_EXPOSED, Hostname="host"),
     start("web"),
@@ -184,13 +194,7 @@ LINKS = [
     Step(Verb.GET, ("containers", "linked")),
     Step(Verb.GET, ("containers", "linked/db")),
     Step(Verb.LS, ("containers",), {"filters": '{"name": ["linked/db"]}'}),
-    change("linked", "rename", name="renamed"),
-    change("web", "rename", name="served"),
-    Step(Verb.GET, ("containers", "renamed")),
-    remove("renamed", link="1"),
-    remove("renamed/nosuch", link="1"),
-    remove("renamed/db", link="1"),
-    Step(Verb.GET, ("containers", "renamed")),
+    *UNLINKED,
     create("bad1", "true", HostConfig={"Links": ["nosuch:x"]}),
     create("bad2", "true", HostConfig={"Links": ["a:b:c"]}),
     create("bad3", "true", HostConfig={"Links": ["served:x"], "NetworkMode": "host"}),
