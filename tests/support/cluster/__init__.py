@@ -103,10 +103,17 @@ class Cluster:
 
     @contextmanager
     def _spare_node(self) -> Iterator[None]:
-        """Have the spare node to itself in this context: tests beside this one may want to harm it, too."""
+        """Have the spare node to itself in this context, in good health: tests beside this one may harm it, too."""
         with (self.folder / "spare.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_until(self._spare_is_ready, "the node that tests may harm")
             yield
+
+    def _spare_is_ready(self) -> bool:
+        """Whether Pods come to the spare node: a kubelet that starts says first that it isn't ready."""
+        node = self.api.value("GET", f"/api/v1/nodes/{SPARE}")
+        ready = any((each["type"], each["status"]) == ("Ready", "True") for each in node["status"]["conditions"])
+        return ready and [each["key"] for each in node["spec"]["taints"]] == [SPARE]
 
     def _order(self, *words: str) -> None:
         with socket.socket(socket.AF_UNIX) as control:
