@@ -18,11 +18,9 @@ from ..enginekit.output import Piece
 from .cluster import Cluster, pod_name
 from .container import PodContainer
 from .pods import names, runs
-from .streams.remote import GRACE_SECONDS, RemoteCommand, RemoteProcess, remote_command
+from .streams.remote import RemoteCommand, RemoteProcess, remote_command
 
 _NUMBERS: Final = {"stdout": 1, "stderr": 2}
-KEPT_GRACE_SECONDS: Final = 0.5
-"""The same as `GRACE_SECONDS` for a container that is kept, whose process ends while its Pod and its streams go on."""
 
 
 class AttachedProcess(Protocol):
@@ -80,17 +78,13 @@ async def remote(
     Raises:
         SwarmError: the cluster's error.
     """
-    by_run = container.record.keep and command.kind == "attach"
-    if ended is None:
-        ended = container.exited if by_run else container.pod_ended
     opened = remote_command(
         cluster.api,
         cluster.namespace,
         pod_name(container),
         command,
         dialects=cluster.dialects,
-        ended=ended,
-        grace=KEPT_GRACE_SECONDS if by_run else GRACE_SECONDS,
+        ended=container.pod_ended if ended is None else ended,
     )
     with container.kept():
         async with opened as process:

@@ -32,7 +32,7 @@ def attached(
     errors = dict_of(status.status_of(pod, names.STDERR).get("state"))  # may not be told yet of a container at its gate
     apart = command.stderr and status.has_stderr(pod) and "terminated" not in errors
     process: AbstractAsyncContextManager[AttachedProcess] = (_both if apart else remote)(cluster, container, command)
-    return unmarked(process) if container.record.keep else process
+    return unmarked(process, command, container) if container.record.keep else process
 
 
 @asynccontextmanager

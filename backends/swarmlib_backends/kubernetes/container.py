@@ -35,6 +35,8 @@ class PodContainer(Seen):
     """The uid of the Pod whose process this gateway has seen to be at its gate, or beyond it."""
     pod_ended: trio.Event = field(default_factory=trio.Event)
     """Set when the processes of its Pod, if it has one, have ended or are gone; each run of them has its own."""
+    read_run: int = 0
+    """The last run of a container that is kept whose logs are known to be whole, or were waited for in vain."""
     _checked: tuple[int, Health] | None = None
     """The last checks of its health, and the run that they are of."""
     _seen: Ended | None = None
@@ -56,6 +58,11 @@ class PodContainer(Seen):
     def running(self) -> bool:
         """Whether it runs, or is paused or about to be restarted."""
         return self.state.running
+
+    @property
+    def ended_run(self) -> int:
+        """The number of its last run that has ended; 0 for none."""
+        return self.record.run - self.running
 
     @property
     def exit_code(self) -> int:

@@ -13,29 +13,31 @@ from typing import Final
 
 import trio
 
-from swarmlib.errors import ungrouped
-
 from .api.resources import PODS
-from .attach import KEPT_GRACE_SECONDS
 from .cluster import Cluster, pod_name
 from .container import PodContainer
+from .marks import LAST_SECONDS, Unmarked, until_marked
 from .pods import names, status
 
 STDOUT, STDERR = 1, 2
-_LAST_SECONDS: Final = 5.0
-"""How long what was written before a container's end is waited for."""
+_LOOK_SECONDS: Final = 0.05
+"""How long to wait before looking for it again."""
+_MARKED_LINES: Final = 100
+"""How many last lines of a log are looked through for the marks of its streams, whose lines come in any order."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One of the logs of a container: the stream that it has (all, if it is the only one), and where it is.
 
-    container: of the Pod. chosen: the stream as the cluster names it; "" for the whole log.
+    container: of the Pod. chosen: the stream as the cluster names it; "" for the whole log. both: whether that is the
+    log of both streams.
     """
 
     stream: int
     container: str = names.MAIN
     chosen: str = ""
+    both: bool = False
 
     @property
     def params(self) -> Mapping[str, str]:
@@ -46,19 +48,39 @@ class Part:
 async def parts_of(cluster: Cluster, container: PodContainer) -> list[Part]:
     """Return the logs of a container that has a Pod. Raises `SwarmError`: the cluster's error."""
     if container.tty:
-        return [Part(STDOUT)]
-    if status.has_stderr(container.pod or {}):
-        await _all_written(container)
-        return [Part(STDOUT), Part(STDERR, names.STDERR)]
-    if await cluster.split_logs.spoken(cluster.api, log_path(cluster, container)):
+        logs = [Part(STDOUT)]
+    elif status.has_stderr(container.pod or {}):
+        logs = [Part(STDOUT), Part(STDERR, names.STDERR)]
+    else:
+        logs = [Part(STDOUT, both=True)]
+    await _all_written(cluster, container, logs)
+    if logs[0].both and await cluster.split_logs.spoken(cluster.api, log_path(cluster, container)):
         return [Part(STDOUT, chosen="Stdout"), Part(STDERR, chosen="Stderr")]
-    return [Part(STDOUT)]
+    return logs
 
 
-async def _all_written(container: PodContainer) -> None:
-    """Wait for the end of what writes stderr, if the container itself has ended: until then it writes the rest."""
-    with trio.move_on_after(_LAST_SECONDS):
+async def _all_written(cluster: Cluster, container: PodContainer, logs: list[Part]) -> None:
+    """Wait until what a container has written is in its logs, if it has ended: its end may be known before."""
+    with trio.move_on_after(LAST_SECONDS):
         await container.until(lambda each: each.running or not status.writes_stderr(each.pod or {}))
+        if container.record.keep and not status.is_over(container.pod or {}):
+            for each in logs:
+                await _marked(cluster, container, each)
+    container.read_run = container.ended_run
+
+
+async def _marked(cluster: Cluster, container: PodContainer, part: Part) -> None:
+    """Wait until the marks of the last run are in a log, unless they were waited for before or another run begins."""
+    run = container.record.run
+    while container.read_run < run == container.ended_run:
+        marks = Unmarked(after=run - 1)
+        params = {**part.params, "tailLines": str(_MARKED_LINES)}
+        async with cluster.api.stream(log_path(cluster, container), params) as stream:
+            async for data in stream:
+                marks.feed(bytes(data))
+        if marks.count > part.both:
+            return
+        await trio.sleep(_LOOK_SECONDS)
 
 
 def log_path(cluster: Cluster, container: PodContainer) -> str:
@@ -75,7 +97,7 @@ async def opened(
     with container.kept():
         async with cluster.api.stream(log_path(cluster, container), {**part.params, **params}) as stream:
             goes_on = container.record.keep and "follow" in params
-            yield _UntilSilent(stream, ended) if goes_on else stream
+            yield _UntilMarked(stream, ended, container.record.run, part.both) if goes_on else stream
 
 
 def _end_of_run(container: PodContainer) -> trio.Event:
@@ -87,27 +109,22 @@ def _end_of_run(container: PodContainer) -> trio.Event:
     return ended
 
 
-@dataclass(frozen=True)
-class _UntilSilent(trio.abc.ReceiveStream):
-    """Logs that go on after a run (`--keep`): they end when it has ended, and nothing has come for some time."""
+class _UntilMarked(trio.abc.ReceiveStream):
+    """Logs that go on after a run (`--keep`): they end when it has, once they have its marks."""
 
-    source: trio.abc.ReceiveStream
-    ended: trio.Event
+    def __init__(self, source: trio.abc.ReceiveStream, ended: trio.Event, run: int, both: bool) -> None:
+        self._source, self._ended, self._both = source, ended, both
+        self._marks = Unmarked(after=run - 1)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next piece, whole; b"" at the end."""
-        data = b""
-        with trio.CancelScope() as waiting, ungrouped():
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._limit, waiting)
-                data = bytes(await self.source.receive_some())
-                nursery.cancel_scope.cancel()
+        data = bytes(await until_marked(self._source.receive_some, self._ended, self._are_marked) or b"")
+        self._marks.feed(data)
         return data
 
-    async def _limit(self, waiting: trio.CancelScope) -> None:
-        await self.ended.wait()
-        waiting.deadline = trio.current_time() + KEPT_GRACE_SECONDS
+    def _are_marked(self) -> bool:
+        return self._marks.count > self._both
 
     async def aclose(self) -> None:
         """Stop reading."""
-        await self.source.aclose()
+        await self._source.aclose()

@@ -20,12 +20,14 @@ apart = pytest.mark.parametrize(
         ("1.20", "--logs capture"),
         ("1.35", "--logs capture"),
         ("1.35", "--keep"),
+        ("1.20", "--keep --logs capture"),
     ],
     ids=[
         "by the cluster",
         "by a container",
         "by a container in a new cluster",
         "by the cluster, kept",
+        "by a container, kept",
     ],
     indirect=["place"],
 )

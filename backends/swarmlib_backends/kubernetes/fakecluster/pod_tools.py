@@ -17,7 +17,7 @@ from swarmlib.bytes_stream import BytesStream
 from ...simulator.files import Files, file
 from ...simulator.process import Process, Program, Run, Sink, contained
 from ...simulator.users import user_of
-from ..pods.runs import MARK
+from ..pods.runs import mark
 from ..pods.shim import FOLDER
 
 Find: TypeAlias = Callable[[Files, str, Mapping[str, str]], Program | None]
@@ -172,13 +172,13 @@ class Runs:
             for each in run.beside():
                 if each is not run.process and not each.command[0].startswith(f"{FOLDER}/"):
                     each.kill()
-            await self._end_lines(captured="-c" in words[:1])
+            await self._end_lines(last, captured="-c" in words[:1])
             for name in ("go", "pid"):
                 run.files.remove(f"{FOLDER}/{name}")
             _write(run, "ended", f"{last} {code} ")
 
-    async def _end_lines(self, *, captured: bool) -> None:
-        run, line = self._run, MARK + b"\n"
+    async def _end_lines(self, number: int, *, captured: bool) -> None:
+        run, line = self._run, mark(number) + b"\n"
         await run.say(line)
         if captured:
             path = f"{FOLDER}/{_ERRORS}"

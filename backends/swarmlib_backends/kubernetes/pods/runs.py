@@ -15,8 +15,11 @@ from .status import moment
 
 _RUNS: Final = (BUSYBOX, "sh", f"{FOLDER}/runs")
 _OOM: Final = "oom"
-MARK: Final = b"\x1eswarm-end\x1e"
-"""What ends the output of each run of a container that is kept, in a last line of its own or at the end of it."""
+
+
+def mark(run: int) -> bytes:
+    """Return what ends each stream of a run of a container that is kept, alone in a last line or at the end of it."""
+    return b"\x1eswarm-end %d\x1e" % run
 
 
 def begin(record: Record) -> tuple[str, ...]:

@@ -49,11 +49,12 @@ publish_end() {
 
 # End the last line of what the command has written, which the node would else keep back, by a mark that clients never see.
 end_lines() {
-  "$swarm_box" printf '\036swarm-end\036\n'
-  if [ "$1" = -c ]; then # whose reader may be gone
-    "$swarm_box" timeout 5 "$swarm_box" sh -c 'printf "\036swarm-end\036\n" >/.swarm/stderr'
+  swarm_mark=$("$swarm_box" printf '\036swarm-end %d\036' "$swarm_run")
+  echo "$swarm_mark"
+  if [ "$1" = -c ]; then # whose reader may be gone; what sees to the time goes on for a second, and must not hold run.N
+    "$swarm_box" timeout 5 "$swarm_box" sh -c 'echo "$0" >/.swarm/stderr' "$swarm_mark" 7>&-
   elif [ ! -t 1 ]; then
-    "$swarm_box" printf '\036swarm-end\036\n' >&2
+    echo "$swarm_mark" >&2
   fi
 }
 

@@ -19,14 +19,13 @@
 set -f
 swarm_box=/.swarm/busybox
 
+# Read until TERM comes, or `once`. A reader that ended with each writer could take what the next one has begun with along.
 relay() {
-  swarm_over=$1
-  trap 'swarm_over=once; : <>/.swarm/stderr' TERM # which ends the wait for a writer, but no reading from one
-  while :; do
-    "$swarm_box" cat /.swarm/stderr &
-    while kill -0 $! 2>/dev/null; do wait $!; done
-    [ -z "$swarm_over" ] || exit 0
-  done
+  [ "$1" = once ] || exec 8<>/.swarm/stderr
+  trap 'exec 8<>/.swarm/stderr 8>&-' TERM # which ends the wait for a writer, but no reading from one
+  "$swarm_box" cat /.swarm/stderr 8>&- &
+  while kill -0 $! 2>/dev/null; do wait $!; done
+  exit 0
 }
 
 # Set swarm_path to the program of a name, or report why there is none, in the words of a container runtime.

@@ -106,14 +106,14 @@ class RemoteProcess:
             why = f": {self._carrier.ended}" if self._carrier.ended else ""
             raise Unavailable(f"the cluster ended a stream without saying how the process ended{why}")
 
-    async def end_with(self, container: trio.Event, grace: float) -> None:
+    async def end_with(self, container: trio.Event) -> None:
         """End the process once its container has, of which the cluster may say nothing; what still comes is received.
 
-        container: is set when the container has ended. grace: see `remote_command`.
+        container: is set when the container has ended.
         """
         await container.wait()
         self._container_ended = True
-        await self._carrier.end_when_silent(grace)
+        await self._carrier.end_when_silent(GRACE_SECONDS)
 
     async def send(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes to stdin.
@@ -146,12 +146,11 @@ async def remote_command(
     *,
     dialects: Dialects,
     ended: trio.Event | None = None,
-    grace: float = GRACE_SECONDS,
 ) -> AsyncGenerator[RemoteProcess]:
     """Run a command in a container, or attach to its process. At the end of the context the connection is closed.
 
     dialects: what the cluster was found to speak. ended: is set when the container is known to have ended; the process
-    then ends too, as soon as nothing has come for `grace` seconds (see `GRACE_SECONDS`).
+    then ends too, as soon as nothing has come for GRACE_SECONDS.
 
     Raises:
         SwarmError: the apiserver's error, such as NotFound and Denied; Unavailable if it can't be reached.
@@ -167,7 +166,7 @@ async def remote_command(
         with ungrouped():
             async with trio.open_nursery() as nursery:
                 if ended is not None:
-                    nursery.start_soon(process.end_with, ended, grace)
+                    nursery.start_soon(process.end_with, ended)
                 yield process
                 nursery.cancel_scope.cancel()
 

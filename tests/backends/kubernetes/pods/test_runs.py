@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import swarmlib_backends.kubernetes.pods.shim as shim
-from swarmlib_backends.kubernetes.pods.runs import MARK, read_end
+from swarmlib_backends.kubernetes.pods.runs import mark, read_end
 from tests.support.engines import BUSYBOX, read_until, wait_until
 
 pytestmark = pytest.mark.engine
@@ -131,16 +131,53 @@ def test_a_mark_ends_the_last_line_of_each_stream(tools: Tools, *, captured: boo
     options = ["-c"] if captured else []
     with (
         tools.container("keep", *options, "--", *program, stderr=subprocess.PIPE) as running,
-        subprocess.Popen([BUSYBOX, "sh", tools.folder / "shim", "-r"], stdout=subprocess.PIPE) as relay,
+        relaying(tools) as relay,
     ):
         errors = relay.stdout if captured else running.stderr
         assert running.stdout is not None
         assert errors is not None
         for run in (1, 2):
             assert tools.outcome(run) == (run, 0)
-            assert running.stdout.readline() == b"out" + MARK + b"\n"
-            assert errors.readline() == b"err" + MARK + b"\n"
-        relay.kill()
+            assert running.stdout.readline() == b"out" + mark(run) + b"\n"
+            assert errors.readline() == b"err" + mark(run) + b"\n"
+
+
+def test_nothing_is_lost_between_those_who_write_to_stderr(tools: Tools) -> None:
+    errors = tools.folder / "stderr"
+    os.mkfifo(errors)
+    lines = [b"%d\n" % number for number in range(300)]
+    with relaying(tools) as relay:
+        for line in lines:
+            errors.write_bytes(line)
+        assert relay.stdout is not None
+        assert [relay.stdout.readline() for _ in lines] == lines
+        relay.terminate()
+        assert relay.communicate(timeout=20)[0] == b""
+
+
+@pytest.mark.parametrize("mode", [[], ["once"]])
+def test_what_writes_stderr_ends_after_the_last_writer(tools: Tools, mode: list[str]) -> None:
+    os.mkfifo(tools.folder / "stderr")
+    with relaying(tools, *mode) as relay:
+        with (tools.folder / "stderr").open("wb", buffering=0) as writer:
+            writer.write(b"first\n")
+            assert relay.stdout is not None
+            assert relay.stdout.readline() == b"first\n"
+            if not mode:
+                relay.terminate()
+            writer.write(b"last")
+        assert relay.communicate(timeout=20)[0] == b"last"
+        assert relay.returncode == 0
+
+
+@contextmanager
+def relaying(tools: Tools, *mode: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [BUSYBOX, "sh", tools.folder / "shim", "-r", *mode]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as relay:
+        try:
+            yield relay
+        finally:
+            relay.kill()
 
 
 def test_why_a_command_cannot_run_is_told(tools: Tools) -> None:
