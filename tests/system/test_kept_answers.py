@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPConnection
+from pathlib import Path
 from threading import Event
 from typing import Any, cast
 
@@ -247,6 +248,41 @@ def test_lists_hold_what_the_engines_list(engines: tuple[Engine, Engine], over: 
                     lists += direct.read(target)
             for _ in range(3):
                 assert _bare(api.read(target)) == sorted(lists, key=json.dumps)
+
+
+@pytest.mark.parametrize("buildkit", ["0", "1"])
+def test_an_image_that_is_built_without_a_tag_has_no_event_and_is_listed(
+    engines: tuple[Engine, Engine], over: Swarmd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buildkit: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY Dockerfile /\n")
+    monkeypatch.setenv("DOCKER_BUILDKIT", buildkit)
+    with closing(Api(over.port)) as api, closing(Api(str(engines[0].socket))) as direct:
+        time.sleep(SETTLED_SECONDS)
+        api.read("/images/json")
+        since = time.time()
+        build = docker(engines[0].host, "build", "-q", str(tmp_path), check=True, cli="/usr/bin/docker")  # Debian's
+        built = build.stdout.decode().strip()
+        listed = {each["Id"] for each in api.read("/images/json")}
+        told = direct.ask(f"/events?since={since:.9f}&until={time.time():.9f}")
+        docker(engines[0].host, "rmi", built, check=True)
+    assert not told
+    assert built in listed
+
+
+def test_what_is_written_into_a_volume_has_no_event_and_is_listed(
+    engines: tuple[Engine, Engine], over: Swarmd, boxes: list[str]
+) -> None:
+    def created(at: Api) -> str:
+        return next(str(each["CreatedAt"]) for each in at.read("/volumes")["Volumes"] if each["Name"] == "volume0")
+
+    with closing(Api(over.port)) as api, closing(Api(str(engines[0].socket))) as direct:
+        time.sleep(SETTLED_SECONDS)
+        before, since = created(api), time.time()
+        (engines[0].folder / "data/volumes/volume0/_data/file").touch()  # as any program does that has it mounted
+        after = created(api)
+        told = direct.ask(f"/events?since={since:.9f}&until={time.time():.9f}")
+        assert not told
+        assert before != after == created(direct)
 
 
 def test_what_a_client_changes_it_sees_at_once(over: Swarmd, boxes: list[str]) -> None:
