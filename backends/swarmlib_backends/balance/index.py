@@ -157,6 +157,12 @@ class Index:
         self.networks = Table[Item]()
         self.volumes = Table[Item]()
         self.execs = Table[Item]()
+        self._tables: Final[Mapping[str, Table[Any]]] = {
+            "containers": self.containers,
+            "images": self.images,
+            "networks": self.networks,
+            "volumes": self.volumes,
+        }
         self.image_names: dict[Node, ImageNames] = {}
         self._held: dict[Node, Mapping[str, Container]] = {}
         self._groups: dict[str, list[Item]] = {}
@@ -183,13 +189,7 @@ class Index:
 
     def table(self, kind: str) -> Table[Any] | None:
         """Return the table of a kind of objects, named by the first word of their paths."""
-        tables: dict[str, Table[Any]] = {
-            "containers": self.containers,
-            "images": self.images,
-            "networks": self.networks,
-            "volumes": self.volumes,
-        }
-        return tables.get(kind)
+        return self._tables.get(kind)
 
     def find(self, kind: str, ref: str) -> tuple[Item, ...]:
         """Return the objects of a kind that `ref` may mean; () for an unknown kind."""

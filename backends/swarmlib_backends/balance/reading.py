@@ -54,14 +54,14 @@ class Reading:
         path = request.path
         if self._provisioner is not None and not any(member.up for member in self._members.all):
             return await self._provisioner.when_empty(request)
+        if len(path) == 2 and path[0] in _SHARED:
+            return await self._inspect(request)
         if path in merge.SUMMARIES:
             return await self._sharing.reply(request, self._members.all, partial(self._summary, request))
         if path[:1] == ("ping",):
             return await self._sharing.reply(request, self._members.all, partial(self._ping, request))
         if len(path) < 2 or path[0] in _ANYWHERE:  # it names no object, so that every member says the same
             return await forward_answer(await first_answer(self._members.all, request), request)
-        if len(path) == 2 and path[0] in _SHARED:
-            return await self._inspect(request)
         return await self._router.to_owner(request)
 
     async def _summary(self, request: Request, last: Made | None) -> Made:

@@ -25,6 +25,8 @@ Ask: TypeAlias = Callable[[Made | None], Awaitable[Made]]
 """Asks the members; raises SwarmError. It is given what was made of their answers to the same question last."""
 
 _DATE: Final = b"date"
+_LONGEST_KEY: Final = 512
+"""Bytes of a key that is kept as it is, at most; of a longer one, or one with headers, only the digest is kept."""
 _NAME: Final = attrgetter("name")
 
 
@@ -83,9 +85,10 @@ def _is_of(answer: Replies, id: str) -> bool:
 
 
 def _key(request: Request, members: Sequence[Member], id: str) -> bytes:
-    # Who calls matters to stages within members. Clients choose the length of the key, so only its digest is kept.
-    about = "\0".join((request.meta.caller, id, *map(_NAME, members)))
-    return blake2b(about.encode() + b"\0" + key_of(request)).digest()
+    about = "\0".join((request.meta.caller, id, *map(_NAME, members)))  # who calls matters to stages within members
+    key = about.encode() + b"\0" + key_of(request)
+    plain = len(key) <= _LONGEST_KEY and not request.meta.headers  # clients choose its length; headers may be secret
+    return key if plain else blake2b(key).digest()
 
 
 def _for_caller(reply: Set | Log | Ack, age: float | None) -> Set | Log | Ack:

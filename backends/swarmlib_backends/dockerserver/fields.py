@@ -118,12 +118,12 @@ def _sayable(error: SwarmError) -> SwarmError:
 
 def _headers(given: object, *, length: bool = False) -> FixedHeaders:
     try:
-        return _known_headers(given, length=length)  # engines repeat all of them in each answer
+        return _known_headers(given, length)  # engines repeat all of them in each answer
     except TypeError:  # they are in a list: they came over the wire
-        return _read_headers(given, length=length)
+        return _read_headers(given, length)
 
 
-def _read_headers(given: object, *, length: bool) -> FixedHeaders:
+def _read_headers(given: object, length: bool) -> FixedHeaders:
     found: Headers = []
     for header in _sequence(given, "headers"):
         name, value = _pair(header)
