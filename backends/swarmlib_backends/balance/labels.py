@@ -27,6 +27,8 @@ MOVED: Final = "swarmlib.rescheduled-from"
 """The label of a container that replaces one of an engine that died; its value is the id of that container. It is
 only information: nothing is done because of it, as anybody can set a label.
 """
+_CHANGING: Final = (Verb.SPAWN, Verb.SET)
+"""The verbs whose bodies have labels."""
 _PROJECT: Final = "com.docker.compose.project"
 RESERVED: Final = frozenset({LABEL, MOVED})
 _PLACES: Final[tuple[tuple[str, ...], ...]] = ((), ("Spec",), ("TaskTemplate", "ContainerSpec"))
@@ -40,7 +42,7 @@ def group_of(labels: Mapping[str, str] | None) -> str:
 
 def unreserved(request: Request) -> Request:
     """Return a request without reserved labels; its answer gets the warnings about those that were removed."""
-    if request.verb not in (Verb.SPAWN, Verb.SET):
+    if request.verb not in _CHANGING:
         return request
     dropped: set[str] = set()
     body, params = request.json, request.params

@@ -45,6 +45,7 @@ from .exchange import EngineExchange
 from .locate import locate
 from .response import NoAnswer
 
+_SPAWN: Final = Verb.SPAWN
 _CONTAINERS: Final[Path] = ("containers",)
 _READS: Final = frozenset({Verb.LS, Verb.GET})
 _SAFE: Final = frozenset({"GET", "HEAD"})
@@ -108,7 +109,7 @@ class Docker(Server):
 
     async def _forward(self, request: Request) -> None:
         request = canonical(request)
-        if request.verb is Verb.SPAWN and request.path == _CONTAINERS:
+        if request.verb is _SPAWN and request.path == _CONTAINERS:
             request = await self._isolated(request)
         row = table.row_of(request.verb, request.path, upload=request.upload is not None)
         if request.verb not in _READS:

@@ -24,6 +24,9 @@ from .engine import Connection, Engine
 from .lines import Lines
 from .request import Whole, body_of, head_of, upgrade_of
 
+_MADE: Final = (Verb.SPAWN, Verb.CONNECT)
+"""The verbs whose value comes with the `ack`."""
+_VALUE, _WHOLE = Kind.VALUE, Kind.WHOLE
 MAX_VALUE: Final = 256 * 1024 * 1024
 """Bytes of one JSON value from an engine, at most."""
 MAX_LINE: Final = 16 * 1024 * 1024
@@ -63,7 +66,7 @@ class EngineExchange:
             trio.BrokenResourceError: the caller disconnected.
         """
         try:
-            await (self._whole() if self._row.kind is Kind.WHOLE else self._by_row())
+            await (self._whole() if self._row.kind is _WHOLE else self._by_row())
         finally:
             if not self._forwarded:
                 await self._engine.give_back(self._connection)
@@ -129,7 +132,7 @@ class EngineExchange:
             body = await self._responses.body(MAX_VALUE)
             raise error_of(head.status, head.forwarded, body, self._name)
         kind = row.kind
-        if kind is Kind.VALUE:
+        if kind is _VALUE:
             await self._value(head)
         elif kind is Kind.WATCH:
             await self._watch(head)
@@ -152,7 +155,7 @@ class EngineExchange:
     async def _value(self, head: Head) -> None:
         body = await self._responses.body(MAX_VALUE)
         value = self._json(body) if body else None
-        if value is None or self._request.verb in (Verb.SPAWN, Verb.CONNECT):
+        if value is None or self._request.verb in _MADE:
             await self._reply.send(Ack(value, self._details(head)))
         else:
             await self._reply.send(Set(value, self._details(head)))

@@ -18,6 +18,7 @@ from ..dockerapi.rows import METHODS, ROWS, TRACE_HEADERS, Kind, Row
 from ..http.headers import HOP_BY_HOP, TOKEN, Headers
 from ..http.outgoing import request_head
 
+_HIJACK: Final = Kind.HIJACK
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _ITS_OWN: Final = HOP_BY_HOP | {b"host", b"expect"} | TRACE_HEADERS
 _WHOLE_PARAMS: Final = frozenset({"method", "target", "upgrade"})
@@ -78,7 +79,7 @@ def body_of(row: Row, request: Request) -> bytes:
 
 def upgrade_of(row: Row) -> str:
     """Return the protocol that a row's request asks to switch to; "" for none."""
-    if row.kind is not Kind.HIJACK:
+    if row.kind is not _HIJACK:
         return ""
     return "websocket" if row.name == "ContainerAttachWebsocket" else "tcp"
 

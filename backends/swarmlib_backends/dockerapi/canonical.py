@@ -27,6 +27,7 @@ from . import required, schema, strictjson, table
 from .rows import Kind, Row
 from .schema import Wrong
 
+_WHOLE: Final = Kind.WHOLE
 _MOST_FOR_A_START: Final = 7
 """The size of a body that an engine ignores when a container is started: it could be `{}`, or null."""
 _ABOUT_THE_BODY: Final = frozenset({"content-type", "content-encoding"})
@@ -51,7 +52,7 @@ def canonical(request: Request) -> Request:
         row = table.row_of(request.verb, request.path, upload=request.upload is not None)
     except Unsupported:
         return request
-    if row.kind is Kind.WHOLE:
+    if row.kind is _WHOLE:
         return request
     params, body, meta = request.params, request.body, request.meta
     check = required.of_row(row.name)

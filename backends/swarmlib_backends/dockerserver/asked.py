@@ -20,9 +20,8 @@ from ..http.admission import bearer, check_head
 from ..http.head import Head
 from ..http.repeated import RepeatedHeads, is_plain
 from .admission import check_type
-from .exchange import ClientExchange
+from .exchange import CONVERSATIONS, ClientExchange
 
-_CONVERSATIONS: Final = (Kind.HIJACK, Kind.WHOLE)
 _OPTIONS: Final = "OPTIONS"
 _UPGRADE: Final = b"upgrade"
 _USUAL: Final = (b"content-type", b"application/json")
@@ -89,7 +88,7 @@ class HeadReader:
         """Remember a head, of which `data` is all, and what it asks for, if `request` is no more than its row, path and
         parameters.
         """
-        if asked.route.row.kind in _CONVERSATIONS or request.upload or asked.headers or not is_plain(head):
+        if asked.route.row.kind in CONVERSATIONS or request.upload or asked.headers or not is_plain(head):
             return
         route = replace(asked.route, path=request.path, params=request.params)
         self.repeated_heads.remember(data, head, Asked(route, (), is_repeated=True))

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _BODYLESS: Final = (204, 304)
 _CHUNKED: Final = (b"Transfer-Encoding", b"chunked")
 _CLOSE: Final = (b"Connection", b"close")
+CONVERSATIONS: Final = (Kind.HIJACK, Kind.WHOLE)
+"""The kinds of rows whose connection may become a stream."""
 _STREAMS: Final = (Kind.WATCH, Kind.PROGRESS, Kind.STREAM)
 
 
@@ -63,7 +65,7 @@ class ClientExchange(ReplySender):
         self.nursery = nursery
         self.head = head
         self.row = row
-        self.conversation = row.kind in (Kind.HIJACK, Kind.WHOLE)
+        self.conversation = row.kind in CONVERSATIONS
         """Whether the connection may become a stream. Bytes after such a request are not another request, so that the
         connection ends with it in any case."""
         self.upgrade = self.conversation and head.get(b"upgrade") is not None
