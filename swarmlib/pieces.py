@@ -185,6 +185,7 @@ async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> No
             await send_pieces(sink, pieces)
             memory.free()
             pace.note(sum(map(len, pieces)))
+            del pieces  # or each of many silent streams would hold what it received last
             if pace.busy:
                 pace.note(await _moved(source, sink, memory))
 

@@ -1,8 +1,10 @@
-"""Many streams at once, direct and through `dockerserver | docker`: followers of a log, and execs; and the memory.
+"""Many streams at once, direct and through `dockerserver | docker`: followers of a log, and execs. It prints the rates,
+and what swarmd takes for them: its processor time, and its memory.
 
-    python -m tests.bench.many [--logs 500] [--execs 200] [--rounds 3]
+    python -m tests.bench.many [--logs 500] [--execs 200] [--rounds 3] [--beside OTHER/.venv/bin/python]
 
-Needs dockerd. Both ways begin at a unix socket.
+Needs dockerd, which takes several times as much processor time as swarmd. All ways begin at a unix socket. With
+--beside it measures the swarmd of another checkout in the same run, all ways taking turns: before and after.
 """
 
 from __future__ import annotations
@@ -11,17 +13,18 @@ import argparse
 import json
 import resource
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
 
-from tests.bench.common import in_turns, need, peak_memory, show
+from tests.bench.common import add_beside, need, peak_memory, pythons, show
 from tests.bench.quick import Rendezvous, ask, take
-from tests.support.engines import docker, engine, swarmd
+from tests.bench.streams import REFERENCE_MIB, Gateway, gateway, in_turns
+from tests.support.engines import docker, engine
 
 _LOG_BYTES = 200_000
 _EXEC_BYTES = 5 << 20
@@ -58,11 +61,9 @@ async def _all(one: Callable[[str], Any], count: int, path: str) -> None:
             nursery.start_soon(one, path)
 
 
-def rate(one: Callable[[str], Any], count: int, size: int, path: str) -> float:
-    """MiB a second of `count` streams at once, each of `size` bytes."""
-    began = time.perf_counter()
-    trio.run(_all, one, count, path)
-    return count * size / (1 << 20) / (time.perf_counter() - began)
+def move(one: Callable[[str], Any], count: int, path: Path) -> None:
+    """Run `count` streams at once by the engine, or gateway, on this socket."""
+    trio.run(_all, one, count, str(path))
 
 
 def main() -> None:
@@ -71,29 +72,30 @@ def main() -> None:
     parser.add_argument("--logs", type=int, default=500)
     parser.add_argument("--execs", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
+    add_beside(parser)
     given = parser.parse_args()
     need("dockerd", "docker")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
     rows: list[tuple[object, ...]] = []
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         started = stack.enter_context(engine())
-        ours = stack.enter_context(swarmd(f"docker {started.host}", listen=f"unix://{folder}/docker.sock"))
         docker(started.host, "run", "-d", "--name", "box", "--network", "none", "busybox", *_SAY, check=True)
-        ways = {"direct": str(started.socket), "through": f"{folder}/docker.sock"}
+        ways = {"direct": Gateway(started.socket)}
+        for name, python in pythons(given, "swarmd").items():
+            ways[name] = stack.enter_context(gateway(python, started.socket, folder / f"{name}.sock"))
         kinds = {"logs -f": (_follow, given.logs, _LOG_BYTES), "exec": (_exec, given.execs, _EXEC_BYTES)}
         for what, (one, count, size) in kinds.items():
-            subjects = {way: partial(rate, one, count, size, path) for way, path in ways.items()}
-            found = in_turns(subjects, given.rounds)
-            ratio = f"{found['through'] / found['direct']:.2f}"
-            memory = f"{peak_memory(ours.process.pid):.0f}"
-            rows.append((f"{count} of {what}", f"{found['direct']:.1f}", f"{found['through']:.1f}", ratio, memory))
-    show(
-        "Streams at once",
-        ["streams", "direct, MiB/s", "through", "ratio (goal 0.9)", "peak RSS so far, MiB (goal 80)"],
-        rows,
-    )
+            found = in_turns(partial(move, one, count), count * size / (1 << 20), ways, given.rounds)
+            direct = found["direct"].rate
+            rows.append((f"{count} of {what}", "direct", f"{direct:.1f}"))
+            for name in list(ways)[1:]:
+                rate, cpu = found[name]
+                memory = f"{peak_memory(ways[name].pid or 0):.0f}"
+                rows.append(("", name, f"{rate:.1f}", f"{rate / direct:.2f}", f"{cpu:.2f}", memory))
+    columns = ["streams", "by", "MiB/s", "ratio (goal 0.9)", f"CPU s for {REFERENCE_MIB} MiB"]
+    show("Streams at once", [*columns, "peak RSS so far, MiB (goal 80)"], rows)
 
 
 if __name__ == "__main__":

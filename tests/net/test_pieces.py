@@ -5,6 +5,7 @@ import os
 import platform
 import socket
 import struct
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext, suppress
 
@@ -301,6 +302,36 @@ async def test_a_stream_on_which_nothing_moves_holds_no_memory() -> None:
             await wait_all_tasks_blocked()
             assert other.take() is view  # the reader that waits has not taken it
             nursery.cancel_scope.cancel()
+
+
+class Piece(bytearray):
+    """A piece that tells, by a weak reference, whether it is still held."""
+
+
+class OnePiece(trio.abc.ReceiveStream):
+    """A stream on which nothing moves behind its first piece."""
+
+    def __init__(self) -> None:
+        self._pieces = [Piece(b"a line of a log")]
+        self.held = weakref.ref(self._pieces[0])
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if not self._pieces:
+            await trio.sleep_forever()
+        return self._pieces.pop()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_relay_on_which_nothing_moves_holds_nothing_that_it_sent() -> None:
+    source, sink = OnePiece(), trio.testing.MemorySendStream()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(relay, source, sink)
+        await wait_all_tasks_blocked()
+        assert sink.get_data_nowait() == b"a line of a log"
+        assert source.held() is None
+        nursery.cancel_scope.cancel()
 
 
 FAULTS = """

@@ -118,7 +118,7 @@ class Responses:
 
     def _begin(self) -> None:
         self._parser: Any = None
-        """Made for a head that is not known, or for chunks that are not plain."""
+        """Made for a head that is not known, or for chunks that are small or not plain."""
         self._in_one_piece = b""
         """The head's bytes, if they came at once."""
         self._head_whole = False
@@ -288,8 +288,9 @@ class Responses:
                 self._feed_chunks(data)
         except httptools.HttpParserError as exc:
             raise self.wrong(f"the body of its answer is not validly chunked: {exc}") from exc
-        pieces += self._pieces
-        self._pieces.clear()
+        if self._pieces:
+            pieces.append(b"".join(self._pieces))  # many small ones, as a rule: each would cost whoever sends them
+            self._pieces.clear()
         self._ended = self._chunks_ended
         self._count_unparsed(0 if pieces else len(data))
         return pieces

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import trio
 
 from swarmlib.net.sockets import Socket
-from swarmlib.pieces import PIECE, relay
+from swarmlib.pieces import relay
 
 from ..stream_wrappers import Resumed
+
+_FIRST: Final = 4096
+"""Bytes of the first read, at most: many streams may hold theirs until their clients have read the head."""
 
 
 async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:
@@ -26,7 +31,7 @@ async def tunnel(client: Resumed, far: trio.abc.HalfCloseableStream) -> None:
 
     async with far, trio.open_nursery() as nursery:
         nursery.start_soon(upstream)
-        first = await far.receive_some(PIECE)
+        first = await far.receive_some(_FIRST)
         if isinstance(client.inner, Socket):
             await client.inner.until_read()  # the head, which some clients read through a buffer that they then discard
         if first:

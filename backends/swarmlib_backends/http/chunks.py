@@ -4,7 +4,8 @@ A long body of a known length is data until that has come; the parser of its hea
 nothing of it. Bodies in chunks consist of plain ones: a size, a line end, the data, a line end; and at the end `0` and
 two line ends. Those are found here. Everything else (trailers, chunk extensions, whatever is malformed) is left to
 llhttp, which is at the beginning of a chunk then, as if it had seen those before: so there is one judge of what is
-valid.
+valid. So is the rest of a body in small chunks, such as an engine makes of each line of a log: to copy one takes
+llhttp a tenth of the time in which it is found here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from .outgoing import LAST_CHUNK
 
 _LONG: Final = 64 * 1024
 """Bytes of a body of a known length from which on it is not parsed."""
+_SMALL: Final = 2048
+"""Bytes of a chunk below which llhttp copies it at less cost than it is found here."""
+_MANY: Final = 16
+"""Small chunks in one read, after which the others are taken to be small too."""
 _DATA_END: Final = b"\r\n"
 _BODY_END: Final = _DATA_END + LAST_CHUNK
 _SIZE_LINE: Final = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
@@ -57,7 +62,7 @@ class CountedData:
 
 
 class PlainChunks:
-    """The plain chunks at the beginning of one body."""
+    """The plain chunks at the beginning of one body, until many of them are small."""
 
     def __init__(self) -> None:
         self.complete = False
@@ -83,6 +88,8 @@ class PlainChunks:
             if found is None:
                 return self._unusual(pieces, bytes(data[stop:]))
             at = found.end()
+            if len(pieces) == _MANY and stop < _MANY * _SMALL:
+                return Scanned(pieces, rest=bytes(data[stop + len(_DATA_END) :]))
         if at < end:
             pieces.append(data[at:])
             self._left -= end - at

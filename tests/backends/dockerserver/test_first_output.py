@@ -1,8 +1,10 @@
 """A conversation's first output reaches clients that read the response's head through a buffer, such as docker-py."""
 
+import fcntl
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,7 +16,10 @@ from docker.tls import TLSConfig
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from swarmlib.net import unread
+from swarmlib.net.sockets import Socket
 from swarmlib.net.unread import PATIENCE_SECONDS, until_read
+from swarmlib_backends.dockerserver.tunnel import tunnel
+from swarmlib_backends.stream_wrappers import Resumed
 from tests.support.engines import is_served, swarmd, wait_until
 from tests.support.processes import served
 
@@ -37,6 +42,17 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[trio.socket.SocketTyp
     server, client = connected(request.param)
     with client, trio.socket.from_stdlib_socket(server) as end:
         yield end, client
+
+
+def opened(sock: socket.socket) -> Socket:
+    """A socket as the product makes it."""
+    sock.setblocking(False)
+    return Socket(trio.SocketStream(trio.socket.from_stdlib_socket(sock)))
+
+
+def unread_in(sock: socket.socket) -> int:
+    """How many bytes have come to a socket that nobody has read."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 async def test_it_waits_until_all_has_been_read(
@@ -87,6 +103,24 @@ async def test_another_machine_is_given_time_once_it_has_the_bytes(
         before = trio.current_time()
         await until_read(end)
         assert 0.01 < trio.current_time() - before < PATIENCE_SECONDS
+
+
+async def test_little_is_held_for_a_client_that_has_not_read_the_head(mock_clock: MockClock) -> None:
+    (ours, client), (near, engine) = socket.socketpair(), socket.socketpair()
+    output = bytes(100_000)
+    ours.send(b"head")
+    with ours, client, engine:
+        engine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(output))
+        engine.sendall(output)
+        engine.shutdown(socket.SHUT_WR)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tunnel, Resumed(opened(ours), b""), opened(near))
+            await wait_all_tasks_blocked()
+            assert unread_in(near) > len(output) - 10_000
+            assert client.recv(1000) == b"head"
+            mock_clock.jump(1)
+            theirs = opened(client)
+            assert b"".join([piece async for piece in theirs]) == output
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from swarmlib.pieces import PIECE, Buffer, Memory, PieceReceiver, Stretch
 from swarmlib_backends.docker.response import Responses
 from swarmlib_backends.http.chunks import CountedData, PlainChunks
 from swarmlib_backends.http.incoming import Incoming
+from swarmlib_backends.http.outgoing import LAST_CHUNK, chunk
 
 REQUEST = b"PUT /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 RESPONSE = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -214,6 +215,24 @@ def test_data_is_not_copied() -> None:
     assert [bytes(piece) for piece in found.pieces] == [b"abcde", b"fghij"]
     assert all(piece.obj is came.obj for piece in found.pieces)
     assert chunks.complete
+
+
+@given(st.lists(st.binary(min_size=1, max_size=200), min_size=40, max_size=60), st.lists(st.integers(0, 9000)))
+def test_many_small_chunks_mean_what_llhttp_takes_them_for(lines: list[bytes], cuts: list[int]) -> None:
+    body = b"".join(map(chunk, lines)) + b"3000\r\n" + bytes(0x3000) + b"\r\n" + LAST_CHUNK
+    expected = Judge().read(RESPONSE, body)
+    for moved in (False, True):
+        found, _ = trio.run(partial(of_response, split(body, cuts), moved=moved))
+        assert found == expected
+        assert trio.run(partial(of_request, split(body, cuts), in_place=True, moved=moved)) == expected
+
+
+async def test_the_lines_that_one_read_brings_are_few_pieces() -> None:
+    responses = Responses(Split([RESPONSE, chunk(b"line\n") * 1000, chunk(b"line\n") * 1000]), "engine")
+    await responses.head("GET")
+    with Memory() as memory:
+        assert len(await responses.next_pieces(memory)) < 20
+        assert await responses.next_pieces(memory) == [b"line\n" * 1000]
 
 
 LONG = bytes(range(256)) * 257
