@@ -5,9 +5,10 @@ bytes were read since the last grant, its half is read within one round trip. It
 longer than that (it is then twice to four times what the way holds), or a bound is reached. A reader that is slow keeps
 a small window: what it doesn't read, nobody sends.
 
-On a long way, a window becomes at once as much larger as it was too small: four to sixteen times, so it may become
-eight times what the way holds. If even sixteen times may be too small, it becomes as large as the largest one of the
-session so far, from one half of what all may grow by: the other half is for streams that turn out to need it.
+On a way within a machine or a room, the speed is that of two whole windows. On a long way, a window becomes at once as
+much larger as it was too small: four to sixteen times, so it may become eight times what the way holds. If even sixteen
+times may be too small, it becomes as large as the largest one of the session so far, from one half of what all may grow
+by: the other half is for streams that turn out to need it.
 
 All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
 Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
@@ -29,6 +30,13 @@ _SMALL: Final = 512
 _GATHERED: Final = 4096
 _SHORT: Final = 0.00025
 """Seconds in which no half of a window should be read, however short the way is: each costs a frame and a CREDIT."""
+_NEAR: Final = 0.001
+"""Seconds of a round trip up to which"""
+_MEASURED: Final = 2
+"""so many windows are read before one grows. A receiver that was kept from running finds a whole window waiting, and
+reads it faster than the sender sends: that alone does not say that the window is too small. What waits in a window that
+is too large is what a call waits behind.
+"""
 
 _GRANT: Final = 4 * MIB
 """Bytes that are read before they are granted again, at most: half of 32 MiB would be granted so late that the sender
@@ -55,7 +63,7 @@ def gather(pieces: MutableSequence[bytes | memoryview], data: bytes | memoryview
 class Incoming:
     """The half of a stream that this side receives."""
 
-    __slots__ = ("allowed", "latest", "pause", "read", "since", "window")
+    __slots__ = ("allowed", "latest", "pause", "read", "seen", "since", "window")
 
     def __init__(self, window: int, now: float) -> None:
         self.window = window
@@ -63,8 +71,10 @@ class Incoming:
         """Bytes that the peer may still send."""
         self.read = 0
         """Bytes that were read, and that the peer has not been granted again."""
+        self.seen = 0
+        """Bytes that were read and granted again since its speed was last measured,"""
         self.since = now
-        """When it was last granted some."""
+        """and when that was."""
         self.latest = math.inf
         """When bytes were last read; before the first of them, which wait for no grant, never."""
         self.pause = 0.0
@@ -107,17 +117,23 @@ class Windows:
         stream.latest = now
         if stream.read < min(stream.window / 2, _GRANT):
             return 0
-        grant = stream.read
-        lasts = self._taken(stream) * stream.window / (2 * stream.read)  # half a window, at this speed
-        if lasts < max(self._round_trip, _SHORT):
-            grant += self._grow(stream, lasts)
-        stream.read, stream.since, stream.pause = 0, now, 0.0
+        grant = stream.read + self._growth(stream, now)
+        stream.read = 0
         stream.allowed += grant
         return grant
 
+    def _growth(self, stream: Incoming, now: float) -> int:
+        """Give by how many bytes a window grows now, often none, for the speed at which it was read."""
+        stream.seen += stream.read
+        if self._round_trip <= _NEAR and stream.seen < _MEASURED * stream.window:
+            return 0
+        lasts = self._taken(stream) * stream.window / (2 * stream.seen)  # half a window, at this speed
+        stream.seen, stream.since, stream.pause = 0, now, 0.0
+        return self._grow(stream, lasts) if lasts < max(self._round_trip, _SHORT) else 0
+
     def _taken(self, stream: Incoming) -> float:
-        """Give how many seconds it took to read what was read since the last grant. Where the way is long, the time for
-        which the sender may have waited for that grant does not count: it says nothing about the line.
+        """Give how many seconds it took to read what was read since the speed was last measured. Where the way is long,
+        the time for which the sender may have waited for the last grant does not count: it says nothing about the line.
         """
         waited = min(stream.pause, self._round_trip) if self._round_trip > _LONG_WAY else 0.0
         return stream.latest - stream.since - waited

@@ -63,8 +63,21 @@ def test_streams_soon_run_at_the_speed_of_their_line(
 def test_a_window_that_is_read_at_once_grows_however_short_the_way_is() -> None:
     windows = far(0.000_01)
     stream = windows.open(0.0)
-    assert windows.read(stream, HALF, 0.000_2) == HALF + Limits().window
-    assert windows.read(stream, 2 * HALF, 0.001) == 2 * HALF  # this half lasted long enough
+    assert [windows.read(stream, HALF, n * 0.000_2) - HALF for n in range(1, 5)] == [0, 0, 0, Limits().window]
+    for n in range(1, 9):
+        windows.read(stream, 2 * HALF, 0.001 + n * 0.000_3)  # each half lasts long enough
+    assert stream.window == 2 * Limits().window
+
+
+def test_a_window_that_filled_while_its_reader_was_kept_from_running_stays_as_it_is() -> None:
+    windows = far(0.000_2)
+    stream = windows.open(0.0)
+    for stalled in (0.01, 0.02, 0.03):
+        for at_memorys_speed in (0.0, 0.000_02):
+            windows.read(stream, HALF, stalled + at_memorys_speed)
+        for at_the_lines in (0.000_4, 0.000_8):
+            windows.read(stream, HALF, stalled + at_the_lines)
+    assert stream.window == Limits().window
 
 
 @pytest.mark.parametrize(("lasted", "times"), [(0.09, 4), (0.02, 5), (0.01, 10), (0.000_1, 16), (0.0, 16)])
