@@ -2,8 +2,8 @@
 
     python -m tests.bench.far
 
-prints two ports: of `listen`, and of a server that does what a line asks: `echo REQUEST REPLY` (bytes of each), `send
-MIB`, or `lines COUNT` (msgpack).
+prints two ports: of `listen`, and of a server that does what each line of a connection asks: `echo REQUEST REPLY`
+(bytes of each), `send MIB`, or `lines COUNT` (msgpack).
 """
 
 from __future__ import annotations
@@ -64,17 +64,22 @@ kept: list[Any] = []
 
 
 async def bare(stream: trio.SocketStream) -> None:
-    """Do what a line asks for."""
+    """Do what each line asks for."""
     async with stream:
-        line = b""
-        while not line.endswith(b"\n"):
-            line += await stream.receive_some(1)
-        what, *sizes = line.split()
-        numbers = [int(size) for size in sizes]
         try:
-            await {b"echo": _echo, b"send": _send, b"lines": _lines}[what](stream, *numbers)
+            while line := await _line(stream):
+                what, *sizes = line.split()
+                numbers = [int(size) for size in sizes]
+                await {b"echo": _echo, b"send": _send, b"lines": _lines}[what](stream, *numbers)
         except trio.BrokenResourceError:
             return
+
+
+async def _line(stream: trio.SocketStream) -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and (byte := await stream.receive_some(1)):
+        line += byte
+    return line
 
 
 async def _echo(stream: trio.SocketStream, request: int, reply: int) -> None:

@@ -1,5 +1,8 @@
 """The wire between two processes, each figure beside a bare trio TCP stream between the same two.
 
+A stream is measured against a bare one of a new connection, and against one of a connection that has carried as many
+bytes before, as the wire's has: TCP paces these two differently. The ratio is that of the latter.
+
     python -m tests.bench.wire [--calls 5000] [--lines 100000] [--mib 256] [--channels 10000] [--rounds 3]
 
 The rates hold for this machine at this moment, which a second table describes: where that differs between two runs, so
@@ -11,16 +14,12 @@ Needs nothing but this machine. The figures of tractor and libchan were seen on 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
-from typing import NamedTuple
+from statistics import quantiles
 
 import msgpack
 import trio
@@ -28,75 +27,11 @@ import trio
 from swarmlib import Client, Log, ReplyReceiver, Request, Verb, ask, connect, next_reply
 from swarmlib.wire.connection import open_connection
 from tests.bench.calibration import Calibration, show_machine
-from tests.bench.common import cpu_seconds, show
+from tests.bench.common import show
+from tests.bench.wire_pair import DELAY_MS, Far, Found, Measure, delaying, far_process, in_turns
 
 MIB = 1 << 20
 IN_FLIGHT = 64
-DELAY_MS = 50
-Measure = Callable[[], Awaitable[float]]
-
-
-@dataclass
-class Far:
-    """The other process, and where to reach it."""
-
-    process: subprocess.Popen[str]
-    port: int
-    bare: int
-
-
-@contextmanager
-def far_process() -> Generator[Far]:
-    """The other process, as long as the context."""
-    with started("tests.bench.far") as process:
-        assert process.stdout is not None
-        port, bare = map(int, process.stdout.readline().split())
-        yield Far(process, port, bare)
-
-
-@contextmanager
-def started(module: str, *words: str) -> Generator[subprocess.Popen[str]]:
-    """A module of the tests in a process of its own."""
-    process = subprocess.Popen([sys.executable, "-m", module, *words], stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@contextmanager
-def delaying(port: int) -> Generator[int]:
-    """The port of a relay to `port`, which delays what passes."""
-    with started("tests.support.relay", str(port), "--delay-ms", str(DELAY_MS)) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-
-
-class Found(NamedTuple):
-    """A rate, or a latency in milliseconds; and the processor time that both processes took for one unit of the rate,
-    in seconds.
-    """
-
-    figure: float
-    cpu: float
-
-
-async def in_turns(far: Far, subjects: dict[str, Measure], rounds: int) -> dict[str, Found]:
-    """The medians of each; they take turns, so that a noisy moment hits all of them alike."""
-    found: dict[str, list[Found]] = {name: [] for name in subjects}
-    for _ in range(rounds):
-        for name, measure in subjects.items():
-            used, began = cpu_of_both(far), time.perf_counter()
-            figure = await measure()
-            processors = (cpu_of_both(far) - used) / (time.perf_counter() - began)
-            found[name].append(Found(figure, processors / figure))
-    return {name: Found(*map(median, zip(*each, strict=True))) for name, each in found.items()}
-
-
-def cpu_of_both(far: Far) -> float:
-    """Seconds of processor time that this process and the other one have taken."""
-    return time.process_time() + cpu_seconds(far.process.pid)
 
 
 # Small calls.
@@ -213,18 +148,26 @@ async def opened(swarm: Client, mib: int) -> trio.abc.ReceiveStream:
 
 
 async def drain(stream: trio.abc.ReceiveStream, mib: int) -> None:
-    """Read it to its end, which must be where it should."""
-    seen = 0
-    while part := await stream.receive_some(256 * 1024):
-        seen += len(part)
-    assert seen == mib * MIB, f"{seen} bytes came of {mib} MiB"
+    """Read so many MiB: all that a stream of the wire has, and what was asked for of a bare one."""
+    missing = mib * MIB
+    while missing and (part := await stream.receive_some(256 * 1024)):
+        missing -= len(part)
+    assert not missing, f"{missing} bytes of {mib} MiB did not come"
 
 
 async def sent(port: int, mib: int) -> float:
-    """MiB a second of a bare stream."""
+    """MiB a second of a bare stream that has just been opened."""
     began = time.perf_counter()
     async with await bare(port, f"send {mib}") as stream:
         await drain(stream, mib)
+    return mib / (time.perf_counter() - began)
+
+
+async def sent_again(stream: trio.SocketStream, mib: int) -> float:
+    """MiB a second of a bare stream that is open."""
+    began = time.perf_counter()
+    await stream.send_all(b"send %d\n" % mib)
+    await drain(stream, mib)
     return mib / (time.perf_counter() - began)
 
 
@@ -353,16 +296,20 @@ async def lines_one_way(given: argparse.Namespace, far: Far, swarm: Client) -> t
 
 
 async def one_stream(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
-    """The bytes of one stream."""
-    subjects: dict[str, Measure] = {
-        "bare": partial(sent, far.bare, given.mib),
-        "wire": partial(streamed, swarm, given.mib),
-    }
-    found = await in_turns(far, subjects, given.rounds)
-    ratio = found["wire"].figure / found["bare"].figure
-    bare, wire = found["bare"], found["wire"]
-    title, cpu = f"a stream of {given.mib} MiB, MiB/s", against(bare, wire)
-    return row(title, f"bare {bare.figure:.0f}", f"{wire.figure:.0f}", ratio, "0.85", cpu)
+    """The bytes of one stream, on connections that have all carried as many before, and on a new one."""
+    async with await bare(far.bare, f"send {given.mib}") as used:
+        await drain(used, given.mib)
+        await streamed(swarm, given.mib)
+        subjects: dict[str, Measure] = {
+            "new": partial(sent, far.bare, given.mib),
+            "used": partial(sent_again, used, given.mib),
+            "wire": partial(streamed, swarm, given.mib),
+        }
+        found = await in_turns(far, subjects, given.rounds)
+    again, wire = found["used"], found["wire"]
+    title, cpu = f"a stream of {given.mib} MiB, MiB/s", against(again, wire)
+    known = f"bare, used before {again.figure:.0f}, new {found['new'].figure:.0f}"
+    return row(title, known, f"{wire.figure:.0f}", wire.figure / again.figure, "0.85", cpu)
 
 
 async def calls_beside_a_stream(given: argparse.Namespace, far: Far, swarm: Client) -> tuple[object, ...]:
