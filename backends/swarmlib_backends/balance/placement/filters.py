@@ -115,7 +115,8 @@ class AffinityFilter:
         """Yield the values that the rule is compared with."""
         key, exact = self.rule.key, self.rule.exact
         if key in ("container", "image") and exact is not None:
-            yield from (exact for _ in range(node in self._having))
+            if node in self._having:
+                yield exact
         elif key == "container":
             yield from (name for each in self.index.containers_on(node) for name in (*each.names, each.id))
         elif key == "image":
