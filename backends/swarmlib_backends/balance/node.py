@@ -66,6 +66,11 @@ class Load:
 class Node:
     """One engine: its name (the `Node` of its objects), its description, whether it is up, and its load."""
 
+    __slots__ = (  # which a placement reads of a thousand nodes; a member has too many attributes for shared keys
+        *("_about", "_labelled", "attributes", "closed", "cpus", "driver", "failure", "labels", "load", "memory"),
+        *("name", "placing", "ports", "skew", "up"),
+    )
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.up = False
