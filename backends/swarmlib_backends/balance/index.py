@@ -22,7 +22,7 @@ _TELLING: Final = range(6, 64)
 id has 64, and begins no other one.
 """
 _DIGITS: Final = frozenset("0123456789abcdef")
-
+_NONE: Final[Mapping[str, Container]] = {}
 
 AnItem = TypeVar("AnItem", bound=Item)
 
@@ -181,11 +181,11 @@ class Index:
 
     def containers_on(self, node: Node) -> Collection[Container]:
         """Return the containers of a node."""
-        return self._held[node].values() if node in self._held else ()
+        return self._held.get(node, _NONE).values()
 
     def count(self, node: Node) -> int:
         """Count a node's containers, including those that are being created."""
-        return len(self.containers_on(node)) + len(node.placing)
+        return len(self._held.get(node, _NONE)) + len(node.placing)
 
     def table(self, kind: str) -> Table[Any] | None:
         """Return the table of a kind of objects, named by the first word of their paths."""

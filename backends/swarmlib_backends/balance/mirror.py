@@ -55,10 +55,11 @@ class Mirror:
         """Whether it is known what each container takes of the engine."""
         return self._own.inspected_all
 
-    def unsettled(self, kind: str) -> bool:
-        """Return whether the engine must be asked, or is being asked, before the index can be shown."""
-        open = not self._own.inspected_all if kind in (_CONTAINERS, CLAIMS) else kind in self._stale_kinds
-        return open or self._asking.locked()
+    def unsettled(self, kinds: Collection[str]) -> bool:
+        """Return whether the engine must be asked, or is being asked, before the index can be shown for these kinds."""
+        if self._asking.locked() or not self._stale_kinds.isdisjoint(kinds):
+            return True
+        return not self._own.inspected_all and (_CONTAINERS in kinds or CLAIMS in kinds)
 
     # Asking the engine.
 
@@ -84,7 +85,7 @@ class Mirror:
         Raises:
             SwarmError: as in `sync`.
         """
-        if any(map(self.unsettled, wanted)):
+        if self.unsettled(wanted):
             await self._refresh(wanted, partial(self._show, self._own.shows, wanted))
 
     async def _show(self, shows: int, wanted: Collection[str]) -> None:

@@ -66,14 +66,18 @@ class Load:
 class Node:
     """One engine: its name (the `Node` of its objects), its description, whether it is up, and its load."""
 
+    __slots__ = (  # which a placement reads of a thousand nodes; a member has too many attributes for shared keys
+        *("_about", "_labelled", "attributes", "closed", "cpus", "driver", "failure", "labels", "load", "memory"),
+        *("name", "placing", "ports", "skew", "up"),
+    )
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.up = False
         """Whether it answers, as far as is known."""
         self.failure: SwarmError | None = None
         """Why it is down; None unless it is known to be down."""
-        self.about: Mapping[str, Any] = {}
-        """The engine's description of itself (`info`)."""
+        self.about = {}
         self.attributes: Mapping[str, str] = {}
         """What rules may name besides what the engine says of itself: what its source knows, such as `node.role`."""
         self.closed = ""
@@ -81,8 +85,8 @@ class Node:
         self.skew = 0.0
         """Seconds that its clock is ahead of ours."""
         self.load = Load()
-        self.ports: dict[Port, int] = {}
-        """The number of containers that claim each port."""
+        self.ports: dict[tuple[str, int], int] = {}
+        """How often each port, by its protocol and number, is claimed at some address."""
         self.placing: list[Claim] = []
         """The claims of containers that are being created."""
 
@@ -92,19 +96,30 @@ class Node:
         return self.failure.message if self.failure else "it has not answered yet"
 
     @property
-    def labels(self) -> list[str]:
+    def about(self) -> Mapping[str, Any]:
+        """The engine's description of itself (`info`)."""
+        return self._about
+
+    @about.setter
+    def about(self, told: Mapping[str, Any]) -> None:
+        """Take what the engine says of itself; what each placement needs of it is read here, once."""
+        self._about = told
+        self.driver = str(told.get("Driver") or "")
+        """Its storage driver, which tells also what is no Docker engine: `swarm`, `exec`."""
+        self.labels: list[str] = list_of(told.get("Labels"))
         """The engine's own labels, as `name=value`."""
-        return list_of(self.about.get("Labels"))
-
-    @property
-    def cpus(self) -> int:
+        self.cpus = int(told.get("NCPU") or 0) * 10**9
         """Its CPUs, in billionths."""
-        return int(self.about.get("NCPU") or 0) * 10**9
-
-    @property
-    def memory(self) -> int:
+        self.memory = int(told.get("MemTotal") or 0)
         """Its memory in bytes."""
-        return int(self.about.get("MemTotal") or 0)
+        self._labelled = {name: value for name, _, value in (each.partition("=") for each in reversed(self.labels))}
+
+    def value_of(self, name: str) -> str | None:
+        """Return what its source says of it under a name, else the value of the first of its labels that has the name;
+        None if neither is there.
+        """
+        told = self.attributes.get(name)
+        return self._labelled.get(name) if told is None else told
 
     def take(self, claim: Claim, sign: int) -> None:
         """Count the resources that a container takes of the node (`sign` 1) or gives back (-1)."""
@@ -112,10 +127,10 @@ class Node:
             return
         self.load.cpus += sign * claim.cpus
         self.load.memory += sign * claim.memory
-        for port in claim.ports:
-            held = self.ports.pop(port, 0) + sign
+        for protocol, _, number in claim.ports:
+            held = self.ports.pop((protocol, number), 0) + sign
             if held:
-                self.ports[port] = held
+                self.ports[protocol, number] = held
 
     @contextmanager
     def holding(self, claim: Claim) -> Generator[None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Final, Protocol, TypeAlias
 
 from ...dockerapi.isolation import lacking, offered
@@ -32,11 +33,23 @@ Reason: TypeAlias = "str | None"
 
 
 class Filter(Protocol):
-    """One thing that a container asks of its node."""
+    """One thing that a container asks of its node. It serves one choice, during which nothing changes."""
 
     def reason(self, node: Node) -> Reason:
         """Return why the node can't have the container; None if this filter allows it."""
         ...
+
+
+@dataclass(frozen=True)
+class RefusalFilter:
+    """Rules out the nodes that have refused the container."""
+
+    refused: Mapping[Node, str]
+    """Why each did."""
+
+    def reason(self, node: Node) -> Reason:
+        """See `Filter.reason`."""
+        return self.refused.get(node)
 
 
 class HealthFilter:
@@ -57,7 +70,13 @@ class ConstraintFilter:
 
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
-        value = _property(self.rule.key, node)
+        return self._judged(_property(self.rule.key, node))
+
+    @cached_property
+    def _judged(self) -> Callable[[str | None], Reason]:
+        return cache(self._judge)  # of many nodes, most have the same value
+
+    def _judge(self, value: str | None) -> Reason:
         if (value is not None and self.rule.fits(value)) is self.rule.wanted:
             return None
         return f"constraint {self.rule.text}: its {self.rule.key} is {'not set' if value is None else value}"
@@ -66,11 +85,8 @@ class ConstraintFilter:
 def _property(key: str, node: Node) -> str | None:
     if key == "node":
         return node.name
-    if (told := node.attributes.get(key)) is not None:
-        return told
-    for name, _, value in (each.partition("=") for each in node.labels):
-        if name == key:
-            return value
+    if (value := node.value_of(key)) is not None:
+        return value
     known = _ABOUT.get(key.lower())
     return None if known is None else str(node.about.get(known, ""))
 
@@ -90,11 +106,17 @@ class AffinityFilter:
         noun = rule.key if rule.key in ("container", "image") else "label on a container"
         return f"affinity {rule.text}: it has {'no such' if rule.wanted else 'such a'} {noun}"
 
+    @cached_property
+    def _having(self) -> Set[Node]:
+        """The nodes that have the container or the image that the rule names exactly."""
+        return {item.node for item in self.index.find(f"{self.rule.key}s", self.rule.exact or "")}
+
     def _values(self, node: Node) -> Iterator[str]:
         """Yield the values that the rule is compared with."""
         key, exact = self.rule.key, self.rule.exact
         if key in ("container", "image") and exact is not None:
-            yield from (exact for item in self.index.find(f"{key}s", exact) if item.node is node)
+            if node in self._having:
+                yield exact
         elif key == "container":
             yield from (name for each in self.index.containers_on(node) for name in (*each.names, each.id))
         elif key == "image":
@@ -126,7 +148,11 @@ class ColocationFilter:
 
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
-        return None if node in self.holders else placed(self.kind, self.ref, self.holders)
+        return None if node in self.holders else self._placed
+
+    @cached_property
+    def _placed(self) -> str:
+        return placed(self.kind, self.ref, self.holders)
 
 
 @dataclass(frozen=True)
@@ -151,7 +177,7 @@ class SlotsFilter:
 
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
-        slots = _property(_SLOTS, node)
+        slots = node.value_of(_SLOTS)
         if slots is None or not slots.isdigit() or self.index.count(node) < int(slots):
             return None
         return f"all its {slots} container slots are taken"
@@ -167,9 +193,9 @@ class PortsFilter:
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
         for wanted in self.claim.ports:
-            claimed = any(holders and _clash(wanted, port) for port, holders in node.ports.items())
-            if claimed and self._in_use(wanted, node):
-                return f"its port {wanted[2]}/{wanted[0]} is taken"
+            protocol, _, number = wanted
+            if (protocol, number) in node.ports and self._in_use(wanted, node):
+                return f"its port {number}/{protocol} is taken"
         return None
 
     def _in_use(self, wanted: Port, node: Node) -> bool:
@@ -215,7 +241,7 @@ class ServiceFilter:
 
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
-        if (node.about.get("Driver") == "swarm") is self.wanted:
+        if (node.driver == "swarm") is self.wanted:
             return None
         return "it is not a swarm" if self.wanted else "its containers are services (label swarmlib.swarm=service)"
 
@@ -225,7 +251,7 @@ class ProcessesFilter:
 
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
-        return "its workloads are processes, not containers" if node.about.get("Driver") == "exec" else None
+        return "its workloads are processes, not containers" if node.driver == "exec" else None
 
 
 class LastResortFilter:

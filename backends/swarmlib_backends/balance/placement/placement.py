@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from swarmlib import Unavailable
 
@@ -20,6 +20,7 @@ from .filters import (
     LastResortFilter,
     PortsFilter,
     ProcessesFilter,
+    RefusalFilter,
     ResourcesFilter,
     ServiceFilter,
     SlotsFilter,
@@ -52,20 +53,25 @@ class Placement:
             NoRoom: no node fits; the error says why each was ruled out.
         """
         home = origins.home(request.origins, nodes, self._index)
-        filters = [HealthFilter(), *self._required(request, home)]
-        reasons = {node: tried.get(node) or _reason(filters, node) for node in nodes}
-        fitting = [node for node, reason in reasons.items() if reason is None]
+        filters = [*self._required(request, home, tried)]
+        fitting = [*nodes]
+        for each in filters:
+            fitting = _allowed(each, fitting)
         if not fitting:
-            said = "; ".join(f"{node.name}: {reason}" for node, reason in reasons.items())
+            said = "; ".join(f"{node.name}: {_reason(filters, node)}" for node in nodes)
             raise NoRoom(f"no engine fits this container: {said or 'there is none'}")
         fitting = self._narrowed(request, fitting)
         return home if home in fitting else self._pick(request, fitting)
 
-    def _required(self, request: PlacementRequest, home: Node | None) -> Iterator[Filter]:
+    def _required(self, request: PlacementRequest, home: Node | None, tried: Mapping[Node, str]) -> Iterator[Filter]:
         """Yield the filters that rule out nodes: only those for what the container asks for.
 
         home: the node of the original, if the container is recreated. What it asks for may move it; lack of room can't.
+        tried: see `choose`.
         """
+        if tried:
+            yield RefusalFilter(tried)
+        yield HealthFilter()
         yield ServiceFilter(wanted=request.service)
         if request.service:
             return
@@ -92,7 +98,7 @@ class Placement:
         """Return the preferred nodes; a preference that would leave none is ignored."""
         nodes = [node for node in nodes if self._at_hand(node)] or nodes
         for preference in self._preferred(request):
-            nodes = [node for node in nodes if preference.reason(node) is None] or nodes
+            nodes = _allowed(preference, nodes) or nodes
         return nodes
 
     def _preferred(self, request: PlacementRequest) -> Iterator[Filter]:
@@ -106,6 +112,11 @@ class Placement:
             yield ColocationFilter("group", request.group, holders)
 
 
-def _reason(filters: Sequence[Filter], node: Node) -> str | None:
+def _allowed(by: Filter, nodes: Iterable[Node]) -> list[Node]:
+    """Return the nodes that a filter does not rule out."""
+    return [node for node in nodes if by.reason(node) is None]
+
+
+def _reason(filters: Iterable[Filter], node: Node) -> str | None:
     """Return the first reason why a node is ruled out; None if there is none."""
     return next((reason for each in filters if (reason := each.reason(node)) is not None), None)

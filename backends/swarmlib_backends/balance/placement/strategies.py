@@ -10,7 +10,7 @@ from itertools import count
 from typing import Literal, TypeAlias
 
 from ..index import Index
-from ..node import Node
+from ..node import Claim, Node
 from ..objects import RUNNING
 from .request import PlacementRequest
 
@@ -22,8 +22,16 @@ def strategies(index: Index) -> Mapping[Strategy, Pick]:
     """Return the function of each strategy, over the nodes of an index."""
     turns = count()
 
-    def fullness(request: PlacementRequest, node: Node) -> tuple[float, int]:
-        return _share(request, node), index.count(node)
+    def fullness(claim: Claim, node: Node) -> tuple[float, int]:
+        """Return how much of the node would be reserved, of 2: its CPUs and its memory, as far as they are claimed; and
+        the number of its containers.
+        """
+        share = 0.0
+        if claim.cpus and node.cpus:
+            share += (node.load.cpus + claim.cpus) / node.cpus
+        if claim.memory and node.memory:
+            share += (node.load.memory + claim.memory) / node.memory
+        return share, index.count(node)
 
     def busy(node: Node) -> float:
         """Count the running containers per CPU."""
@@ -31,24 +39,14 @@ def strategies(index: Index) -> Mapping[Strategy, Pick]:
         return running / float(node.about.get("NCPU") or 1)
 
     return {
-        "spread": lambda request, nodes: min(nodes, key=partial(fullness, request)),
-        "binpack": lambda request, nodes: max(nodes, key=partial(fullness, request)),
+        "spread": lambda request, nodes: min(nodes, key=partial(fullness, request.claim)),
+        "binpack": lambda request, nodes: max(nodes, key=partial(fullness, request.claim)),
         "random": lambda _, nodes: random.choice(nodes),  # not a secret
         "round-robin": lambda _, nodes: nodes[next(turns) % len(nodes)],
         "least-loaded": lambda _, nodes: min(nodes, key=busy),
         # For most keys, the highest stays the highest when nodes join and leave.
         "hash": lambda request, nodes: max(nodes, key=partial(_weight, request.key)),
     }
-
-
-def _share(request: PlacementRequest, node: Node) -> float:
-    """Return how much of the node would be reserved, of 2: its CPUs and its memory; 0 if nothing is requested."""
-    share = 0.0
-    if request.claim.cpus and node.cpus:
-        share += (node.load.cpus + request.claim.cpus) / node.cpus
-    if request.claim.memory and node.memory:
-        share += (node.load.memory + request.claim.memory) / node.memory
-    return share
 
 
 def _weight(key: str, node: Node) -> bytes:
