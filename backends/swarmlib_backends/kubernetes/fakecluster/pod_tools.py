@@ -48,6 +48,7 @@ class Shim:
         self._run, self._words, self._find = run, list(words), find
         self._env, self._folder, self._count, self._beside = dict(run.env), run.folder, 0, False
         self._captures = False
+        self._number = ""
 
     async def become(self) -> int:
         """Take the options, and become the command; returns its exit code."""
@@ -60,6 +61,8 @@ class Shim:
     async def _become(self) -> int:
         while self._words and (flag := self._words.pop(0)) != "--":
             match flag:
+                case "-b":
+                    self._number = self._words.pop(0)
                 case "-c":
                     self._capture()
                 case "-r":
@@ -118,10 +121,10 @@ class Shim:
         if self._beside:
             await run.say(f"{run.process.pid}\n")
         else:
-            env |= dict(entry.split("=", 1) for entry in shlex.split(_read(run, "linked")))
             _write(run, "pid", str(run.process.pid))
-            if going := _read(run, "go"):
-                _write(run, "begun", going)
+            if self._number:
+                env |= dict(entry.split("=", 1) for entry in shlex.split(_read(run, f"linked.{self._number}")))
+                _write(run, "begun", self._number)
         run.process.command = words
         return await contained(program)(replace(run, args=words, env=env, folder=self._folder))
 
@@ -145,8 +148,8 @@ class Runs:
         """Do what a mode of the script does; returns its exit code."""
         match mode, words:
             case "gate", _:
-                await self._wait_for_go(0)
-                return await Shim(self._run, words, self._find).become()
+                number = await self._wait_for_go(0)
+                return await Shim(self._run, ["-b", str(number), *words], self._find).become()
             case "keep", _:
                 return await self._keep(words)
             case "begin", (run, *linked):
@@ -167,13 +170,13 @@ class Runs:
             last = await self._wait_for_go(last)
             run.files.put(_REPORT, file(b"", run.process.clock.now()))
             with run.child(words) as process:
-                shim = Shim(replace(run, process=process), words, self._find)
+                shim = Shim(replace(run, process=process), ["-b", str(last), *words], self._find)
                 code = await process.run(lambda _, shim=shim: shim.become(), run)  # type: ignore[misc]
             for each in run.beside():
                 if each is not run.process and not each.command[0].startswith(f"{FOLDER}/"):
                     each.kill()
             await self._end_lines(last, captured="-c" in words[:1])
-            for name in ("go", "pid"):
+            for name in ("go", "pid", f"linked.{last}"):
                 run.files.remove(f"{FOLDER}/{name}")
             _write(run, "ended", f"{last} {code} ")
 
@@ -200,7 +203,7 @@ class Runs:
 
     async def _begin(self, number: int, linked: str = "") -> int:
         if not (self._has_reached("begun", number) or self._has_reached("ended", number)):
-            _write(self._run, "linked", linked)
+            _write(self._run, f"linked.{number}", linked)
             _write(self._run, "go", str(number))
         while not (self._has_reached("begun", number) or self._has_reached("ended", number)):
             await self._run.sleep(_LOOK_SECONDS)

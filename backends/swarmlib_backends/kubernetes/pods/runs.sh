@@ -9,12 +9,12 @@
 #   sh runs attached WORD      print a line when the gate reads its input next, and end when WORD has come from there:
 #                              whoever has sent it is attached
 #
-# /.swarm/go     the number of the run that may begin, or that goes on
-# /.swarm/gate   a FIFO, while the gate is closed: a line has the gate look again, and a word has it read its input
-# /.swarm/linked the variables that the command of the run gets besides its own, in a shell's quotes
-# /.swarm/begun  the number of the last run whose command has begun
-# /.swarm/ended  what `end` prints of the last run that has ended
-# /.swarm/run.N  a FIFO that has a writer for as long as the run goes on, which any number of readers can wait for
+# /.swarm/go       the number of the run that may begin, or that goes on
+# /.swarm/gate     a FIFO, while the gate is closed: a line has the gate look again, and a word has it read its input
+# /.swarm/linked.N the variables that the command of run N gets besides its own, in a shell's quotes
+# /.swarm/begun    the number of the last run whose command has begun
+# /.swarm/ended    what `end` prints of the last run that has ended
+# /.swarm/run.N    a FIFO that has a writer for as long as the run goes on, which any number of readers can wait for
 set -f
 swarm_box=/.swarm/busybox
 
@@ -29,7 +29,7 @@ keep() {
     exec 7<>"/.swarm/run.$swarm_run"
     echo -n >/dev/termination-log
     swarm_before=$(count_kills)
-    "$swarm_box" sh /.swarm/shim "$@" 7>&-
+    "$swarm_box" sh /.swarm/shim -b "$swarm_run" "$@" 7>&-
     swarm_code=$?
     end_rest
     end_lines "$1"
@@ -43,7 +43,7 @@ publish_end() {
   "$swarm_box" rm -f /.swarm/go /.swarm/pid # before the end is known: the next run's are made after that
   echo "$swarm_run $swarm_code $swarm_oom" >/.swarm/ended.new
   "$swarm_box" mv /.swarm/ended.new /.swarm/ended
-  "$swarm_box" rm -f "/.swarm/run.$swarm_run"
+  "$swarm_box" rm -f "/.swarm/run.$swarm_run" "/.swarm/linked.$swarm_run"
   exec 7>&-
 }
 
@@ -102,14 +102,23 @@ read_input() {
 }
 
 begin() {
-  if ! has_come "$1"; then
-    echo "$2" >"/.swarm/linked.$$"
-    "$swarm_box" mv "/.swarm/linked.$$" /.swarm/linked # whole, as others may let it begin, too
-    echo "$1" >/.swarm/go
-    [ ! -p /.swarm/gate ] || echo 1<>/.swarm/gate
-  fi
-  until has_come "$1"; do "$swarm_box" sleep 0.02; done
+  until has_come "$1"; do
+    has_reached go "$1" || let_go "$@" # again, if one who let an earlier run begin was late
+    "$swarm_box" sleep 0.02
+  done
   has_reached begun "$1" || "$swarm_box" cat /dev/termination-log
+}
+
+let_go() {
+  put "linked.$1" "$2"
+  put go "$1"
+  [ ! -p /.swarm/gate ] || echo 1<>/.swarm/gate
+}
+
+# Write a file whole: others may write it, too, while somebody reads it.
+put() {
+  echo "$2" >"/.swarm/new.$$"
+  "$swarm_box" mv -f "/.swarm/new.$$" "/.swarm/$1"
 }
 
 has_come() { has_reached begun "$1" || has_reached ended "$1"; }
@@ -151,7 +160,7 @@ case $swarm_mode in
   gate)
     swarm_last=0
     wait_for_go
-    exec "$swarm_box" sh /.swarm/shim "$@"
+    exec "$swarm_box" sh /.swarm/shim -b "$swarm_run" "$@"
     ;;
   *) "$swarm_mode" "$@" ;;
 esac

@@ -1,8 +1,9 @@
 # The first process of a container in a Pod. busybox's ash runs it, from a volume, so that any image will do.
 #
-#   sh shim [-c] [-n] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
+#   sh shim [-b RUN] [-c] [-n] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
-#   -c         write stderr to /.swarm/stderr, which the container `swarm-stderr` reads; it stands first
+#   -b RUN     the number of the run, which is noted as begun, and has the variables of linked.RUN; it stands first
+#   -c         write stderr to /.swarm/stderr, which the container `swarm-stderr` reads; it stands before all others
 #   -n         the command gets no input
 #   -x         the command runs beside the container's: the first line of its output is its process id, or why it can't run
 #   -w FOLDER  where the command works
@@ -106,10 +107,12 @@ run() {
     echo $$
   else
     echo $$ >/.swarm/pid
-    read -r swarm_run 2>/dev/null </.swarm/go && echo "$swarm_run" >/.swarm/begun
-    swarm_count=$((swarm_count - $#))
-    [ ! -f /.swarm/linked ] || eval "set -- \"\$@\" $("$swarm_box" cat /.swarm/linked)"
-    swarm_count=$((swarm_count + $#))
+    if [ -n "$swarm_run" ]; then
+      swarm_count=$((swarm_count - $#))
+      eval "set -- \"\$@\" $("$swarm_box" cat "/.swarm/linked.$swarm_run")"
+      swarm_count=$((swarm_count + $#))
+      echo "$swarm_run" >/.swarm/begun
+    fi
   fi
   if [ "$swarm_count" -eq 0 ] && [ -z "$swarm_uid" ]; then
     swarm_name=$1
@@ -129,6 +132,8 @@ run() {
   exec "$@"
 }
 
+swarm_run=''
+[ "$1" != -b ] || { swarm_run=$2 && shift 2; }
 case $1 in
   -r) relay "$2" ;;
   -c)

@@ -101,6 +101,18 @@ def test_any_number_wait_for_an_end_and_a_signal_reaches_the_command(tools: Tool
         assert [end_in(each.communicate(timeout=20)[0]) for each in waiting] == [(1, 5)] * 3
 
 
+def test_who_is_late_to_let_an_earlier_run_begin_holds_none_up(tools: Tools) -> None:
+    with tools.container("keep", "--", "sh", "-c", "exit 6") as running:
+        assert tools.outcome(1) == (1, 6)
+        wait_until(lambda: (tools.folder / "gate").is_fifo(), "the gate")
+        os.kill(int(child(running)), signal.SIGSTOP)
+        with tools.start("end", "2") as later:
+            wait_until(lambda: (tools.folder / "go").exists(), "the second run's turn")
+            (tools.folder / "go").write_text("1\n")
+            os.kill(int(child(running)), signal.SIGCONT)
+            assert end_in(later.communicate(timeout=20)[0]) == (2, 6)
+
+
 def child(running: subprocess.Popen[bytes]) -> str:
     return Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()[0]
 
