@@ -108,6 +108,9 @@ class Reader:
         self._take(bytes(data))
         if self._socket is not None and self._session.incoming.bulk:
             self._take(self._socket.receive_now(self._read_size()))  # behind a head, mostly its payload
+            if self._session.incoming.rest:  # which comes while others have their turn: to be woken for it costs more
+                await trio.lowlevel.checkpoint()
+                self._take(self._socket.receive_now(self._read_size()))
         self._came = len(self._events)
         return True
 
