@@ -31,8 +31,6 @@ _MOMENT_SECONDS: Final = 0.05
 """How long a line waits for an earlier one of the other stream, while a client follows."""
 _REST_SECONDS: Final = 2.0
 """How long the log of stderr may go on once that of stdout has ended."""
-_STREAMS: Final = 2
-"""How many streams a log may hold, each of which has its marks."""
 _AHEAD: Final = 100
 """The most lines that are read before a client takes them."""
 _MICRO: Final = 10**6
@@ -130,7 +128,7 @@ class _PodLog:
         if since:  # a kubelet knows whole seconds only
             params["sinceTime"] = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if wanted.tail and wanted.until == math.inf and not self._part.chosen and not follow:
-            marks = _STREAMS * self._container.record.run if self._container.record.keep else 0
+            marks = self._part.streams * self._container.record.run if self._container.record.keep else 0
             params["tailLines"] = str(wanted.tail + marks)  # some of which may be lines of their own
         self._again = self._of_last
         self._lines.clear()

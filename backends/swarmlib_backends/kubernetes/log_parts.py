@@ -30,14 +30,14 @@ _MARKED_LINES: Final = 100
 class Part:
     """One of the logs of a container: the stream that it has (all, if it is the only one), and where it is.
 
-    container: of the Pod. chosen: the stream as the cluster names it; "" for the whole log. both: whether that is the
-    log of both streams.
+    container: of the Pod. chosen: the stream as the cluster names it; "" for the whole log. streams: how many it holds,
+    each of which ends with a mark after each run of a container that is kept.
     """
 
     stream: int
     container: str = names.MAIN
     chosen: str = ""
-    both: bool = False
+    streams: int = 1
 
     @property
     def params(self) -> Mapping[str, str]:
@@ -52,9 +52,9 @@ async def parts_of(cluster: Cluster, container: PodContainer) -> list[Part]:
     elif status.has_stderr(container.pod or {}):
         logs = [Part(STDOUT), Part(STDERR, names.STDERR)]
     else:
-        logs = [Part(STDOUT, both=True)]
+        logs = [Part(STDOUT, streams=2)]
     await _all_written(cluster, container, logs)
-    if logs[0].both and await cluster.split_logs.spoken(cluster.api, log_path(cluster, container)):
+    if logs[0].streams > 1 and await cluster.split_logs.spoken(cluster.api, log_path(cluster, container)):
         return [Part(STDOUT, chosen="Stdout"), Part(STDERR, chosen="Stderr")]
     return logs
 
@@ -78,7 +78,7 @@ async def _marked(cluster: Cluster, container: PodContainer, part: Part) -> None
         async with cluster.api.stream(log_path(cluster, container), params) as stream:
             async for data in stream:
                 marks.feed(bytes(data))
-        if marks.count > part.both:
+        if marks.count >= part.streams:
             return
         await trio.sleep(_LOOK_SECONDS)
 
@@ -97,7 +97,7 @@ async def opened(
     with container.kept():
         async with cluster.api.stream(log_path(cluster, container), {**part.params, **params}) as stream:
             goes_on = container.record.keep and "follow" in params
-            yield _UntilMarked(stream, ended, container.record.run, part.both) if goes_on else stream
+            yield _UntilMarked(stream, ended, container.record.run, part.streams) if goes_on else stream
 
 
 def _end_of_run(container: PodContainer) -> trio.Event:
@@ -112,8 +112,8 @@ def _end_of_run(container: PodContainer) -> trio.Event:
 class _UntilMarked(trio.abc.ReceiveStream):
     """Logs that go on after a run (`--keep`): they end when it has, once they have its marks."""
 
-    def __init__(self, source: trio.abc.ReceiveStream, ended: trio.Event, run: int, both: bool) -> None:
-        self._source, self._ended, self._both = source, ended, both
+    def __init__(self, source: trio.abc.ReceiveStream, ended: trio.Event, run: int, streams: int) -> None:
+        self._source, self._ended, self._streams = source, ended, streams
         self._marks = Unmarked(after=run - 1)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -123,7 +123,7 @@ class _UntilMarked(trio.abc.ReceiveStream):
         return data
 
     def _are_marked(self) -> bool:
-        return self._marks.count > self._both
+        return self._marks.count >= self._streams
 
     async def aclose(self) -> None:
         """Stop reading."""

@@ -11,6 +11,7 @@ from swarmlib import Client, Invalid, SwarmError, connect
 from swarmlib.client.handles import Workload
 from swarmlib_backends.kubernetes.api.resources import PODS
 from swarmlib_backends.kubernetes.pods import names
+from swarmlib_backends.kubernetes.pods.runs import mark
 from swarmlib_backends.kubernetes.pods.shim import BUSYBOX
 from swarmlib_backends.kubernetes.streams.negotiate import Dialects
 from swarmlib_backends.kubernetes.streams.remote import RemoteCommand, remote_command
@@ -86,6 +87,18 @@ async def test_who_follows_the_logs_or_is_attached_sees_the_end_of_the_run(place
                 assert [line.data async for line in lines] == [b"out"]
             async with stream:
                 assert b"".join([piece async for piece in stream])[8:] == b"out\n"
+
+
+async def test_a_mark_that_the_command_writes_itself_ends_nothing(place: Place) -> None:
+    forged = mark(1).decode()
+    async with gateway(place) as client:
+        container = await made(client, f"echo '{forged}'; echo '{forged}' >&2; sleep 1; echo out")
+        stream = await container.connect(stream=True, stdout=True, stderr=True)
+        await container.start()
+        async with container.follow() as lines:
+            assert [line.data async for line in lines] == [b"out"]
+        async with stream:
+            assert b"".join([piece async for piece in stream])[8:] == b"out\n"
 
 
 @pytest.mark.parametrize("mode", ["--keep", ""])

@@ -41,8 +41,7 @@ publish_end() {
   swarm_oom=
   [ "$swarm_code" -ne 137 ] || [ "$(count_kills)" = "$swarm_before" ] || swarm_oom=oom
   "$swarm_box" rm -f /.swarm/go /.swarm/pid # before the end is known: the next run's are made after that
-  echo "$swarm_run $swarm_code $swarm_oom" >/.swarm/ended.new
-  "$swarm_box" mv /.swarm/ended.new /.swarm/ended
+  put ended "$swarm_run $swarm_code $swarm_oom"
   "$swarm_box" rm -f "/.swarm/run.$swarm_run" "/.swarm/linked.$swarm_run"
   exec 7>&-
 }
@@ -115,7 +114,7 @@ let_go() {
   [ ! -p /.swarm/gate ] || echo 1<>/.swarm/gate
 }
 
-# Write a file whole: others may write it, too, while somebody reads it.
+# Write a file whole: somebody may read it at this time, and others may write it, too.
 put() {
   echo "$2" >"/.swarm/new.$$"
   "$swarm_box" mv -f "/.swarm/new.$$" "/.swarm/$1"

@@ -2,7 +2,7 @@
 #
 #   sh shim [-b RUN] [-c] [-n] [-x] [-w FOLDER] [-s USER] [-u NAME]... [-e COUNT] -- COMMAND [ARGUMENT]... [NAME=VALUE]...
 #
-#   -b RUN     the number of the run, which is noted as begun, and has the variables of linked.RUN; it stands first
+#   -b RUN     the number of the run, which is noted as begun and gets the variables of linked.RUN; it stands first
 #   -c         write stderr to /.swarm/stderr, which the container `swarm-stderr` reads; it stands before all others
 #   -n         the command gets no input
 #   -x         the command runs beside the container's: the first line of its output is its process id, or why it can't run
@@ -20,7 +20,7 @@
 set -f
 swarm_box=/.swarm/busybox
 
-# Read until TERM comes, or `once`. A reader that ended with each writer could take what the next one has begun with along.
+# Read until TERM comes, or `once`. A reader that ended with each writer could lose what the next one had already written.
 relay() {
   [ "$1" = once ] || exec 8<>/.swarm/stderr
   trap 'exec 8<>/.swarm/stderr 8>&-' TERM # which ends the wait for a writer, but no reading from one
