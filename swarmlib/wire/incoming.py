@@ -61,6 +61,7 @@ class IncomingFrames:
         if type(channel) is not Channel or NEXT[channel.state][_RECEIVE] is None:
             raise WireError(f"unexpected message on {id}")
         channel.count(message, self._limits.credit)
+        self._channels.windows.message_came = self.now
         if refs is not NO_REFS:
             self._open(refs)
         self._delivery.message(channel, Received(id, message, refs, len(payload), last))

@@ -5,10 +5,11 @@ bytes were read since the last grant, its half is read within one round trip. It
 longer than that (it is then twice to four times what the way holds), or a bound is reached. A reader that is slow keeps
 a small window: what it doesn't read, nobody sends.
 
-On a way within a machine or a room, the speed is that of two whole windows. On a long way, a window becomes at once as
-much larger as it was too small: four to sixteen times, so it may become eight times what the way holds. If even sixteen
-times may be too small, it becomes as large as the largest one of the session so far, from one half of what all may grow
-by: the other half is for streams that turn out to need it.
+On a way within a machine or a room, the speed is that of two whole windows; and while messages come beside the stream,
+which wait behind what the sender was granted, a part of a large window is withheld. On a long way, a window becomes at
+once as much larger as it was too small: four to sixteen times, so it may become eight times what the way holds. If even
+sixteen times may be too small, it becomes as large as the largest one of the session so far, from one half of what all
+may grow by: the other half is for streams that turn out to need it.
 
 All windows of a session share a fund, from which they grow and into which a stream that ends puts its growth back.
 Values share another: one that is longer than a first window is admitted when there is room for the whole of it, in the
@@ -37,6 +38,12 @@ _MEASURED: Final = 2
 reads it faster than the sender sends: that alone does not say that the window is too small. What waits in a window that
 is too large is what a call waits behind.
 """
+_BESIDE: Final = MIB
+"""Bytes of a stream that the sender may have under way, on a near way, while messages come beside it. A stream that has
+the way to itself runs faster with twice as many, and nobody waits behind it.
+"""
+_RECENTLY: Final = 0.1
+"""Seconds for which a message that came says that others are likely to follow."""
 
 _GRANT: Final = 4 * MIB
 """Bytes that are read before they are granted again, at most: half of 32 MiB would be granted so late that the sender
@@ -63,7 +70,7 @@ def gather(pieces: MutableSequence[bytes | memoryview], data: bytes | memoryview
 class Incoming:
     """The half of a stream that this side receives."""
 
-    __slots__ = ("allowed", "latest", "pause", "read", "seen", "since", "window")
+    __slots__ = ("allowed", "latest", "pause", "read", "seen", "since", "window", "withheld")
 
     def __init__(self, window: int, now: float) -> None:
         self.window = window
@@ -71,6 +78,8 @@ class Incoming:
         """Bytes that the peer may still send."""
         self.read = 0
         """Bytes that were read, and that the peer has not been granted again."""
+        self.withheld = 0
+        """Bytes of the window that the peer is not to be granted for now."""
         self.seen = 0
         """Bytes that were read and granted again since its speed was last measured,"""
         self.since = now
@@ -87,7 +96,7 @@ class Windows:
     measure: called whenever one grows, so that a round trip that was measured at a bad moment does not count for long.
     """
 
-    __slots__ = ("_fund", "_largest", "_limits", "_measure", "_round_trip")
+    __slots__ = ("_fund", "_largest", "_limits", "_measure", "_round_trip", "message_came")
 
     def __init__(self, limits: Limits, measure: Callable[[], None]) -> None:
         self._measure = measure
@@ -96,6 +105,8 @@ class Windows:
         self._round_trip = math.inf
         self._largest = limits.window
         """Bytes of the largest window that a stream has needed so far."""
+        self.message_came = -math.inf
+        """When a message came last."""
 
     @property
     def grown(self) -> int:
@@ -115,12 +126,19 @@ class Windows:
         stream.read += count
         stream.pause = max(stream.pause, now - stream.latest)
         stream.latest = now
-        if stream.read < min(stream.window / 2, _GRANT):
+        if stream.read < min((stream.window - stream.withheld) / 2, _GRANT):
             return 0
-        grant = stream.read + self._growth(stream, now)
+        grant = stream.read + stream.withheld + self._growth(stream, now)
+        stream.withheld = min(self._withholds(stream, now), grant)
+        grant -= stream.withheld
         stream.read = 0
         stream.allowed += grant
         return grant
+
+    def _withholds(self, stream: Incoming, now: float) -> int:
+        """Give how many bytes of a window the sender should do without now."""
+        beside = self._round_trip <= _NEAR and now - self.message_came < _RECENTLY
+        return max(stream.window - _BESIDE, 0) if beside else 0
 
     def _growth(self, stream: Incoming, now: float) -> int:
         """Give by how many bytes a window grows now, often none, for the speed at which it was read."""

@@ -117,6 +117,18 @@ def test_a_large_window_is_granted_in_parts() -> None:
     assert [windows.read(stream, MIB, 1.0) for _ in range(8)] == [0, 0, 0, 4 * MIB] * 2
 
 
+def test_a_part_of_a_large_window_is_withheld_while_messages_come_beside_its_stream() -> None:
+    windows = far(0.000_2)
+    stream = windows.open(0.0)
+    while stream.window < 4 * MIB:
+        windows.read(stream, stream.window, 0.0)
+    windows.message_came = 1.0
+    assert [windows.read(stream, 2 * MIB, 1.0 + n * 0.01) for n in range(2)] == [0, MIB]
+    assert [windows.read(stream, MIB // 2, 1.05 + n * 0.01) for n in range(2)] == [MIB // 2, MIB // 2]
+    assert windows.read(stream, MIB // 2, 1.2) == 3 * MIB + MIB // 2
+    assert windows.read(stream, 2 * MIB, 1.3) == 2 * MIB
+
+
 def test_a_window_grows_that_was_read_whole_in_less_than_two_round_trips() -> None:
     windows = far(0.01)
     stream = windows.open(0.0)
