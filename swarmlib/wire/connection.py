@@ -13,8 +13,9 @@ from ..reply_channel import CLEANUP_SECONDS
 from ..request import Sender
 from ..service import Unhandled
 from .driver import Driver
-from .endpoints import Inlet, RemoteSender
+from .incoming_calls import Inlet
 from .limits import Limits
+from .outgoing_calls import RemoteSender
 
 _DEFAULT: Final = Limits()
 

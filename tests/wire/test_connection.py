@@ -46,8 +46,8 @@ from swarmlib.wire.events import Received
 from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.references import RefKind
-from swarmlib.wire.remote_streams import OWN_SEND
 from swarmlib.wire.session import Session
+from swarmlib.wire.stream_endpoint import OWN_SEND
 from swarmlib.wire.table import SERVICE
 
 DEFAULT = Limits()

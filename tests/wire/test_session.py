@@ -37,7 +37,10 @@ SMALL = Limits(
 )
 DEFAULT = Limits()
 WIRE = Path(states.__file__).parent
-ON_TRIO = ("connection", "driver", "endpoints", "keepalive", "reader", "remote_streams", "writer")
+ON_TRIO = (
+    *("connection", "driver", "incoming_calls", "outgoing_calls", "pump", "reader"),
+    *("remote_streams", "stream_endpoint", "writer"),
+)
 KINDS = ["set", "log", "ack", "error", "end"]
 CODECS = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
