@@ -5,6 +5,7 @@ import socket
 import stat
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,32 @@ async def test_a_far_side_that_is_down_keeps_no_chain_from_opening_and_is_found_
         with pytest.raises(Unavailable):
             await swarm.get()
         assert caplog.records[2].getMessage().endswith("; trying again")
+
+
+async def test_why_a_far_side_is_not_reached_is_logged_once_while_it_is_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connections, more = 0, trio.Event()
+
+    async def hang_up(stream: trio.SocketStream) -> None:
+        nonlocal connections, more
+        await stream.aclose()
+        connections += 1
+        if connections == 4:
+            more.set()
+
+    async with trio.open_nursery() as nursery:
+        listeners: list[trio.SocketListener] = await nursery.start(
+            partial(trio.serve_tcp, hang_up, 0, host="127.0.0.1")
+        )
+        port = listeners[0].socket.getsockname()[1]
+        async with connect(f"remote tcp://127.0.0.1:{port} --max-backoff 0.1"):
+            with trio.fail_after(10):
+                await more.wait()
+        nursery.cancel_scope.cancel()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"remote tcp://127.0.0.1:{port}: the peer closed the connection; trying again"
+    ]
 
 
 async def first_line(replies: Attachment) -> bytes:
