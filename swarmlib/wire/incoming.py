@@ -9,7 +9,7 @@ from typing import Final
 
 from .channels import Channels
 from .errors import WireError
-from .events import Data, Received, Reset, Room
+from .events import Data, Ended, Received, Reset, Room
 from .frames import NUMBER
 from .limits import KIB, Limits
 from .opened import Channel, Opened, ReceivingValue, SendingValue, Stream
@@ -93,8 +93,8 @@ class IncomingFrames:
             return
         if id == SERVICE or (type(found) is not Channel and type(found) is not Stream):
             raise WireError(f"unexpected END of {id}, whose length is known")
-        self._delivery.end(found, id)
         self._ended(id, found)
+        self._delivery.end(found, Ended(id, last=found.state is State.CLOSED))
 
     def _ended(self, id: int, found: Channel | Stream) -> None:
         """Take note that the peer's direction has ended."""

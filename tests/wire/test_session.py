@@ -524,7 +524,7 @@ def test_what_was_sent_before_the_end_stands_when_the_stream_is_closed() -> None
     ours.channels.write(given.id, b"last words")
     ours.channels.close(given.id)
     _, saw = exchange(ours, theirs)
-    assert saw[1:] == [Data(given.id, b"last words"), Ended(given.id), Reset(given.id, "")]
+    assert saw[1:] == [Data(given.id, b"last words"), Ended(given.id, last=False), Reset(given.id, "")]
 
 
 def test_a_payload_stays_where_it_was_read_if_little_else_was() -> None:
