@@ -166,7 +166,7 @@ class Driver:
             self.forget(id)
 
     def taken(self, event: Received) -> None:
-        """Take note that a message that came has been taken by who it was for."""
+        """Note that a message that came has been taken by its receiver."""
         if self.channels.taken(event):
             self.writer.send_now()  # so that the peer goes on while this side is still at what came
         elif event.value is not None:
@@ -188,7 +188,7 @@ class Driver:
         self.why = why or Unavailable("this side ended the session")
         self.writer.finish()
         self.closed.set()
-        self.agreed.set()  # who waits for it looks at `why` then
+        self.agreed.set()  # those who wait for it look at `why` then
         self.idle.set()
         lost = self.why if isinstance(self.why, Unavailable) else Unavailable(f"the connection was lost: {self.why}")
         endpoints, self.endpoints = self.endpoints, {}

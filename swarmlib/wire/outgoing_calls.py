@@ -122,7 +122,7 @@ class RemoteSender(trio.abc.SendChannel[Request]):
 
         Raises:
             Unavailable: the session has ended, or the peer wants no new calls. Its detail `UNSENT` says that the
-                request surely was not taken.
+                request certainly was not taken.
             Invalid, TooLarge: it can't be carried.
         """
         driver = self._driver
