@@ -11,7 +11,7 @@ LONGEST: Final = 30.0
 
 def pauses(longest: float = LONGEST, *, first: float = 0.2) -> Iterator[float]:
     """Yield the seconds to wait before each new attempt, without end: each pause doubles, up to `longest`."""
-    pause = first
+    pause = min(first, longest)
     while True:
         yield pause
         pause = min(pause * 2, longest)

@@ -35,8 +35,8 @@ import trio
 from swarmlib import Ack, Conflict, Invalid, Reply, Request, Unavailable
 from swarmlib.reply_channel import CLEANUP_SECONDS
 from swarmlib.wire.codec import encode
+from swarmlib.wire.pump import kind_of
 from swarmlib.wire.references import Ref, RefKind, Refs
-from swarmlib.wire.remote_streams import kind_of
 from swarmlib.wire.reply_codec import decode_reply
 from swarmlib.wire.request_codec import decode_request
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from swarmlib import UNSENT, Chain, Filter, Invalid, Request, SwarmError, Unavailable, argument, option
+from swarmlib import UNSENT, Filter, Invalid, Request, SwarmError, Unavailable, argument, option
 from swarmlib.net.address import DialAddress, DialUrl
 from swarmlib.net.dialling import dial
 from swarmlib.net.tls import client_context
@@ -27,6 +27,7 @@ from swarmlib.wire.limits import Limits
 
 from .bounds import Bound, limits
 from .introductions import introduction
+from .pauses import pauses
 
 __all__ = ["Remote"]
 
@@ -34,7 +35,7 @@ OPEN_SECONDS: Final = 3.0
 """Seconds that opening the stage waits for the first connection; after that, calls are answered `unavailable` until it
 is established. A far side that is down never keeps a chain from opening."""
 FIRST_PAUSE: Final = 0.1
-"""Seconds until the first attempt after a loss; each failed attempt doubles them."""
+"""Seconds until the first attempt after a loss; they double with each further attempt."""
 LOGIN_SECONDS: Final = 30
 """Seconds that ssh may take to log in and start the program on the far side."""
 _log = logging.getLogger(__name__)
@@ -96,8 +97,8 @@ class Remote(Filter):
 
     async def greet(self) -> str:
         """See `Backend.greet`."""
-        async with Chain(self).open() as sender:
-            return await introduction(sender, self.name)
+        async with self._connected(self._tls_context()) as connection:
+            return await introduction(connection.sender, self.name)
 
     def _tls_context(self) -> ssl.SSLContext | None:
         return client_context(self.ca, self.cert, self.key) if self._address.scheme == "tls" else None
@@ -109,10 +110,13 @@ class Remote(Filter):
         self._connection: Connection | None = None
         self._why = "it has not been reached yet"
         self._tried = trio.Event()
+        self._is_missed = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stay_connected, tls)
             with trio.move_on_after(OPEN_SECONDS):
                 await self._tried.wait()
+            if not self._tried.is_set():
+                self._miss(self._why)
             yield
             nursery.cancel_scope.cancel()
 
@@ -123,23 +127,18 @@ class Remote(Filter):
         await self._connection.sender.send(request)
 
     async def _stay_connected(self, tls: ssl.SSLContext | None) -> None:
-        pause = FIRST_PAUSE
+        waits = pauses(self.max_backoff, first=FIRST_PAUSE)
         while True:
             began = trio.current_time()
             await supervised(self.name, self._hold, tls)
-            # A connection that held for longer than any pause was a good one: this loss is unrelated to the last one.
-            pause = FIRST_PAUSE if trio.current_time() - began > self.max_backoff else min(2 * pause, self.max_backoff)
-            await trio.sleep(pause * random.uniform(0.5, 1))  # not all peers of a restarted one at once
+            if trio.current_time() - began > self.max_backoff:  # it was a good one: this loss is not about the last one
+                waits = pauses(self.max_backoff, first=FIRST_PAUSE)
+            await trio.sleep(next(waits) * random.uniform(0.5, 1))  # not all peers of a restarted one at once
 
     async def _hold(self, tls: ssl.SSLContext | None) -> None:
         """Connect, and hold the connection until it ends."""
         try:
-            async with (
-                dial(self._address, tls=tls, program=self._program()) as stream,
-                open_connection(
-                    stream, service=None, initiator=True, limits=self._limits(), peer=self.name
-                ) as connection,
-            ):
+            async with self._connected(tls) as connection:
                 self._found(connection)
                 await connection.closed.wait()
                 self._lost(connection.why)  # at once: closing the connection to a peer that is gone takes time
@@ -149,18 +148,32 @@ class Remote(Filter):
             self._lost(Unavailable(f"the connection failed: {type(exc).__name__}"))
             raise
 
+    @asynccontextmanager
+    async def _connected(self, tls: ssl.SSLContext | None) -> AsyncGenerator[Connection]:
+        async with (
+            dial(self._address, tls=tls, program=self._program()) as stream,
+            open_connection(stream, service=None, initiator=True, limits=self._limits(), peer=self.name) as connection,
+        ):
+            yield connection
+
     def _found(self, connection: Connection) -> None:
         self._connection = connection
         self._tried.set()
-        _log.info("%s is connected", self.name)
+        _log.log(logging.WARNING if self._is_missed else logging.INFO, "%s is connected", self.name)
+        self._is_missed = False
 
     def _lost(self, why: SwarmError | None) -> None:
         self._connection = None
         reason = str(why).removeprefix(f"{self._address} ")
-        if reason != self._why:
-            _log.warning("%s: %s; trying again", self.name, reason)
+        if reason != self._why or not self._is_missed:
+            self._miss(reason)
         self._why = reason
         self._tried.set()
+
+    def _miss(self, reason: str) -> None:
+        """Log why it is not connected; then the next connection is logged too."""
+        self._is_missed = True
+        _log.warning("%s: %s; trying again", self.name, reason)
 
     def _program(self) -> list[str]:
         """Return the program that ssh runs on the far side. Raise ValueError if its quotes are not balanced."""

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import trio
 
@@ -29,6 +30,7 @@ from swarmlib.quantities import Duration
 
 from .calls import LOOKS, forward, relay
 from .patterns import fitting
+from .pauses import pauses
 from .stream_wrappers import CountingWrapper
 
 
@@ -83,8 +85,7 @@ class Retry(Server):
 
     def _pauses(self) -> Iterator[float]:
         """Yield the pause after each attempt, with jitter, so that simultaneous failures are not retried at once."""
-        for number in range(self.max_attempts - 1):
-            pause = min(self.max_backoff, self.backoff * 2**number)
+        for pause in islice(pauses(self.max_backoff, first=self.backoff), self.max_attempts - 1):
             yield random.uniform(pause / 2, pause)
         yield math.inf
 

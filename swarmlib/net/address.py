@@ -49,7 +49,7 @@ class Address:
         """Read an address from its text.
 
         Raises:
-            Invalid: it is none, or of a transport that is not allowed here; the error says what would be right.
+            Invalid: it is no address, or its transport is not allowed here; the error says what would be right.
         """
         text = str(text)
         scheme, _, rest = text.partition("://")
@@ -69,7 +69,7 @@ class Address:
 
     @classmethod
     def usage(cls, scheme: str = "") -> str:
-        """Give the form of `scheme`, else all that are allowed, for people."""
+        """Return the form of `scheme`, else all that are allowed, for people."""
         allowed = (scheme,) if scheme in cls.schemes else cls.schemes
         *most, last = [FORMS[each].shown for each in allowed]
         return f"{', '.join(most)} or {last}" if most else last

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -82,9 +84,11 @@ def reaching(whom: str) -> Generator[None]:
 
 
 def _reason(exc: OSError) -> str:
-    """Give what the system says; trio has it as the cause of one that only counts its attempts."""
+    """Return what the system says. The error that trio raises for all attempts has it as its cause."""
     found = sole(exc.__cause__ or exc)
-    return (isinstance(found, OSError) and found.strerror) or str(exc)
+    if isinstance(found, socket.gaierror) or not (isinstance(found, OSError) and found.errno):
+        return (isinstance(found, OSError) and found.strerror) or str(exc)
+    return os.strerror(found.errno)  # trio puts the address into `strerror`, which the error names already
 
 
 def _unreached(text: str) -> Unavailable:

@@ -74,7 +74,7 @@ class Handover:
         return [trio.SocketListener(each.socket.dup()) for each in bound.listeners]
 
     def release(self, address: Address) -> None:
-        """Take note that a server uses the sockets of an address no more; after the last one, they are closed."""
+        """Note that a server uses the sockets of an address no more; after the last one, they are closed."""
         bound = self._bound[address.text]
         bound.users -= 1
         if not bound.users:
@@ -125,7 +125,7 @@ class Listening:
             part.close()
 
     def end(self, part: Sockets) -> None:
-        """Take note that the connections of some sockets have ended."""
+        """Note that the connections of some sockets have ended."""
         part.close()
         self.parts.remove(part)
         if not self.parts:

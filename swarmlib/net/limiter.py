@@ -83,7 +83,7 @@ class ConnectionLimiter:
 
     @contextmanager
     def admit(self) -> Generator[ClientConnection | None]:
-        """Admit a client, as idle; None where there is no room, since no client is idle.
+        """Admit a client, as idle; None if there is no room, since no client is idle.
 
         The context is the connection's scope: `abort` cancels it.
         """
@@ -106,7 +106,7 @@ class ConnectionLimiter:
             client.busy()
 
     def tell(self) -> None:
-        """Tell how many are connected, and busy, if somebody wants to know."""
+        """Report how many are connected, and how many of them are busy, if somebody wants to know."""
         if self.heed is not None:
             self.heed(self._present, self._present - len(self.idle))
 

@@ -113,7 +113,7 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
             await self.send_pieces(stretch.held)
 
     def _open(self) -> int:
-        """Give the descriptor. Raises ClosedResourceError where the socket is closed."""
+        """Return the descriptor. Raises ClosedResourceError where the socket is closed."""
         descriptor = self._descriptor()
         if descriptor < 0:
             raise _closed()

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 def ssh_command(host: str, port: int | None, user: str | None, program: str, *options: str) -> list[str]:
-    """Give the command that runs `program`, a line for the far side's shell, without a terminal.
+    """Return the command that runs `program`, a line for the far side's shell, without a terminal.
 
     options: what ssh shall do besides; of an option that is given twice, ssh takes the first.
     """
@@ -45,7 +45,7 @@ def ssh_command(host: str, port: int | None, user: str | None, program: str, *op
 
 
 async def lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[str]:
-    """Give the whole lines of what a program says."""
+    """Return the whole lines of what a program says."""
     rest = b""
     async for part in stream:
         *whole, rest = (rest + bytes(part)).split(b"\n")

@@ -12,7 +12,7 @@ import trio
 @asynccontextmanager
 async def own_stdio() -> AsyncGenerator[trio.abc.Stream]:
     """Open the stream, closed at the end. From here on nothing else comes to it: what is printed goes to stderr, and
-    who reads stdin finds it empty.
+    whatever reads stdin finds it empty.
     """
     inward, outward = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -297,7 +297,7 @@ def _no_password() -> str:
 
 
 def _readable(path: str) -> str:
-    """Give the path as OpenSSL takes it. OpenSSL itself does not say which file it could not read."""
+    """Return the path as OpenSSL takes it. OpenSSL itself does not say which file it could not read."""
     file = FilePath(path).expanduser()
     try:
         file.open("rb").close()

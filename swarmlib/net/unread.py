@@ -57,7 +57,7 @@ async def until_read(sock: trio.socket.SocketType) -> None:
 
 
 def _question(sock: trio.socket.SocketType) -> tuple[Callable[[], bool], float]:
-    """Give what tells whether something is still unread, and how long to wait after that."""
+    """Return what tells whether something is still unread, and how long to wait after that."""
     if sock.family == socket.AF_UNIX:
         return partial(_queued, sock), 0
     if _read_by_peer(sock) is not None:
@@ -93,7 +93,7 @@ def _written(sock: trio.socket.SocketType) -> int:
 
 
 def _read_by_peer(sock: trio.socket.SocketType) -> int | None:
-    """How many bytes a TCP socket's peer has ever read; None where that is not on this machine, or no kernel tells."""
+    """How many bytes a TCP socket's peer has ever read; None if that is not on this machine, or no kernel tells."""
     if sys.platform != "linux":
         return None
     try:

@@ -28,7 +28,7 @@ from .table import SERVICE, Table
 from .windows import Windows
 
 _INLINE: Final = 16 * KIB
-"""Bytes of a value that may go inside its message. Messages go one after another, so they must not be long."""
+"""Bytes of a value that may go inside its message. Longer ones would hold up the messages behind them."""
 _CAUSED: Final = 10_000
 """Messages that come late, and cause resets, while the peer reads nothing."""
 _SEND: Final = int(Act.SEND)
@@ -43,7 +43,7 @@ class Channels:
     delivery: what came, to be given out.
     windows: of its streams.
     caused: messages that came late since the last bytes were taken for sending, each of which was answered by a reset.
-    drained: streams all of whose bytes have been taken for sending; cleared by who reads it.
+    drained: streams all of whose bytes have been taken for sending; cleared by its reader.
     """
 
     def __init__(self, *, initiator: bool, limits: Limits, outbox: Outbox, measure: Callable[[], None]) -> None:
@@ -65,11 +65,11 @@ class Channels:
         self._service.credit = theirs["credit"]
 
     def is_open(self, id: int) -> bool:
-        """Tell whether a channel or stream is open, in either direction."""
+        """Return whether a channel or stream is open, in either direction."""
         return id in self.table
 
     def credit(self, id: int) -> int:
-        """Give how many messages may be sent on a channel; 0 where it is closed."""
+        """Return how many messages may be sent on a channel; 0 if it is closed."""
         found = self.table.get(id)
         return found.credit if type(found) is Channel else 0
 
@@ -86,7 +86,7 @@ class Channels:
     # Messages.
 
     def send(self, id: int, message: Message, now: float, stream: RefKind | None = None) -> Refs:
-        """Send a request to the service, or a reply on its channel; gives the numbers of what it opens.
+        """Send a request to the service, or a reply on its channel; return the numbers of what it opens.
 
         now: the time, for a request's deadline and for a stream; a reply without one does not need it.
         stream: what its byte stream is.
@@ -154,8 +154,8 @@ class Channels:
         self.outbox.write(outgoing, raw)
 
     def taken(self, event: Received) -> bool:
-        """Take note that a message has been taken by who it was for, or by nobody: there is room for another. Gives
-        whether the peer is told so now.
+        """Note that a message has been taken by its receiver, or dropped: there is room for another. Return whether
+        the peer is told so now.
         """
         self.delivery.free(event)
         channel = self.table.get(event.channel)
@@ -203,7 +203,7 @@ class Channels:
     # Bytes.
 
     def write(self, id: int, data: bytes) -> bool:
-        """Have bytes sent on a stream; gives whether more may be written at once, or after the stream was `drained`."""
+        """Have bytes sent on a stream; return whether more may be written at once, not only once it is `drained`."""
         outgoing = self._outgoing(id)
         if outgoing is None or outgoing.ending:
             raise LocalError(f"writing to {id} is not allowed")
@@ -211,7 +211,7 @@ class Channels:
         return not outgoing.full
 
     def read(self, id: int, count: int, now: float) -> None:
-        """Take note that so many bytes of a stream have been taken by its reader."""
+        """Note that so many bytes of a stream have been taken by its reader."""
         stream = self.table.get(id)
         if type(stream) is Stream and stream.incoming is not None and NEXT[stream.state][_RECEIVE] is not None:
             grant = self.windows.read(stream.incoming, count, now)
@@ -219,7 +219,7 @@ class Channels:
                 self.outbox.frame(Type.CREDIT, id, NUMBER.pack(grant))
 
     def emptied(self, outgoing: Outgoing) -> None:
-        """Take note that all that was written to a stream has been taken for sending."""
+        """Note that all that was written to a stream has been taken for sending."""
         id = outgoing.id
         if outgoing.value:
             self.drop(id)
@@ -295,7 +295,7 @@ class Channels:
             self.delivery.close_value(found)
 
     def drop(self, id: int) -> Opened:
-        """Forget a channel; gives what it was."""
+        """Forget a channel; return what it was."""
         found = self.table.close(id)
         if type(found) is Stream:
             if found.outgoing is not None:

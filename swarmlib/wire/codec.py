@@ -18,7 +18,7 @@ Message: TypeAlias = Operation | Reply
 
 
 def raw_value(message: Message) -> bytes | None:
-    """Give the bytes of a request's body, or of a reply's value; None where it has none.
+    """Return the bytes of a request's body, or of a reply's value; None if it has none.
 
     Raises:
         Invalid: it is nothing that JSON can express, or the details of an error hold what can't be carried.

@@ -1,4 +1,4 @@
-"""A session over a byte stream, for who uses it: what is sent to `connection.sender` reaches the peer's service."""
+"""A session over a byte stream, as its users see it: requests sent to `connection.sender` reach the peer's service."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ..reply_channel import CLEANUP_SECONDS
 from ..request import Sender
 from ..service import Unhandled
 from .driver import Driver
-from .endpoints import Inlet, RemoteSender
+from .incoming_calls import Inlet
 from .limits import Limits
+from .outgoing_calls import RemoteSender
 
 _DEFAULT: Final = Limits()
 
@@ -23,7 +24,7 @@ class Connection:
     """One session with a peer.
 
     sender: to the peer's service. Once the session has ended, sending raises `Unavailable`; its detail `UNSENT` says of
-        a request that it surely did not happen.
+        a request that it certainly had no effect.
     closed: set once the session has ended, whoever ended it; `why` says how.
     caller: who the peer is, as the transport knows it; "" where it doesn't.
     """

@@ -82,12 +82,12 @@ class Delivery:
         """Give out an event, behind the message that opened what it is about."""
         (self.events if about.waiting is None else about.waiting).append(event)
 
-    def end(self, about: Channel | Stream, id: int) -> None:
+    def end(self, about: Channel | Stream, event: Ended) -> None:
         """Give out the end of a channel or stream, behind its messages."""
         if type(about) is Channel and about.held is not None:
-            about.held.append(Held(Ended(id), ready=True))
+            about.held.append(Held(event, ready=True))
         else:
-            self.tell(about, Ended(id))
+            self.tell(about, event)
 
     def piece(self, id: int, receiving: ReceivingValue, data: bytes) -> None:
         """Take bytes of a value; with the last of them its message is given out."""

@@ -146,7 +146,8 @@ class Driver:
 
     def _on_ended(self, event: Ended) -> Step:
         endpoint = self.endpoints.get(event.channel)
-        self._forget_closed(event.channel)
+        if event.last:
+            self.forget(event.channel)
         return endpoint.ended() if endpoint is not None else None
 
     def _on_reset(self, event: Reset) -> Step:
@@ -161,20 +162,17 @@ class Driver:
 
     def _on_drained(self, id: int) -> None:
         self._on_room(Room(id))
-        self._forget_closed(id)
+        if not self.channels.is_open(id):
+            self.forget(id)
 
     def taken(self, event: Received) -> None:
-        """Take note that a message that came has been taken by who it was for."""
+        """Note that a message that came has been taken by its receiver."""
         if self.channels.taken(event):
             self.writer.send_now()  # so that the peer goes on while this side is still at what came
         elif event.value is not None:
             self.wake()  # the room of its value may have been granted to another
 
     # The end.
-
-    def _forget_closed(self, channel: int) -> None:
-        if not self.channels.is_open(channel):
-            self.forget(channel)
 
     def forget(self, channel: int) -> None:
         """Forget an endpoint. When this side drains, and it was the last, that is the end of it."""
@@ -190,7 +188,7 @@ class Driver:
         self.why = why or Unavailable("this side ended the session")
         self.writer.finish()
         self.closed.set()
-        self.agreed.set()  # who waits for it looks at `why` then
+        self.agreed.set()  # those who wait for it look at `why` then
         self.idle.set()
         lost = self.why if isinstance(self.why, Unavailable) else Unavailable(f"the connection was lost: {self.why}")
         endpoints, self.endpoints = self.endpoints, {}

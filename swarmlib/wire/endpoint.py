@@ -37,4 +37,4 @@ class Endpoint:
         raise NotImplementedError
 
     def room(self) -> None:
-        """Take note that more may be sent."""
+        """Note that more may be sent."""

@@ -29,9 +29,10 @@ class Received(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The peer sends nothing more on a channel or stream."""
+    """The peer sends nothing more on a channel or stream. `last`: this side has ended too, and no event follows."""
 
     channel: int
+    last: bool
 
 
 class Reset(NamedTuple):

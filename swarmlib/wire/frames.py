@@ -29,7 +29,7 @@ _REASON: Final = 1000
 HEAD: Final = struct.Struct("!IBQ")
 NUMBER: Final = struct.Struct("!Q")
 OPTIONAL: Final = 0x80
-"""Frame types from here on may be ignored by who doesn't know them."""
+"""Frame types from here on may be ignored by a side that doesn't know them."""
 
 
 class Type(IntEnum):
@@ -49,7 +49,7 @@ class Type(IntEnum):
 
 
 def common(ours: tuple[int, int], theirs: tuple[int, int]) -> int:
-    """Give the newest version that both sides speak.
+    """Return the newest version that both sides speak.
 
     Raises:
         WireError: there is none.
@@ -62,7 +62,7 @@ def common(ours: tuple[int, int], theirs: tuple[int, int]) -> int:
 
 
 def refusal(data: bytes) -> bytes:
-    """Give what to say to a client that began with `data`, and so speaks something else."""
+    """Return what to say to a client that began with `data`, and so speaks something else."""
     text = b"This is a swarmlib wire: it is for `remote`, at the end of a swarmd chain.\n"
     if not _HTTP.match(data):
         return text
@@ -74,12 +74,12 @@ _HTTP: Final = re.compile(rb"[A-Z]{3,8} [/*]|CONNECT |PRI \*")
 
 
 def frame(type: Type, channel: int = 0, payload: bytes = b"") -> bytes:
-    """Give the bytes of one frame."""
+    """Return the bytes of one frame."""
     return HEAD.pack(len(payload), type, channel) + payload
 
 
 def hello(versions: tuple[int, int], limits: Limits, capabilities: frozenset[str]) -> bytes:
-    """Give the frame with which a side says what it speaks, what it puts up with, and what it can."""
+    """Return the frame with which a side says what it speaks, what it puts up with, and what it can."""
     told = {name: getattr(limits, name) for name in TOLD}
     said = {"versions": list(versions), "limits": told, "capabilities": sorted(capabilities)}
     return frame(Type.HELLO, 0, msgpack.packb(said))
@@ -116,7 +116,7 @@ def _text(found: object) -> str:
 
 
 def bye(error: SwarmError | None) -> bytes:
-    """Give the last frame of a session: why it ends; None for an orderly end."""
+    """Return the last frame of a session: why it ends; None for an orderly end."""
     said = ["", ""] if error is None else [error.code, error.message[:_REASON]]
     return frame(Type.BYE, 0, msgpack.packb(said))
 

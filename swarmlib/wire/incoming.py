@@ -9,7 +9,7 @@ from typing import Final
 
 from .channels import Channels
 from .errors import WireError
-from .events import Data, Received, Reset, Room
+from .events import Data, Ended, Received, Reset, Room
 from .frames import NUMBER
 from .limits import KIB, Limits
 from .opened import Channel, Opened, ReceivingValue, SendingValue, Stream
@@ -94,11 +94,11 @@ class IncomingFrames:
             return
         if id == SERVICE or (type(found) is not Channel and type(found) is not Stream):
             raise WireError(f"unexpected END of {id}, whose length is known")
-        self._delivery.end(found, id)
         self._ended(id, found)
+        self._delivery.end(found, Ended(id, last=found.state is State.CLOSED))
 
     def _ended(self, id: int, found: Channel | Stream) -> None:
-        """Take note that the peer's direction has ended."""
+        """Note that the peer's direction has ended."""
         after = NEXT[found.state][Act.RECEIVE_END]
         if after is None:
             raise WireError(f"unexpected END of {id}, on which the peer may not send")
@@ -137,7 +137,7 @@ class IncomingFrames:
         place.allowed -= length
 
     def sunk(self, data: bytes, start: int) -> int:
-        """Take what has come of a DATA frame's payload; gives where that ends."""
+        """Take what has come of a DATA frame's payload; return where that ends."""
         if not self.rest or start == len(data):
             return start
         stop = min(start + self.rest, len(data))
@@ -181,7 +181,7 @@ class IncomingFrames:
 
 
 def _place(found: Opened) -> Value | Incoming | None:
-    """Where bytes on a number go; None where this side takes none."""
+    """Where bytes on a number go; None if this side takes none."""
     if type(found) is ReceivingValue:
         return found.value
     if type(found) is Stream and NEXT[found.state][_RECEIVE] is not None:

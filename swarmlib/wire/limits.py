@@ -23,7 +23,7 @@ class Limits:
     value: bytes of one message's value.
     channels: channels that the peer may have opened at once: its calls under way.
     streams: byte streams that the peer may have opened at once, values that come apart among them.
-    credit: messages (requests or replies) on one channel that were not yet taken by who they are for.
+    credit: messages (requests or replies) on one channel that their receiver has not taken yet.
     window: bytes of one stream that were not yet read, to begin with.
     window_max: what the window of one stream may grow to, where the reader keeps up and the way is long.
     windows: bytes that all windows of a session may grow by, together.

@@ -77,7 +77,7 @@ class Channel:
                 raise WireError(f"more than {most} messages on one channel without credit (limit credit)")
 
     def take(self, most: int) -> bool:
-        """Count a message that was taken; gives whether that is half of the peer's credit, and it is to get more."""
+        """Count a message that was taken; return whether that is half of the peer's credit, and it is to get more."""
         self.taken += 1
         return self.taken * 2 >= most
 

@@ -34,12 +34,12 @@ _REF_KINDS: Final = {kind.value: kind for kind in RefKind}
 
 
 def is_array(found: object) -> TypeGuard[list[Any]]:
-    """Tell whether it came as an array."""
+    """Return whether it came as an array."""
     return type(found) is list
 
 
 def is_map(found: object) -> TypeGuard[dict[Any, Any]]:
-    """Tell whether it came as a map."""
+    """Return whether it came as a map."""
     return type(found) is dict
 
 
@@ -90,7 +90,7 @@ def packed_value(value: OutOfBandValue) -> Any:
 
 
 def as_map(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give what `packed` takes for a map."""
+    """Return what `packed` takes for a map."""
     return given if is_map(given) else dict(given)
 
 

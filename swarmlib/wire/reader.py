@@ -74,7 +74,7 @@ class Reader:
         return self._came <= _REPLY
 
     def scope_of(self, call: ReplySender) -> trio.CancelScope:
-        """Give the scope in which a call of the peer's runs that is handled now: that of the task that reads, for a
+        """Return the scope in which a call of the peer's runs that is handled now: that of the task that reads, for a
         scope of its own would cost as much as the call's decoding. If the call has to wait, the scope stays with it,
         and ends once the caller has gone.
 
@@ -96,7 +96,7 @@ class Reader:
                     self.read_all.set()
 
     async def _receive(self) -> bool:
-        """Take what comes next; gives whether more may come."""
+        """Take what comes next; return whether more may come."""
         try:
             data = await self._stream.receive_some(self._read_size())
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
@@ -128,7 +128,7 @@ class Reader:
         return (incoming.rest or HEAD.size) if incoming.bulk else READ_SIZE
 
     async def _handle_all(self, turn: trio.CancelScope) -> bool:
-        """Handle what came; gives whether this task is still the one that reads."""
+        """Handle what came; return whether this task is still the one that reads."""
         events = self._events
         self.handling = True
         while events:

@@ -91,7 +91,7 @@ def _check_length(error: int) -> None:
 
 
 def _json(value: bytes | None) -> Json | None:
-    """Keep the JSON of a reply. Where it is none, that is the peer's fault."""
+    """Keep the JSON of a reply. If it is not JSON, that is the peer's fault."""
     return None if value is None else Json(value, BadAnswer)
 
 
@@ -124,7 +124,7 @@ _REPLIES: Final[Mapping[str, Callable[[dict[str, Any], bytes | None], Reply]]] =
 
 
 def unpacked_error(data: bytes) -> SwarmError:
-    """Decode the error that a peer tells of; a `BadAnswer` where what it says is none."""
+    """Decode the error that a peer tells of; a `BadAnswer` if it is not an error."""
     found: list[Ref | OutOfBandValue] = []
     try:
         fields = unpacked(data, found)

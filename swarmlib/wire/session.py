@@ -86,7 +86,7 @@ class Session:
         self.outbox.put(MAGIC + frames.hello(VERSIONS, self._limits, self.capabilities))
 
     def _greet(self, data: bytes) -> bytes:
-        """Check the peer's first bytes; gives those behind its magic, or b"" while there are too few."""
+        """Check the peer's first bytes; return those behind its magic, or b"" while there are too few."""
         if not MAGIC.startswith(data[: len(MAGIC)]):
             self.over = True
             if not self._initiator:
@@ -114,7 +114,7 @@ class Session:
     # What comes.
 
     def receive(self, data: bytes, now: float) -> list[Event]:
-        """Take what came from the peer; gives what it means.
+        """Take what came from the peer; return what it means.
 
         Raises:
             WireError: the peer breaks the format or the rules. The session is over; what `take` gives tells the peer.

@@ -5,7 +5,7 @@ send no more. RESET ends both directions at once: who says it neither sends nor 
 in one of four states, named for what that side may still do:
 
     BOTH        a stream both ways; and channel 0, the service, which begins with the session and never ends
-    SENDING     it may only send: a request's reply channel, to who was asked; a stream, to who gave it
+    SENDING     it may only send: the reply channel of a request that came; a stream that this side sends
     RECEIVING   it may only receive: the other sides of these
     CLOSED      neither; the side has forgotten the channel
 

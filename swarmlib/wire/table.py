@@ -43,7 +43,7 @@ class Table(dict[int, Opened]):
         self[SERVICE] = service
 
     def find(self, id: int) -> Opened | None:
-        """Give what the number of a frame stands for; None if that is closed: then what came is late.
+        """Return what the number of a frame stands for; None if that is closed: then what came is late.
 
         Raises:
             WireError: it was never opened.
@@ -110,7 +110,7 @@ class Table(dict[int, Opened]):
             raise WireError(f"more than {most} open {name} (limit {name})")
 
     def close(self, id: int) -> Opened:
-        """Close a number; gives what it stood for."""
+        """Close a number; return what it stood for."""
         what = self.pop(id)
         self._count[_counted_as(what)][id & 1 != self._own] -= 1
         return what

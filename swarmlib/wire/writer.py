@@ -155,7 +155,7 @@ class Writer:
     # Those who send messages.
 
     def has_room(self, channel: int) -> bool:
-        """Tell whether a message may be sent on a channel now."""
+        """Return whether a message may be sent on a channel now."""
         return self._session.channels.credit(channel) > 0 and self._session.outbox.size < self._limits.outbox
 
     async def room(self, channel: int, credited: trio.lowlevel.ParkingLot) -> None:

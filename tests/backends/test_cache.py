@@ -7,7 +7,20 @@ import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
-from swarmlib import Chain, Client, Conflict, Invalid, Meta, NotFound, Request, Server, Unsupported, Verb
+from swarmlib import (
+    Ack,
+    Chain,
+    Client,
+    Conflict,
+    Invalid,
+    Meta,
+    NotFound,
+    Request,
+    Server,
+    Unsupported,
+    Verb,
+    next_reply,
+)
 from swarmlib.asking import call
 from swarmlib_backends.cache import Cache
 
@@ -177,16 +190,27 @@ async def test_a_change_that_passes_makes_it_forget(fails: bool) -> None:
         assert await swarm.get("a") == [2]
 
 
-async def test_what_was_asked_during_a_change_is_forgotten_when_it_is_answered() -> None:
+async def test_answers_are_forgotten_when_a_change_begins_and_when_it_is_answered() -> None:
     service = Service()
     async with Chain(Cache(), service).open() as sender:
         swarm = Client(sender)
+        assert await swarm.get("a") == [1]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(swarm.set, "slow")
             await wait_all_tasks_blocked()
-            assert await swarm.get("a") == [1]
+            assert [await swarm.get("a"), await swarm.get("a")] == [[2], [2]]
             service.go.set()
-        assert await swarm.get("a") == [2]
+        assert await swarm.get("a") == [3]
+
+
+async def test_a_change_is_over_with_its_answer_and_not_when_its_caller_has_gone() -> None:
+    service = Service()
+    async with Chain(Cache(), service).open() as sender, Client(sender).request(Verb.SET, ("slow",)) as replies:
+        await wait_all_tasks_blocked()
+        assert await Client(sender).get("a") == [1]
+        service.go.set()
+        assert isinstance(await next_reply(replies), Ack)
+        assert await Client(sender).get("a") == [2]
 
 
 async def test_a_call_that_was_under_way_at_a_change_is_neither_kept_nor_joined() -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ GUIDE = (ROOT / "docs" / "embedding.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", GUIDE, re.DOTALL)
 PROGRAMS = [pytest.param(*each, marks=[pytest.mark.engine] * ('["docker", ' in each[0])) for each in BLOCKS]
 """One of them runs the docker CLI."""
+GENERATED = {ROOT / "docs" / "compatibility.md"}
 
 
 def run(*command: str, cwd: Path) -> str:
@@ -33,6 +35,17 @@ def test_a_program_of_the_guide_prints_what_is_said(program: str, printed: str, 
         assert shown.count("PASSED") == program.count("def test_")
     else:
         assert run("test_program.py", cwd=tmp_path) == printed
+
+
+@pytest.mark.parametrize("name", [each.name for each in entry_points(group="swarmlib.backends")])
+def test_the_guide_to_the_stages_has_every_backend(name: str) -> None:
+    assert re.search(rf"^\|(?: `[^`]*`,)? `{name}\b", (ROOT / "docs" / "stages.md").read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", sorted({*ROOT.glob("docs/*.md")} - GENERATED), ids=lambda page: page.name)
+def test_no_line_of_prose_in_the_guides_is_long(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith(("|", "  |"))] == []
 
 
 @pytest.mark.engine

@@ -4,6 +4,7 @@ Each engine runs in mount and network namespaces of its own, so that its bridge,
 ports are its own; its unix socket is reached from outside as any other.
 """
 
+import atexit
 import io
 import os
 import pty
@@ -112,18 +113,6 @@ class Engine:
         # Where nobody collects orphans, the engine would find this one's process still there, and wait for it.
         (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
 
-    def stop(self) -> None:
-        """End it and what it left behind."""
-        if self._process is not None:
-            self.thaw()
-            self._process.terminate()
-            try:
-                self._process.wait(30)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._kill_children()
-
     def _kill_children(self) -> None:
         """End containerd and its shims, which outlive an engine that was killed."""
         for pid in processes_of(self.folder):
@@ -175,11 +164,12 @@ def engine(extra: Sequence[str] = (), namespaces: str = "-nm", setup: str = "") 
         started.load_busybox()
         yield started
     finally:
-        started.stop()
+        started.kill()  # an orderly end would wait ten seconds for a container that ignores SIGTERM
         shutil.rmtree(folder, ignore_errors=True)
 
 
 _CONFIG = tempfile.mkdtemp(prefix="docker-config-")
+atexit.register(shutil.rmtree, _CONFIG, ignore_errors=True)
 CLIS = sorted({str(Path(shutil.which("docker") or "docker").resolve()), "/usr/bin/docker"})
 """The docker CLIs of the machine: the one in PATH, and Debian's, of version 20.10, if that is another."""
 

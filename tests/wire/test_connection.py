@@ -46,8 +46,8 @@ from swarmlib.wire.events import Received
 from swarmlib.wire.frames import HEAD, MAGIC, VERSIONS, hello
 from swarmlib.wire.limits import Limits
 from swarmlib.wire.references import RefKind
-from swarmlib.wire.remote_streams import OWN_SEND
 from swarmlib.wire.session import Session
+from swarmlib.wire.stream_endpoint import OWN_SEND
 from swarmlib.wire.table import SERVICE
 
 DEFAULT = Limits()
@@ -277,6 +277,34 @@ async def test_a_stream_that_is_closed_early_is_closed_on_the_other_side(autojum
         await stream.aclose()
         await given.closed.wait()
         assert given.data
+
+
+async def test_a_conversation_is_closed_on_the_other_side_behind_what_was_sent(autojump_clock: trio.abc.Clock) -> None:
+    inner, outer = memory_stream_pair()
+    go_on, pass_on = trio.Event(), inner.send_stream.send_all_hook
+
+    async def slowly() -> None:
+        await go_on.wait()
+        assert pass_on is not None
+        await pass_on()
+
+    class Talks(Server):
+        async def connect(self, request: Request) -> None:
+            await request.reply.ack(stream=inner)
+
+    inner.send_stream.send_all_hook = slowly
+    async with Talks().open(Unhandled()) as inlet, joined(inlet) as (near, _):
+        stream = await Client(near.sender).connect("web")
+        await stream.send_all(b"first ")
+        await wait_all_tasks_blocked()
+        await stream.send_all(b"and last words")
+        await stream.aclose()
+        await wait_all_tasks_blocked()
+        go_on.set()
+        assert b"".join([piece async for piece in outer]) == b"first and last words"
+        await wait_all_tasks_blocked()
+        with pytest.raises(trio.BrokenResourceError):
+            await outer.send_all(b"nobody reads this")
 
 
 async def test_streams_across_a_connection_keep_trios_contract() -> None:

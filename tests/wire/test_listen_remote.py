@@ -5,6 +5,7 @@ import socket
 import stat
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,17 +182,51 @@ async def test_one_more_than_may_connect_is_refused_until_another_leaves() -> No
 # What is lost and found again.
 
 
-async def test_a_far_side_that_is_down_keeps_no_chain_from_opening_and_is_found_when_it_is_up() -> None:
+async def test_a_far_side_that_is_down_keeps_no_chain_from_opening_and_is_found_when_it_is_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     port = free_port()
+    refused = f"can't connect to tcp://127.0.0.1:{port}: Connection refused"
     async with connect(f"remote tcp://127.0.0.1:{port} --max-backoff 0.1") as swarm:
-        with trio.fail_after(1), pytest.raises(Unavailable, match="Connection refused") as raised:
+        with trio.fail_after(1), pytest.raises(Unavailable, match=f": {refused}$") as raised:
             await swarm.get()
         assert raised.value.details[UNSENT]
+        assert [record.getMessage() for record in caplog.records] == [
+            f"remote tcp://127.0.0.1:{port}: {refused}; trying again"
+        ]
         assert raised.value.backend == f"remote tcp://127.0.0.1:{port}"
         async with listening(f"tcp://127.0.0.1:{port}"):
             assert await eventually(swarm) == os.getpid()
+            assert caplog.records[-1].getMessage() == f"remote tcp://127.0.0.1:{port} is connected"
         with pytest.raises(Unavailable):
             await swarm.get()
+        assert caplog.records[2].getMessage().endswith("; trying again")
+
+
+async def test_why_a_far_side_is_not_reached_is_logged_once_while_it_is_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    connections, more = 0, trio.Event()
+
+    async def hang_up(stream: trio.SocketStream) -> None:
+        nonlocal connections, more
+        await stream.aclose()
+        connections += 1
+        if connections == 4:
+            more.set()
+
+    async with trio.open_nursery() as nursery:
+        listeners: list[trio.SocketListener] = await nursery.start(
+            partial(trio.serve_tcp, hang_up, 0, host="127.0.0.1")
+        )
+        port = listeners[0].socket.getsockname()[1]
+        async with connect(f"remote tcp://127.0.0.1:{port} --max-backoff 0.1"):
+            with trio.fail_after(10):
+                await more.wait()
+        nursery.cancel_scope.cancel()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"remote tcp://127.0.0.1:{port}: the peer closed the connection; trying again"
+    ]
 
 
 async def first_line(replies: Attachment) -> bytes:
@@ -210,11 +245,14 @@ async def eventually(swarm: Client) -> Any:
                 await trio.sleep(0.02)
 
 
-async def test_a_far_side_that_never_answers_holds_up_the_opening_for_a_set_time() -> None:
+async def test_a_far_side_that_never_answers_holds_up_the_opening_for_a_set_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         began = trio.current_time()
         async with connect(f"remote tcp://127.0.0.1:{silent.getsockname()[1]}") as swarm:
             assert OPEN_SECONDS <= trio.current_time() - began < CONNECT_SECONDS
+            assert caplog.records[-1].getMessage().endswith(": it has not been reached yet; trying again")
             with pytest.raises(Unavailable, match="it has not been reached yet"):
                 await swarm.get()
 

@@ -37,7 +37,10 @@ SMALL = Limits(
 )
 DEFAULT = Limits()
 WIRE = Path(states.__file__).parent
-ON_TRIO = ("connection", "driver", "endpoints", "keepalive", "reader", "remote_streams", "writer")
+ON_TRIO = (
+    *("connection", "driver", "incoming_calls", "outgoing_calls", "pump", "reader"),
+    *("remote_streams", "stream_endpoint", "writer"),
+)
 KINDS = ["set", "log", "ack", "error", "end"]
 CODECS = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -521,7 +524,7 @@ def test_what_was_sent_before_the_end_stands_when_the_stream_is_closed() -> None
     ours.channels.write(given.id, b"last words")
     ours.channels.close(given.id)
     _, saw = exchange(ours, theirs)
-    assert saw[1:] == [Data(given.id, b"last words"), Ended(given.id), Reset(given.id, "")]
+    assert saw[1:] == [Data(given.id, b"last words"), Ended(given.id, last=False), Reset(given.id, "")]
 
 
 def test_a_payload_stays_where_it_was_read_if_little_else_was() -> None:

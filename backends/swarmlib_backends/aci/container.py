@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..azure.spec import Body, part
-from ..enginekit.seen import Seen
+from ..enginekit.seen import Seen, SeenState
 from .record import Record
-from .state import KILLED, State, state
+from .state import KILLED, state
 
 
 @dataclass(eq=False)
-class Instance(Seen):
+class Instance(Seen[SeenState]):
     """A container as Azure has it now. `Mirror` keeps it up to date."""
 
     record: Record
@@ -31,9 +31,9 @@ class Instance(Seen):
         self.name = self.record.name
         self.created = self.record.created
         self.config: dict[str, Any] = self.record.config
-        self.state: State = state(self.group)
+        self.state = state(self.group)
 
-    def update(self, record: Record, group: Body | None) -> State:
+    def update(self, record: Record, group: Body | None) -> SeenState:
         """Take what Azure has now, and wake those who wait; returns the state before."""
         before = self.state
         self.record, self.group, self.config = record, group, record.config
@@ -67,21 +67,6 @@ class Instance(Seen):
     def network_mode(self) -> str:
         """The network that it asks for."""
         return self.record.network or "default"
-
-    @property
-    def status(self) -> str:
-        """An engine's word for its state."""
-        return self.state.status
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, or is about to be restarted."""
-        return self.state.running
-
-    @property
-    def exit_code(self) -> int:
-        """That of its last run."""
-        return self.state.exit_code
 
     @property
     def error(self) -> str:

@@ -20,12 +20,12 @@ from swarmlib.supervision import supervised
 
 from ..azure.spec import Body
 from ..enginekit.events import Events
+from ..enginekit.seen import SeenState
 from ..enginekit.store import ContainerStore
 from .arm import Groups
 from .container import Instance
 from .held import Held
 from .record import Record
-from .state import State
 
 _log = logging.getLogger(__name__)
 _AT_ONCE: Final = 8
@@ -116,7 +116,7 @@ class Mirror:
         """Return the name of a container; with its id if another one has the same, as two gateways may have made it."""
         return record.name if self.containers.named(record.name) is None else f"{record.name}-{record.id[:12]}"
 
-    def _tell(self, container: Instance, before: State) -> None:
+    def _tell(self, container: Instance, before: SeenState) -> None:
         """Tell what has changed."""
         now = container.state
         has_begun = now.started > 0 and now.started != before.started

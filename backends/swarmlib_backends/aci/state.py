@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ..azure.objects import seconds
 from ..azure.spec import Body, part, parts
+from ..enginekit.seen import SeenState
 from .arm import container_of
 
 _NO_START: Final = 128
@@ -16,27 +16,10 @@ KILLED: Final = 137
 """That of one that was stopped, if Azure does not tell another."""
 
 
-@dataclass(frozen=True)
-class State:
-    """How a container is. Times are seconds since the epoch, 0 for never."""
-
-    status: str = "created"
-    exit_code: int = 0
-    error: str = ""
-    started: float = 0.0
-    finished: float = 0.0
-    restarts: int = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, or is about to be started again."""
-        return self.status in ("running", "restarting")
-
-
-def state(group: Body | None) -> State:
+def state(group: Body | None) -> SeenState:
     """Return how a container is. group: with its instance view; None if there is none yet."""
     if group is None:
-        return State()
+        return SeenState()
     properties = part(group, "properties")
     view = part(container_of(group), "instanceView")
     now, before = part(view, "currentState"), part(view, "previousState")
@@ -44,7 +27,7 @@ def state(group: Body | None) -> State:
     stopped = part(properties, "instanceView").get("state") == "Stopped"
     match str(now.get("state") or ""):
         case "Running" if not stopped:
-            return State("running", 0, "", _at(now, "startTime"), _at(before, "finishTime"), restarts)
+            return SeenState("running", 0, "", _at(now, "startTime"), _at(before, "finishTime"), restarts)
         case "Terminated":
             again = not stopped and _restarts(str(properties.get("restartPolicy")), now)
             return _ended("restarting" if again else "exited", now, restarts)
@@ -53,9 +36,9 @@ def state(group: Body | None) -> State:
         case _ if restarts:
             return _ended("restarting", before, restarts)
         case _ if properties.get("provisioningState") == "Failed":
-            return State("exited", _NO_START, why_failed(group), restarts=restarts)
+            return SeenState("exited", _NO_START, why_failed(group), restarts=restarts)
         case _:
-            return State(restarts=restarts)
+            return SeenState(restarts=restarts)
 
 
 def has_failed(group: Body) -> bool:
@@ -75,9 +58,9 @@ def _restarts(policy: str, ended: Mapping[str, Any]) -> bool:
     return policy == "Always" or (policy == "OnFailure" and ended.get("exitCode") != 0)
 
 
-def _ended(status: str, end: Body, restarts: int) -> State:
+def _ended(status: str, end: Body, restarts: int) -> SeenState:
     code = int(end.get("exitCode") or 0)
-    return State(status, code, "", _at(end, "startTime"), _at(end, "finishTime"), restarts)
+    return SeenState(status, code, "", _at(end, "startTime"), _at(end, "finishTime"), restarts)
 
 
 def _at(moments: Mapping[str, Any], name: str) -> float:

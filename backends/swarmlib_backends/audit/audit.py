@@ -22,7 +22,6 @@ from swarmlib import (
     Tap,
     Unavailable,
     argument,
-    discard,
     option,
 )
 from swarmlib.refusing import as_error
@@ -140,7 +139,6 @@ class _Call(Line):
             try:
                 await self.written()
             except Unavailable as exc:
-                await discard(reply)
                 return Error(exc)
         return reply
 

@@ -10,6 +10,7 @@ from swarmlib import NotFound
 from ..dockerapi.filters import flag
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.status import refusal
+from ..dockerapi.values import stamp
 from .filters import labels_wanted
 
 PREDEFINED: Final = {"bridge": "bridge", "host": "host", "none": "null"}
@@ -39,12 +40,41 @@ class Named(Protocol):
         ...
 
     @property
+    def created(self) -> float:
+        """When it was created, in seconds since the epoch."""
+        ...
+
+    @property
     def body(self) -> Mapping[str, Any]:
         """What it was created with."""
         ...
 
 
 N = TypeVar("N", bound=Named)
+
+
+def shown(network: Named, members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inspection of a network that has no options but whether containers may be attached, and labels.
+
+    members: what is shown of the containers in it, by their ids.
+    """
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": stamp(network.created),
+        "Scope": "local",
+        "Driver": network.driver,
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Options": None, "Config": []},
+        "Internal": False,
+        "Attachable": bool(network.body.get("Attachable")),
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": members,
+        "Options": {},
+        "Labels": dict_of(network.body.get("Labels")),
+    }
 
 
 def only(networks: Iterable[N], ref: str, several: str = AMBIGUOUS) -> N:

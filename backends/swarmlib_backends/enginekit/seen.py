@@ -5,17 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import trio
 
 from .container import Configured
 
 
-@dataclass(eq=False, kw_only=True)
-class Seen(Configured):
-    """A container whose state others change too: who waits for something looks again whenever a change is seen."""
+@dataclass(frozen=True)
+class SeenState:
+    """How a container is, in an engine's words. Times are seconds since the epoch, 0 for never."""
 
+    status: str = "created"
+    exit_code: int = 0
+    error: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+    restarts: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, in Docker's sense: also while it is paused or about to be restarted."""
+        return self.status in ("running", "paused", "restarting")
+
+
+S = TypeVar("S", bound=SeenState)
+
+
+@dataclass(eq=False, kw_only=True)
+class Seen(Configured, Generic[S]):
+    """A container whose state others change too: those who wait look again whenever a change is seen."""
+
+    state: S = field(init=False)
     stoppers: int = 0
     """Calls and streams for whose time it is not removed when it ends."""
     started_here: bool = False
@@ -24,6 +45,21 @@ class Seen(Configured):
     """Set at the end of this run, or of the next one where none is under way; each run has its own."""
     removed: trio.Event = field(default_factory=trio.Event)
     _changed: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def status(self) -> str:
+        """An engine's word for its state."""
+        return self.state.status
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or is paused or about to be restarted."""
+        return self.state.running
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of its last run."""
+        return self.state.exit_code
 
     def tell_exit(self) -> None:
         """Wake those who wait for its end."""

@@ -297,7 +297,7 @@ def _private_proc() -> None:
 
 
 def _answer(status: int, text: str) -> bool:
-    """Send an answer; gives whether there is still somebody who waits for it."""
+    """Send an answer; return whether somebody still waits for it."""
     with socket.socket(fileno=os.dup(status)) as connection:
         try:
             connection.setblocking(True)

@@ -23,7 +23,7 @@ _RUNS: Final = ("running", "paused")
 
 
 @dataclass(eq=False)
-class PodContainer(Seen):
+class PodContainer(Seen[State]):
     """A container as the cluster has it now. `Mirror` keeps it up to date."""
 
     record: Record
@@ -47,27 +47,12 @@ class PodContainer(Seen):
         self.name = self.record.name
         self.created = self.record.created
         self.config: dict[str, Any] = self.record.config
-        self.state: State = status.state(self.record, self.pod)
-
-    @property
-    def status(self) -> str:
-        """An engine's word for its state."""
-        return self.state.status
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, or is paused or about to be restarted."""
-        return self.state.running
+        self.state = status.state(self.record, self.pod)
 
     @property
     def ended_run(self) -> int:
         """The number of its last run that has ended; 0 for none."""
         return self.record.run - self.running
-
-    @property
-    def exit_code(self) -> int:
-        """That of its last run."""
-        return self.state.exit_code
 
     @property
     def host(self) -> dict[str, Any]:

@@ -12,10 +12,9 @@ from ..dockerapi.matching import named
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import NetworkInspect, NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
-from ..dockerapi.values import stamp
 from ..enginekit.events import Events
 from ..enginekit.filters import checked, pruned
-from ..enginekit.networks import AMBIGUOUS, FILTERS, PREDEFINED, fits, only
+from ..enginekit.networks import AMBIGUOUS, FILTERS, PREDEFINED, fits, only, shown
 from ..enginekit.operations import answers, body_of, ref_of
 from . import searching
 from .cluster import Cluster
@@ -53,7 +52,7 @@ class NetworkOperations:
         wanted = checked(NetworkList.of(request).filters, FILTERS)
         has_name = named(wanted.get("name", []))
         found = [each for each in await self._networks() if has_name(each.name)]
-        return [_shown(each, {}) for each in found if fits(each, wanted, dangling=self._dangling(each))]
+        return [shown(each, {}) for each in found if fits(each, wanted, dangling=self._dangling(each))]
 
     async def _networks(self) -> list[Network]:
         """Return all networks, the predefined ones first. Raises `SwarmError`: they can't be known."""
@@ -65,7 +64,7 @@ class NetworkOperations:
         several = "{count} matches found based on {where}: network {ref} is ambiguous"
         listed = await self._networks() if NetworkInspect.of(request).scope in ("", "local") else []
         network = only(listed, ref_of(request), several)
-        return _shown(network, {each.id: _member(each, network) for each in self._members(network)})
+        return shown(network, {each.id: _member(each, network) for each in self._members(network)})
 
     @answers("NetworkCreate")
     async def _create(self, request: Request) -> dict[str, Any]:
@@ -212,27 +211,6 @@ def _check(body: Mapping[str, Any]) -> None:
     for name, value in body.items():
         if name not in _KNOWN and (any(dict_of(value).values()) if isinstance(value, dict) else value):
             raise Unsupported(f"a network of a cluster can't have {name}")
-
-
-def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
-    body = network.body
-    return {
-        "Name": network.name,
-        "Id": network.id,
-        "Created": stamp(network.created),
-        "Scope": "local",
-        "Driver": network.driver,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": None, "Config": []},
-        "Internal": False,
-        "Attachable": bool(body.get("Attachable")),
-        "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
-        "Containers": members,
-        "Options": {},
-        "Labels": dict_of(body.get("Labels")),
-    }
 
 
 def _member(container: PodContainer, network: Network) -> dict[str, Any]:

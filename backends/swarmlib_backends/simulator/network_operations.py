@@ -10,9 +10,8 @@ from ..dockerapi.matching import named
 from ..dockerapi.nullable import dict_of
 from ..dockerapi.operations import NetworkInspect, NetworkList, NetworkPrune
 from ..dockerapi.status import refusal
-from ..dockerapi.values import stamp
 from ..enginekit.filters import checked, pruned
-from ..enginekit.networks import FILTERS, PREDEFINED, fits
+from ..enginekit.networks import FILTERS, PREDEFINED, fits, shown
 from ..enginekit.operations import answers, body_of, ref_of
 from ..enginekit.swarmless import NOT_A_MANAGER
 from .container import Container, Endpoint
@@ -185,11 +184,7 @@ def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
     body = network.body
     ipam = dict_of(body.get("IPAM"))
     return {
-        "Name": network.name,
-        "Id": network.id,
-        "Created": stamp(network.created),
-        "Scope": "local",
-        "Driver": network.driver,
+        **shown(network, members),
         "EnableIPv6": bool(body.get("EnableIPv6")),
         "IPAM": {
             "Driver": ipam.get("Driver") or "default",
@@ -197,13 +192,10 @@ def _shown(network: Network, members: dict[str, Any]) -> dict[str, Any]:
             "Config": _pool_shown(network),
         },
         "Internal": bool(body.get("Internal")),
-        "Attachable": bool(body.get("Attachable")),
         "Ingress": bool(body.get("Ingress")),
         "ConfigFrom": {"Network": config_from(body)},
         "ConfigOnly": bool(body.get("ConfigOnly")),
-        "Containers": members,
         "Options": _BRIDGE_OPTIONS if network.name == "bridge" else dict_of(body.get("Options")),
-        "Labels": dict_of(body.get("Labels")),
     }
 
 

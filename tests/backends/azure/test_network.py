@@ -9,7 +9,7 @@ from azure.core.exceptions import HttpResponseError
 import swarmlib
 from swarmlib import Denied, Invalid
 from swarmlib_backends.azure import Azure
-from swarmlib_backends.azure.fakearm import FakeArm
+from swarmlib_backends.azure.fakearm import FakeArm, Fault
 from tests.support.azure.backend import azure, left, opened, until_nothing_is_left
 from tests.support.azure.command import run
 from tests.support.azure.sdk import LOCATION, Sdk
@@ -34,6 +34,13 @@ async def test_what_other_users_allow_stays(led: FakeArm, tmp_path: Path, monkey
     async with azure(allow=["198.51.100.0/24"]) as two:
         await two.spawn({"Image": "ubuntu"}, name="two")
     assert opened(led) == {("192.0.2.1", "22"), ("198.51.100.0/24", "22")}
+
+
+async def test_a_rule_whose_number_another_one_took_first_is_made_with_the_next(led: FakeArm) -> None:
+    await run("create", "box")
+    led.faults.add(Fault("fail", "PUT", "*/securityRules/*", "SecurityRuleConflict"))
+    await run("create", "box", "--allow", "203.0.113.9")
+    assert opened(led) == {("192.0.2.1", "22"), ("203.0.113.9", "22")}
 
 
 async def test_open_ports_are_open_to_everybody_until_they_are_no_longer_asked_for(led: FakeArm) -> None:

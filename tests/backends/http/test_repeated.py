@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swarmlib import SwarmError
@@ -15,6 +15,7 @@ from swarmlib_backends.http.repeated import LONGEST, MOST, RepeatedHeads, is_pla
 from swarmlib_backends.http.whole_body import whole_body
 
 PING = b"GET /_ping HTTP/1.1\r\nHost: x\r\nUser-Agent: poller\r\n\r\n"
+LAST = PING.replace(b"User-Agent: poller", b"Connection: close")
 REQUESTS = (
     PING,
     *(PING, PING),  # oftener than the others
@@ -27,7 +28,7 @@ REQUESTS = (
     PING[:-2],
     PING.replace(b"\r\n", b"\n"),
     PING.replace(b"1.1", b"1.0"),
-    PING.replace(b"User-Agent: poller", b"Connection: close"),
+    LAST,
     PING.replace(b"User-Agent: poller", b"Authorization: Bearer x"),
     PING.replace(b"User-Agent: poller", b"Content-Length: 3"),
     PING.replace(b"User-Agent: poller", b"Transfer-Encoding: chunked"),
@@ -99,6 +100,7 @@ async def responses(reads: Sequence[bytes], methods: Sequence[str], repeated: Re
 
 
 @given(st.lists(st.sampled_from(REQUESTS), max_size=8))
+@example([PING, LAST, PING])
 def test_a_server_reads_the_same_with_heads_that_it_knows(reads: list[bytes]) -> None:
     async def compare() -> None:
         known, plain = RepeatedHeads(), await requests(reads, None)

@@ -1,6 +1,7 @@
 """What registries say of images: Debian's docker-registry, open and with a password, and answers that lie."""
 
 import base64
+import hashlib
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from swarmlib import BadAnswer, Denied, Invalid, NotFound, TooLarge, Unavailable, Unsupported
+from swarmlib_backends.dockerapi.platforms import Platform
 from swarmlib_backends.kubernetes.images.pulling import pull_secret
 from swarmlib_backends.kubernetes.options import KubernetesOptions
 from swarmlib_backends.registry.client import Registries
@@ -108,6 +110,26 @@ async def test_a_blob_that_is_not_the_one_that_was_named_is_refused() -> None:
     }
     with pytest.raises(BadAnswer, match="where sha256:0000"):
         await answering(answers).find("example.com/a:1", Credentials())
+
+
+async def test_a_manifest_that_is_not_the_one_that_an_index_names_is_refused() -> None:
+    named = f"sha256:{'0' * 64}"
+    platform = {"os": "linux", "architecture": "amd64"}
+    index = json.dumps({"manifests": [{"digest": named, "platform": platform}]}).encode()
+    config = b'{"config": {}}'
+    of_config = f"sha256:{hashlib.sha256(config).hexdigest()}"
+    manifest = json.dumps({"config": {"digest": of_config}, "layers": []}).encode()
+
+    def answer(kind: str, body: bytes) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": kind}, stream=httpx.ByteStream(body))
+
+    answers = {
+        "/v2/a/manifests/1": answer(INDEX, index),
+        f"/v2/a/manifests/{named}": answer(MANIFEST, manifest),
+        f"/v2/a/blobs/{of_config}": answer("application/octet-stream", config),
+    }
+    with pytest.raises(BadAnswer, match="where sha256:0000"):
+        await answering(answers).find("example.com/a:1", Credentials(), Platform("linux", "amd64"))
 
 
 async def test_a_mirror_is_asked_in_place_of_docker_hub_and_gets_no_password_of_it() -> None:

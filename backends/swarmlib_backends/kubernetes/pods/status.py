@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from ...dockerapi.nullable import dict_of, list_of
 from ...dockerapi.values import stamp
 from ...enginekit import health
+from ...enginekit.seen import SeenState
 from . import names
 from .record import LATEST, Ended, Health, Record
 
@@ -34,22 +35,11 @@ _NOT_FOUND: Final = ("executable file not found", "no such file or directory")
 
 
 @dataclass(frozen=True)
-class State:
-    """How a container is. Times are seconds since the epoch, 0 for never."""
+class State(SeenState):
+    """How a container is, with what only a cluster tells."""
 
-    status: str
-    exit_code: int = 0
     oom_killed: bool = False
-    error: str = ""
-    started: float = 0.0
-    finished: float = 0.0
-    restarts: int = 0
     health: Health | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs, in Docker's sense: also while it is paused or about to be restarted."""
-        return self.status in ("running", "paused", "restarting")
 
     def described(self) -> dict[str, Any]:
         """Return the state as an inspection shows it."""
@@ -128,7 +118,7 @@ def state(record: Record, pod: Pod | None) -> State:
         status = "paused" if record.paused else "running"
         started = max(record.started, moment(running.get("startedAt")))
         finished = record.last.finished if record.last else moment(before.get("finishedAt"))
-        return State(status, 0, False, "", started, finished, restarts, record.health)
+        return State(status, 0, "", started, finished, restarts, health=record.health)
     if terminated := dict_of(now.get("terminated")):
         if not restarts and (failed := unable(terminated)) is not None:
             return _not_started(record, *failed)
@@ -161,7 +151,7 @@ def _not_started(record: Record, code: int, error: str) -> State:
     before = record.last
     if before is None:
         return State("created", code, error=error, restarts=record.restarts)
-    return State("exited", code, False, error, before.started, before.finished, record.restarts, record.health)
+    return State("exited", code, error, before.started, before.finished, record.restarts, health=record.health)
 
 
 def _code_of(error: str, otherwise: int) -> int:
@@ -172,7 +162,7 @@ def _code_of(error: str, otherwise: int) -> int:
 
 
 def _ended(record: Record, end: Ended, restarts: int, status: str = "exited") -> State:
-    return State(status, end.exit_code, end.oom_killed, end.error, end.started, end.finished, restarts, record.health)
+    return State(status, end.exit_code, end.error, end.started, end.finished, restarts, end.oom_killed, record.health)
 
 
 def _restarts(record: Record, pod: Pod, terminated: Mapping[str, Any]) -> bool:

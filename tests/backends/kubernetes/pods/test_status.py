@@ -89,7 +89,7 @@ def test_why_the_cluster_has_ended_a_pod_is_its_error(reason: str, wanted: Any, 
     said = {"reason": reason, "message": "The node was low on resource: memory."}
     found = of(pod(None, "Failed", **said), wanted=wanted)
     assert (found.status, found.exit_code, found.error) == ("exited", 137, error)
-    assert of(pod(ended(5), "Failed", **said), wanted=wanted) == State("exited", 5, False, error, AT, AT + 4)
+    assert of(pod(ended(5), "Failed", **said), wanted=wanted) == State("exited", 5, error, AT, AT + 4)
 
 
 NOT_FOUND, DENIED = 'exec: "x": executable file not found in $PATH: unknown', 'exec: "/x": permission denied: unknown'
