@@ -36,6 +36,8 @@ class Incoming:
         self._repeated = repeated
         self.repeatable = b""
         """What was read last, if that is a request, and nothing but its head."""
+        self._given: Head | None = None
+        """The head that the owner has; others that came behind a body, together with it, may have been parsed since."""
         self._reset()
 
     def _reset(self) -> None:
@@ -247,8 +249,8 @@ class Incoming:
         Raises:
             Invalid: the body's framing is wrong.
         """
-        if self._parsing != self._keep:
-            return  # it came behind a body, and was parsed with it
+        if not self._waits_behind_head:
+            return
         if self._head.upgrade:
             early = self._without_upgrade()
         else:
@@ -268,8 +270,8 @@ class Incoming:
         Raises:
             Invalid: the body's framing is wrong.
         """
-        if self._parsing != self._keep:
-            return  # as with `stay`; an engine would lose what it read together with the head, too
+        if not self._waits_behind_head:
+            return  # an engine would lose what it read together with the head, too
         early = self._without_upgrade()
         self._parsing = self._parse_body
         self._owed = int(self._head.get(b"content-length") or 0)
@@ -277,6 +279,13 @@ class Incoming:
             self.on_message_complete()
             early = early.removeprefix(LAST_CHUNK)
         self._parse_body(early)
+
+    @property
+    def _waits_behind_head(self) -> bool:
+        """Whether what follows the head that the owner has is not parsed yet. Else the head came behind a body, and all
+        was parsed together, up to a later head that asks for an upgrade if there is one.
+        """
+        return self._parsing == self._keep and self._head is self._given
 
     def _without_upgrade(self) -> bytes:
         """Restart with a parser that knows only the request's framing; return what follows the request's head."""
@@ -309,11 +318,9 @@ class Incoming:
         """
         while True:
             while self._events:
-                event = self._events[0]
-                if isinstance(event, SwarmError):
-                    raise event
-                self._events.popleft()
-                if isinstance(event, Head):
+                _raise_error(self._events[0])
+                if isinstance(event := self._events.popleft(), Head):
+                    self._given = event
                     return event
             if not await self.read():
                 if self._reading_head:
