@@ -78,6 +78,7 @@ class Connection:
         finally:
             if self._current is not None:
                 self._current.leave()
+            self._incoming.close()
 
     async def _serve_calls(self) -> None:
         """Serve requests, in a scope that each call which is cancelled takes with it."""

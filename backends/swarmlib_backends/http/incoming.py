@@ -376,6 +376,15 @@ class Incoming:
             raise Unavailable("the connection ended in the middle of a body")
         return b""
 
+    def close(self) -> None:
+        """Forget what came, of a connection that has ended. The parser and this refer to each other, so that what a
+        client has sent, which may be a megabyte, would else stay in memory until cyclic garbage is searched for.
+        """
+        self._parser, self._parsing = None, _drop
+        self._events.clear()
+        self._raw.clear()
+        self._line.clear()
+
     def take_over(self) -> bytes:
         """Return what was read past the head of a message that became a raw stream; read the stream itself next."""
         raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._raw
@@ -400,5 +409,8 @@ def _drop(_: bytes) -> None:
 
 
 def _raise_error(event: Any) -> None:
-    if isinstance(event, SwarmError):
-        raise event
+    try:
+        if isinstance(event, SwarmError):
+            raise event
+    finally:
+        del event  # or it would refer to itself by its traceback, and all that lies on its way would stay in memory
