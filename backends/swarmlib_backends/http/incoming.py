@@ -17,7 +17,7 @@ from .head import Head, split_target
 from .outgoing import LAST_CHUNK, request_head
 from .repeated import RepeatedHeads
 from .request_lines import end_of_lines, escaped, may_begin
-from .sizes import MAX_HEAD, check_sizes, too_large
+from .sizes import LONGEST_BODY, MAX_HEAD, check_sizes, too_large
 
 _Read = TypeVar("_Read")
 _AROUND: Final = len(b": \r\n")
@@ -83,7 +83,7 @@ class Incoming:
             self._head.framed = True
             if lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
                 raise Invalid("the transfer coding of a request must be `chunked`")
-            self._head.has_body = lower != b"content-length" or int(value) > 0
+            self._head.has_body = lower != b"content-length" or _length(value) > 0
 
     def on_headers_complete(self) -> None:
         """Complete the head."""
@@ -398,6 +398,13 @@ async def _unbroken(reading: Awaitable[_Read]) -> _Read:
         return await reading
     except trio.BrokenResourceError as exc:
         raise Unavailable("the connection broke") from exc
+
+
+def _length(value: bytes) -> int:
+    """Return a length, of whose digits the parser has made sure."""
+    if (length := int(value)) > LONGEST_BODY:
+        raise _not_http("Content-Length overflow")  # the parser's words for one that it can't count itself
+    return length
 
 
 def _not_http(flaw: object) -> Invalid:
