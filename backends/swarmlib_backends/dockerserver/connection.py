@@ -162,7 +162,7 @@ class Connection:
         current = self._current
         if current is None:
             return
-        if not current.is_done and current.ends_with_client:
+        if current.ends_with_client:
             await current.break_off()
         await self._previous_done(current)
 
