@@ -18,6 +18,9 @@ from .ssh import far_program
 from .tls import TlsStream
 
 CONNECT_SECONDS: Final = 10.0
+_FIRST_PAUSE: Final = 0.001
+_LONGEST_PAUSE: Final = 0.05
+"""Seconds between attempts to connect to a unix socket whose server has too many connections to accept."""
 
 
 @asynccontextmanager
@@ -49,8 +52,32 @@ async def _open(address: Address, tls: ssl.SSLContext | None) -> trio.abc.Stream
 
 
 async def open_unix(path: str) -> trio.abc.HalfCloseableStream:
-    """Connect to a unix socket. Raises OSError."""
-    return lean(await trio.open_unix_socket(path))
+    """Connect to a unix socket; wait while as many connections wait to be accepted as its server lets. Raises OSError.
+
+    The kernel refuses those above that number with EAGAIN (connect(2)), which does not mean that the connection will be
+    made, and tells nobody when there is room. trio takes it for an attempt that goes on, and returns a socket that is
+    not connected.
+    """
+    await trio.lowlevel.checkpoint()
+    pause = _FIRST_PAUSE
+    while (sock := _connected(path)) is None:
+        await trio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    return lean(trio.SocketStream(sock))
+
+
+def _connected(path: str) -> trio.socket.SocketType | None:
+    """Return a socket that is connected to a unix socket; None if its server lets no more connections wait."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)
+        sock.connect(path)
+        return trio.socket.from_stdlib_socket(sock)
+    except BaseException as exc:
+        sock.close()
+        if isinstance(exc, BlockingIOError):
+            return None
+        raise
 
 
 async def open_tcp(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.HalfCloseableStream:

@@ -51,10 +51,8 @@ class StreamEndpoint(Endpoint):
         self._reader.unpark_all()
 
     def reset(self, error: SwarmError) -> None:
-        """See `Endpoint.reset`. What came before the stream's end stands."""
+        """See `Endpoint.reset`. What came before can still be read, as with TCP; then the reader gets the error."""
         self._broken = error
-        if not self._ended:
-            self._buffer.clear()
         self._reader.unpark_all()
         self._writers.unpark_all()
         if self._on_reset is not None:

@@ -11,7 +11,7 @@ import trio
 from swarmlib import UNSENT, Invalid, Unavailable
 from swarmlib.net import callers
 from swarmlib.net.address import Address, DialAddress, ListenAddress
-from swarmlib.net.dialling import dial
+from swarmlib.net.dialling import dial, open_unix
 from tests.support.engines import free_port
 
 
@@ -67,6 +67,31 @@ async def test_who_cannot_be_reached_is_named_and_nothing_was_sent(tmp_path: Pat
         with pytest.raises(Unavailable, match=f"can't connect to {text}: ") as raised:
             await dial(DialAddress.read(text), tls=None, program=()).__aenter__()
         assert raised.value.details[UNSENT]
+
+
+async def test_a_server_that_lets_no_more_connections_wait_is_waited_for(
+    tmp_path: Path, autojump_clock: trio.abc.Clock
+) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as waits:
+        server.bind(path)
+        server.listen(0)
+        waits.connect(path)
+        async with trio.open_nursery() as nursery:
+            opened = list[trio.abc.Stream]()
+
+            async def open_one() -> None:
+                opened.append(await open_unix(path))
+
+            nursery.start_soon(open_one)
+            await trio.sleep(1)
+            assert not opened
+            server.accept()[0].close()
+        accepted = server.accept()[0]
+        async with opened[0] as stream:
+            await stream.send_all(b"it is connected")
+        assert accepted.recv(100) == b"it is connected"
+        accepted.close()
 
 
 async def test_the_caller_is_the_user_behind_a_unix_socket_or_a_tcp_address() -> None:

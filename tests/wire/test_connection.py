@@ -263,6 +263,37 @@ async def test_a_stream_that_breaks_says_why_on_the_other_side(autojump_clock: t
             await drained(stream)
 
 
+@pytest.mark.parametrize("what", ["stream", "session"])
+async def test_what_came_before_a_stream_broke_is_read_before_its_reader_is_told(
+    what: str, autojump_clock: trio.abc.Clock
+) -> None:
+    breaks, ends = trio.Event(), memory_stream_pair()
+
+    class Breaks(Bytes):
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            if not self.data:
+                await breaks.wait()
+            return await super().receive_some(max_bytes)
+
+    class Broken(Server):
+        async def file(self, request: Request) -> None:
+            await request.reply.ack(stream=Breaks(b"begin", trio.BrokenResourceError("the disk is gone")))
+
+    async with Broken().open(Unhandled()) as inlet, joined(inlet, streams=ends) as (near, _):
+        stream = await Client(near.sender).file("web")
+        assert stream is not None
+        await wait_all_tasks_blocked()
+        if what == "session":
+            await ends[1].send_stream.aclose()  # type: ignore[attr-defined]
+        else:
+            breaks.set()
+        await wait_all_tasks_blocked()
+        assert await stream.receive_some() == b"begin"
+        with pytest.raises(trio.BrokenResourceError, match="the disk is gone" if what == "stream" else "ended|closed"):
+            await stream.receive_some()
+        await stream.aclose()
+
+
 async def test_a_stream_that_is_closed_early_is_closed_on_the_other_side(autojump_clock: trio.abc.Clock) -> None:
     given = Bytes(b"x" * 10_000_000)
 

@@ -44,7 +44,6 @@ def inspected(item: Any, node: Node) -> dict[str, Any]:
 def described(node: Node) -> dict[str, Any]:
     """Describe a node in the form that the Engine API took over from the old Swarm, Go's `types.ContainerNode`."""
     about = node.about
-    labels = (text.partition("=") for text in node.labels)
     return {
         "ID": about.get("ID") or "",
         "IP": dict_of(about.get("Swarm")).get("NodeAddr") or "",
@@ -52,7 +51,7 @@ def described(node: Node) -> dict[str, Any]:
         "Name": node.name,
         "Cpus": about.get("NCPU") or 0,
         "Memory": about.get("MemTotal") or 0,
-        "Labels": {key: value for key, _, value in labels},
+        "Labels": node.labelled,
     }
 
 

@@ -67,7 +67,7 @@ class Node:
     """One engine: its name (the `Node` of its objects), its description, whether it is up, and its load."""
 
     __slots__ = (  # which a placement reads of a thousand nodes; a member has too many attributes for shared keys
-        *("_about", "_labelled", "attributes", "closed", "cpus", "driver", "failure", "labels", "load", "memory"),
+        *("_about", "attributes", "closed", "cpus", "driver", "failure", "labelled", "labels", "load", "memory"),
         *("name", "placing", "ports", "skew", "up"),
     )
 
@@ -112,14 +112,15 @@ class Node:
         """Its CPUs, in billionths."""
         self.memory = int(told.get("MemTotal") or 0)
         """Its memory in bytes."""
-        self._labelled = {name: value for name, _, value in (each.partition("=") for each in reversed(self.labels))}
+        self.labelled: dict[str, str] = {}
+        """The values of its labels by their names: the first of each name. An engine refuses to start with several."""
+        for name, _, value in (each.partition("=") for each in self.labels):
+            self.labelled.setdefault(name, value)
 
     def value_of(self, name: str) -> str | None:
-        """Return what its source says of it under a name, else the value of the first of its labels that has the name;
-        None if neither is there.
-        """
+        """Return what its source says of it under a name, else the value of its label; None if neither is there."""
         told = self.attributes.get(name)
-        return self._labelled.get(name) if told is None else told
+        return self.labelled.get(name) if told is None else told
 
     def take(self, claim: Claim, sign: int) -> None:
         """Count the resources that a container takes of the node (`sign` 1) or gives back (-1)."""

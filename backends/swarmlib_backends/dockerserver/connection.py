@@ -78,6 +78,7 @@ class Connection:
         finally:
             if self._current is not None:
                 self._current.leave()
+            self._incoming.close()
 
     async def _serve_calls(self) -> None:
         """Serve requests, in a scope that each call which is cancelled takes with it."""
@@ -161,7 +162,7 @@ class Connection:
         current = self._current
         if current is None:
             return
-        if not current.is_done and current.ends_with_client:
+        if current.ends_with_client:
             await current.break_off()
         await self._previous_done(current)
 

@@ -46,6 +46,8 @@ class ClientExchange(ReplySender):
     """Cancelled when the exchange ends: the scope of the tasks beside it."""
     is_done = False
     """Whether the response is complete, or can't be any more."""
+    pumped: trio.Event | None = None
+    """Set when the task that writes a stream as the body, if there is one, writes no more."""
     _writing = False
     _body: BodySender | None = None
     _done: trio.Event | None = None
@@ -176,9 +178,15 @@ class ClientExchange(ReplySender):
                 self.cut()
 
     async def break_off(self) -> None:
-        """End a call that streams, since the client has closed its sending half; its response ends as an engine's."""
+        """End a call that streams, since the client has closed its sending half; its response ends as an engine's. Do
+        nothing more if it has just ended by itself.
+        """
         amid = self._writing or (self._body is not None and self._body.in_stretch)
         self.leave()
+        if self.pumped is not None and not amid:
+            await self.pumped.wait()  # what had come when it was cancelled is still written, and may be the end
+        if self.is_done:
+            return
         self.keep_alive = self.keep_alive and not amid
         error = Unavailable("the client closed its side of the connection, which ends a call that streams")
         progress = self.row.kind is Kind.PROGRESS

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
@@ -110,7 +111,8 @@ class HttpReply(ClientExchange):
         except BaseException:
             await trio.aclose_forcefully(stream)
             raise
-        self.nursery.start_soon(_pump, self, stream)
+        self.pumped = trio.Event()
+        self.nursery.start_soon(_pump, self, stream, self.pumped)
 
     async def _both_ways(self, reply: Ack) -> None:
         far = reply.stream
@@ -163,10 +165,10 @@ class HttpReply(ClientExchange):
             self.finish()
 
 
-async def _pump(exchange: ClientExchange, stream: trio.abc.ReceiveStream) -> None:
+async def _pump(exchange: ClientExchange, stream: trio.abc.ReceiveStream, pumped: trio.Event) -> None:
     """Write a stream as the response's body, and close it."""
     async with stream:
-        with trio.CancelScope() as scope:
+        with _told(pumped), trio.CancelScope() as scope:
             exchange.on_gone(scope.cancel)
             try:
                 if exchange.has_body:
@@ -175,6 +177,14 @@ async def _pump(exchange: ClientExchange, stream: trio.abc.ReceiveStream) -> Non
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 exchange.client.abort()  # a connection broke: the body must not be ended as if it were complete
             exchange.finish()
+
+
+@contextmanager
+def _told(event: trio.Event) -> Generator[None]:
+    try:
+        yield
+    finally:
+        event.set()
 
 
 @lru_cache

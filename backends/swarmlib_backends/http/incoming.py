@@ -17,7 +17,7 @@ from .head import Head, split_target
 from .outgoing import LAST_CHUNK, request_head
 from .repeated import RepeatedHeads
 from .request_lines import end_of_lines, escaped, may_begin
-from .sizes import MAX_HEAD, check_sizes, too_large
+from .sizes import LONGEST_BODY, MAX_HEAD, check_sizes, too_large
 
 _Read = TypeVar("_Read")
 _AROUND: Final = len(b": \r\n")
@@ -36,6 +36,8 @@ class Incoming:
         self._repeated = repeated
         self.repeatable = b""
         """What was read last, if that is a request, and nothing but its head."""
+        self._given: Head | None = None
+        """The head that the owner has; others that came behind a body, together with it, may have been parsed since."""
         self._reset()
 
     def _reset(self) -> None:
@@ -81,7 +83,7 @@ class Incoming:
             self._head.framed = True
             if lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
                 raise Invalid("the transfer coding of a request must be `chunked`")
-            self._head.has_body = lower != b"content-length" or int(value) > 0
+            self._head.has_body = lower != b"content-length" or _length(value) > 0
 
     def on_headers_complete(self) -> None:
         """Complete the head."""
@@ -247,8 +249,8 @@ class Incoming:
         Raises:
             Invalid: the body's framing is wrong.
         """
-        if self._parsing != self._keep:
-            return  # it came behind a body, and was parsed with it
+        if not self._waits_behind_head:
+            return
         if self._head.upgrade:
             early = self._without_upgrade()
         else:
@@ -268,8 +270,8 @@ class Incoming:
         Raises:
             Invalid: the body's framing is wrong.
         """
-        if self._parsing != self._keep:
-            return  # as with `stay`; an engine would lose what it read together with the head, too
+        if not self._waits_behind_head:
+            return  # an engine would lose what it read together with the head, too
         early = self._without_upgrade()
         self._parsing = self._parse_body
         self._owed = int(self._head.get(b"content-length") or 0)
@@ -277,6 +279,13 @@ class Incoming:
             self.on_message_complete()
             early = early.removeprefix(LAST_CHUNK)
         self._parse_body(early)
+
+    @property
+    def _waits_behind_head(self) -> bool:
+        """Whether what follows the head that the owner has is not parsed yet. Else the head came behind a body, and all
+        was parsed together, up to a later head that asks for an upgrade if there is one.
+        """
+        return self._parsing == self._keep and self._head is self._given
 
     def _without_upgrade(self) -> bytes:
         """Restart with a parser that knows only the request's framing; return what follows the request's head."""
@@ -309,11 +318,9 @@ class Incoming:
         """
         while True:
             while self._events:
-                event = self._events[0]
-                if isinstance(event, SwarmError):
-                    raise event
-                self._events.popleft()
-                if isinstance(event, Head):
+                _raise_error(self._events[0])
+                if isinstance(event := self._events.popleft(), Head):
+                    self._given = event
                     return event
             if not await self.read():
                 if self._reading_head:
@@ -369,6 +376,15 @@ class Incoming:
             raise Unavailable("the connection ended in the middle of a body")
         return b""
 
+    def close(self) -> None:
+        """Forget what came, of a connection that has ended. The parser and this refer to each other, so that what a
+        client has sent, which may be a megabyte, would else stay in memory until cyclic garbage is searched for.
+        """
+        self._parser, self._parsing = None, _drop
+        self._events.clear()
+        self._raw.clear()
+        self._line.clear()
+
     def take_over(self) -> bytes:
         """Return what was read past the head of a message that became a raw stream; read the stream itself next."""
         raw = b"".join(event for event in self._events if isinstance(event, bytes)) + self._raw
@@ -384,6 +400,13 @@ async def _unbroken(reading: Awaitable[_Read]) -> _Read:
         raise Unavailable("the connection broke") from exc
 
 
+def _length(value: bytes) -> int:
+    """Return a length, of whose digits the parser has made sure."""
+    if (length := int(value)) > LONGEST_BODY:
+        raise _not_http("Content-Length overflow")  # the parser's words for one that it can't count itself
+    return length
+
+
 def _not_http(flaw: object) -> Invalid:
     return Invalid(f"this is not HTTP/1.1: {flaw}")
 
@@ -393,5 +416,8 @@ def _drop(_: bytes) -> None:
 
 
 def _raise_error(event: Any) -> None:
-    if isinstance(event, SwarmError):
-        raise event
+    try:
+        if isinstance(event, SwarmError):
+            raise event
+    finally:
+        del event  # or it would refer to itself by its traceback, and all that lies on its way would stay in memory

@@ -158,6 +158,8 @@ async def converse(stream: trio.abc.HalfCloseableStream, service: Service) -> No
     except SwarmError as exc:  # it is not HTTP, too large, or not admitted
         status = 403 if isinstance(exc, Denied) else 400
         await _send(stream, Answer(status, service.refused(exc.message), {"Connection": "close"}), bodyless=False)
+    finally:
+        incoming.close()
 
 
 async def _exchange(

@@ -16,6 +16,9 @@ MAX_HEADERS: Final = 10_000
 """The most headers of a request. Each costs a client three bytes, and this server a hundred."""
 MAX_BETWEEN: Final = 64 * 1024
 """The size limit in bytes of what is neither head nor body: trailers, chunk extensions, blank lines."""
+LONGEST_BODY: Final = 2**63 - 1
+"""The longest body that a head may announce: an engine refuses longer ones (Go's int64), and must not be asked for less
+than what was meant."""
 
 
 def check_sizes(head: Head, parsed: int, unparsed: int, *, in_head: bool) -> None:

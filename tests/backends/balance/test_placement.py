@@ -115,6 +115,24 @@ async def test_rules_in_the_old_notation(rule: str, home: str) -> None:
     }
 
 
+async def test_a_label_that_an_engine_has_twice_has_one_value() -> None:
+    twice = [
+        "region=eu",
+        "region=us",
+        "swarmlib.last-resort=no",
+        "swarmlib.last-resort=true",
+    ]  # dockerd would not start
+    a, b = Engine("A", info={"Labels": twice}), Engine("B", info={"Labels": ["region=us"]})
+    async with connect(over(a, b)) as swarm:
+        assert await place(swarm, env=["constraint:region==eu"]) == "A"
+        assert await place(swarm, env=["constraint:region==us"]) == "B"
+        b.add("more")
+        b.add("and more")
+        made = await swarm.spawn({"Image": "busybox"})  # B is fuller, and A is no last resort
+        node = (await made.get())["Node"]
+        assert (node["Name"], node["Labels"]) == ("A", {"region": "eu", "swarmlib.last-resort": "no"})
+
+
 async def test_rules_may_stand_in_labels() -> None:
     a, b = Engine("A"), Engine("B")
     async with connect(over(a, b)) as swarm:

@@ -38,6 +38,10 @@ class Split(PieceReceiver):
     def __init__(self, parts: Sequence[bytes]) -> None:
         self._parts = list(parts)
 
+    @property
+    def unread(self) -> bool:
+        return bool(self._parts)
+
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
         return self._parts.pop(0) if self._parts else b""
@@ -118,9 +122,11 @@ async def of_request(parts: Sequence[bytes], *, in_place: bool, moved: bool = Fa
 
 
 async def of_response(parts: Sequence[bytes], *, moved: bool = False) -> tuple[Body, bool]:
-    responses = Responses(Split([RESPONSE, *parts]), "engine")
+    stream = Split([RESPONSE, *parts])
+    responses = Responses(stream, "engine")
     await responses.head("GET")
-    return await all_of(responses.next_pieces, responses.move if moved else None), responses.at_rest
+    found = await all_of(responses.next_pieces, responses.move if moved else None)
+    return found, responses.at_rest and not stream.unread  # which is looked at before the connection is used again
 
 
 plain = st.builds(
@@ -276,6 +282,7 @@ async def test_what_is_behind_a_body_of_a_known_length_is_judged_as_a_request() 
         *(b"Content-Length: 70000\r\nContent-Length: 70001", b"Content-Length: 70000\r\nContent-Length: 70000"),
         *(b"Content-Length: +70000", b"Content-Length: 70_000", b"Content-Length: 70000, 70000"),
         *(b"Content-Length: 0x11170", b"Content-Length: 99999999999999999999999"),
+        *(b"Content-Length: 9223372036854775808", b"Content-Length: 18446744073709551615"),
         b"Transfer-Encoding: chunked\r\nContent-Length: 70000",
         b"Content-Length: 70000\r\nTransfer-Encoding: chunked",
     ],

@@ -257,6 +257,8 @@ class ProcessesFilter:
 class LastResortFilter:
     """Rules out a node that costs more."""
 
+    _label, _, _value = LAST_RESORT.partition("=")
+
     def reason(self, node: Node) -> Reason:
         """See `Filter.reason`."""
-        return "it is for what fits nowhere else" if LAST_RESORT in node.labels else None
+        return "it is for what fits nowhere else" if node.labelled.get(self._label) == self._value else None

@@ -1,0 +1,55 @@
+"""What a client has sent is gone with its connection: it does not wait for the collector of cyclic garbage."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from swarmlib import Chain
+from swarmlib_backends import DockerServer
+from swarmlib_backends.http.incoming import Incoming
+from tests.backends.dockerserver.test_pipelined import Waits
+
+LONG = b"a" * 100_000
+HOST = b" HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture
+def never_collected() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /containers/" + LONG + b"/json" + HOST + b"\r\n",
+        b"GET /containers/json?x=" + LONG + HOST + b"\r\n",
+        b"GET /_ping" + HOST + b"X: " + LONG + b"\r\nB : c\r\n\r\n",
+        b"GET /_ping" + HOST + b"X: " + LONG,
+        b"POST /containers/create" + HOST + b"Content-Type: application/json\r\nContent-Length: 200000\r\n\r\n" + LONG,
+        b"POST /containers/create" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + LONG,
+        b"POST /session" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + LONG,
+    ],
+    ids=["refused name", "answered", "bad line", "cut head", "cut body", "bad chunk", "upgrade"],
+)
+async def test_nothing_stays_of_a_connection_that_has_ended(sent: bytes, tmp_path: Path, never_collected: None) -> None:
+    address = tmp_path / "s"
+    async with Chain(DockerServer([f"unix://{address}"]), Waits()).open():
+        async with await trio.open_unix_socket(str(address)) as stream:
+            await stream.send_all(sent)
+            await wait_all_tasks_blocked()
+            known = [weakref.ref(each) for each in gc.get_objects() if type(each) is Incoming]
+            await stream.send_eof()
+            async for _ in stream:
+                pass
+        await wait_all_tasks_blocked()
+        await trio.lowlevel.checkpoint()
+        assert known
+        assert [each() for each in known] == [None] * len(known)
