@@ -106,6 +106,7 @@ class Listen(Source):
         sessions = _Sessions(self.next, bounds, self.max_connections)
         async with trio.open_nursery() as outer:
             await outer.start(sessions.run)
+            sessions.scope.shield = True  # not before: a start that is cancelled would wait for it for ever
             try:
                 async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
                     for url in self._addresses:
@@ -123,6 +124,7 @@ class _Sessions:
 
     def __init__(self, service: Sender, limits: Limits, most: int) -> None:
         self.ending = trio.Event()
+        self.scope = trio.CancelScope()
         self._service = Edge(service)
         self._limits = limits
         self._limiter = ConnectionLimiter(most_connections(most), "listen")
@@ -130,11 +132,11 @@ class _Sessions:
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Hold the sessions until `ending` is set; then drain and close each of them."""
-        with trio.CancelScope(shield=True) as scope:  # it gets a deadline once it is to end
+        with self.scope:  # it gets a deadline once it is to end
             async with trio.open_nursery() as self._nursery:
                 task_status.started()
                 await self.ending.wait()
-                scope.deadline = trio.current_time() + DRAIN_SECONDS
+                self.scope.deadline = trio.current_time() + DRAIN_SECONDS
                 for session in self._open:
                     self._nursery.start_soon(session.end)
 

@@ -27,6 +27,8 @@ from .calling import Callers
 from .document import Rule, Verdict
 from .holding import Holding
 from .protection import Protection
+from .unstarted import OPERATION as _STARTING
+from .unstarted import remove_unstarted
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +112,17 @@ class Policy(Server):
         return await (self.forward(request, self.next) if handler is None else handler(request))
 
     def _decide(self, row: Row, request: Request, facts: Facts | None) -> Handler | None:
+        handler = self._judge(row, request, facts)
+        return partial(self._start, handler) if handler and row.name == _STARTING else handler
+
+    async def _start(self, handler: Handler, request: Request) -> object:
+        try:
+            return await handler(request)
+        except SwarmError:
+            await remove_unstarted(request, self.next, self.inlet)
+            raise
+
+    def _judge(self, row: Row, request: Request, facts: Facts | None) -> Handler | None:
         verdict = self._document.judge(row, request, facts)
         self._note(row, request, verdict)
         if not verdict.allowed:

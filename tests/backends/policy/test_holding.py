@@ -239,3 +239,36 @@ def test_a_mistake_is_named(keys: str, line: int, says: str) -> None:
     with pytest.raises(SwarmError, match=says) as caught:
         document.parse(f'[[rule]]\nallow = ["ContainerList"]\n{keys}\n', "rules.toml")
     assert caught.value.message.startswith(f"rules.toml:{line}: ")
+
+
+STARTS = """
+[clients.maker]
+users = [1]
+[[rule]]
+allow = ["ContainerStart"]
+hold = ["ContainerStart"]
+hold_for = "1s"
+[[rule]]
+allow = ["Container*"]
+clients = ["maker"]
+[rule.container]
+images = ["**"]
+fields = ["**"]
+"""
+
+
+@pytest.mark.parametrize(("caller", "left"), [("uid:1", 0), ("uid:2", 1)], ids=["may remove", "may not remove"])
+async def test_one_that_removes_itself_is_removed_if_its_start_is_denied(
+    tmp_path: Path, autojump_clock: MockClock, caller: str, left: int
+) -> None:
+    async with opened(tmp_path, STARTS) as stage:
+        host = {"NetworkMode": "none", "AutoRemove": True}
+        made = await stage.engine.spawn({**SLEEPS, "HostConfig": host})
+        kept = await stage.engine.spawn(SLEEPS)
+        running = await stage.engine.spawn({**SLEEPS, "HostConfig": host})
+        await running.start()
+        for each in (made, kept, running):
+            await stage.ask(Request(Verb.START, ("containers", each.id)), caller)
+        assert stage.done == ["ContainerStart was not approved: nobody decided within 1s"] * 3
+        there = {each["Id"] for each in await stage.engine.ls(all=True)}
+        assert there == {kept.id, running.id} | ({made.id} if left else set())
