@@ -137,7 +137,6 @@ class Containers:
         for each in summaries:
             if each["Id"] not in self._gone and (each["Id"] in ids or each["Id"] not in self.all):
                 self._tell(each, shown=shown)
-        self._index.summaries.changed()
 
     def _tell(self, summary: Mapping[str, Any], *, shown: bool) -> None:
         id: str = summary["Id"]
@@ -152,6 +151,7 @@ class Containers:
         self._index.summaries.label(container, labels)
         if MOVED in labels:
             self._index.replacing[container] = labels[MOVED]
+        self._index.summaries.changed(container)
 
     def _wanted(self, *, shown: bool, claims: bool) -> set[str]:
         """Return what is to be inspected now."""
@@ -197,7 +197,7 @@ class Containers:
         self._note_links(found)
         if id in self._movable:
             self.inspected[id] = found
-        self._index.summaries.changed()
+        self._index.summaries.changed(container)
 
     def _note_links(self, inspected: Mapping[str, Any]) -> None:
         for link in list_of(dict_of(inspected.get("HostConfig")).get("Links")):
@@ -233,6 +233,7 @@ class Containers:
         elif action in _SUMMARY_EVENTS or action.startswith("health_status"):
             if (container := self.all.get(id)) is not None:
                 container.state = _STATES.get(action, container.state)
+                self._index.summaries.changed(container)
                 if action == "rename":
                     self._index.containers.rename(container, [name])
                     self._stale |= self._linked
