@@ -20,6 +20,7 @@ from swarmlib import BadAnswer, NotFound, Request, Unsupported, Verb
 from swarmlib.asking import Answer
 
 from ..dockerapi.nullable import dict_of, list_of
+from .due import Due
 from .index import Index, image_name
 from .labels import MOVED, RESCHEDULE, group_of
 from .node import Claim, Node
@@ -57,9 +58,9 @@ class Containers:
         self.all: dict[str, Container] = {}
         self.inspected: dict[str, dict[str, Any]] = {}
         """The inspections of the containers that may be rescheduled."""
-        self._stale = set[str]()
+        self._stale = Due(node)
         """What must be listed."""
-        self._unknown = set[str]()
+        self._unknown = Due(node)
         """What must be inspected before more is known of it than a list tells."""
         self._movable = set[str]()
         """The containers that may be rescheduled: they are inspected before their engine may be down."""
@@ -103,7 +104,7 @@ class Containers:
         self._asking, refreshed = True, False
         self._gone.clear()
         self.shows += shown
-        ids, self._stale = self._stale, set[str]()
+        ids = self._stale.taken()
         told = shown or claims
         ids |= self._unknown if told else set[str]()
         try:
