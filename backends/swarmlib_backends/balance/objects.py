@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple, cast
 
@@ -83,8 +84,8 @@ class Container(Item):
             self.body = _body(summary, self.node.name)
         if not self.dated:
             self.created = summary.get("Created") or 0
-        self.state = summary.get("State") or ""
-        self.image, self.image_id = summary.get("Image") or "", summary.get("ImageID") or ""
+        self.state = sys.intern(summary.get("State") or "")  # many containers tell the same
+        self.image, self.image_id = sys.intern(summary.get("Image") or ""), sys.intern(summary.get("ImageID") or "")
         self._text = summary.get("Status") or ""
         self._date()
 
