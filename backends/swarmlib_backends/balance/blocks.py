@@ -7,7 +7,7 @@ list, so that it takes no memory of its own.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from .objects import RUNNING, Block, Container, Piece
@@ -21,8 +21,8 @@ class Blocks:
     """The containers of which there is a summary, newest first."""
 
     def __init__(self) -> None:
-        self._blocks = [Block([])]
-        """In the order of the list; the first may be empty."""
+        self._blocks = [Block()]
+        """In the order of the list. When one is sought, none but the first may be empty."""
         self._changed: set[Container] = set()
         """Those of which the place or the summary is to be found again."""
 
@@ -52,20 +52,18 @@ class Blocks:
         """Put what has changed where it belongs now."""
         changed, self._changed = self._changed, set()
         _take_out(changed)
-        self._blocks[1:] = [each for each in self._blocks[1:] if each.containers]
+        self._blocks = _joined(self._blocks)
         filled = {self._put(each) for each in changed}
         for block in filled:
             block.containers.sort(key=place)
-            block.pieces.clear()
         if any(len(each.containers) > _MOST for each in filled):
             self._blocks = [part for each in self._blocks for part in _split(each)]
 
     def _put(self, container: Container) -> Block:
         """Add a container to the end of its block, and return that."""
         at = bisect_right(self._blocks, place(container), lo=1, key=_first) - 1
-        container.block = block = self._blocks[at]
-        block.containers.append(container)
-        return block
+        self._blocks[at].add((container,))
+        return self._blocks[at]
 
 
 def place(container: Container) -> tuple[float, int]:
@@ -115,6 +113,17 @@ def _take_out(containers: set[Container]) -> None:
             block.pieces.clear()
 
 
+def _joined(blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks, those joined that have become small: they are few, however many containers have gone."""
+    found = [*blocks[:1]]
+    for each in blocks[1:]:
+        if len(found[-1].containers) + len(each.containers) <= _MOST // 2:
+            found[-1].add(each.containers)
+        elif each.containers:
+            found.append(each)
+    return found
+
+
 def _split(block: Block) -> Iterator[Block]:
     """Yield a block as it is, or as smaller ones of half of what one may have, if it has too many."""
     count = len(block.containers)
@@ -123,7 +132,6 @@ def _split(block: Block) -> Iterator[Block]:
         return
     size = -(-count // (2 * count // _MOST))
     for begin in range(0, count, size):
-        part = Block(block.containers[begin : begin + size])
-        for each in part.containers:
-            each.block = part
+        part = Block()
+        part.add(block.containers[begin : begin + size])
         yield part

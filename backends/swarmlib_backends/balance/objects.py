@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple, cast
 
 import orjson
@@ -129,10 +129,17 @@ class Block:
 
     __slots__ = ("containers", "pieces")
 
-    def __init__(self, containers: list[Container]) -> None:
-        self.containers = containers
+    def __init__(self) -> None:
+        self.containers: list[Container] = []
         self.pieces: dict[bool, Piece] = {}
         """By whether the list is of running containers only, until a container changes."""
+
+    def add(self, containers: Collection[Container]) -> None:
+        """Add containers at the end."""
+        for each in containers:
+            each.block = self
+        self.containers += containers
+        self.pieces.clear()
 
 
 def _body(summary: Mapping[str, Any], node: str) -> bytes:

@@ -209,6 +209,14 @@ def test_a_list_after_a_change_makes_only_the_changed_block_anew(
     assert told_anew(index, made[500:501], monkeypatch) <= told_anew(index, made[500:520], monkeypatch) <= 512
 
 
+def test_blocks_are_few_after_most_containers_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = Index()
+    made = full(index, 10_000)
+    index.remove({each for number, each in enumerate(made) if number % 100})
+    assert listed(index).count(b'"Id"') == 100
+    assert told_anew(index, made[:1], monkeypatch) == 100  # which are in one block
+
+
 def test_an_age_that_lapses_makes_only_its_block_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     index = Index()
     made = full(index, 1_000)
