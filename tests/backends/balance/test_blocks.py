@@ -217,6 +217,16 @@ def test_blocks_are_few_after_most_containers_have_gone(monkeypatch: pytest.Monk
     assert told_anew(index, made[:1], monkeypatch) == 100  # which are in one block
 
 
+@pytest.mark.parametrize("begin", range(0, 840, 40))
+def test_a_block_of_which_all_containers_have_gone_is_dropped(begin: int) -> None:
+    index = Index()
+    made = full(index, 1_000)
+    gone, kept = made[begin : begin + 160], made[:begin] + made[begin + 160 :]
+    index.remove(set(gone))
+    index.summaries.changed(kept[0], kept[-1])
+    assert [each["Id"] for each in orjson.loads(listed(index))] == [each.id for each in reversed(kept)]
+
+
 def test_an_age_that_lapses_makes_only_its_block_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     index = Index()
     made = full(index, 1_000)
