@@ -20,6 +20,7 @@ from swarmlib import BadAnswer, NotFound, Request, Unsupported, Verb
 from swarmlib.asking import Answer
 
 from ..dockerapi.nullable import dict_of, list_of
+from .due import Due
 from .index import Index, image_name
 from .labels import MOVED, RESCHEDULE, group_of
 from .node import Claim, Node
@@ -57,9 +58,9 @@ class Containers:
         self.all: dict[str, Container] = {}
         self.inspected: dict[str, dict[str, Any]] = {}
         """The inspections of the containers that may be rescheduled."""
-        self._stale = set[str]()
+        self._stale = Due(node)
         """What must be listed."""
-        self._unknown = set[str]()
+        self._unknown = Due(node)
         """What must be inspected before more is known of it than a list tells."""
         self._movable = set[str]()
         """The containers that may be rescheduled: they are inspected before their engine may be down."""
@@ -103,7 +104,7 @@ class Containers:
         self._asking, refreshed = True, False
         self._gone.clear()
         self.shows += shown
-        ids, self._stale = self._stale, set[str]()
+        ids = self._stale.taken()
         told = shown or claims
         ids |= self._unknown if told else set[str]()
         try:
@@ -137,7 +138,6 @@ class Containers:
         for each in summaries:
             if each["Id"] not in self._gone and (each["Id"] in ids or each["Id"] not in self.all):
                 self._tell(each, shown=shown)
-        self._index.summaries.changed()
 
     def _tell(self, summary: Mapping[str, Any], *, shown: bool) -> None:
         id: str = summary["Id"]
@@ -152,6 +152,7 @@ class Containers:
         self._index.summaries.label(container, labels)
         if MOVED in labels:
             self._index.replacing[container] = labels[MOVED]
+        self._index.summaries.changed(container)
 
     def _wanted(self, *, shown: bool, claims: bool) -> set[str]:
         """Return what is to be inspected now."""
@@ -197,7 +198,7 @@ class Containers:
         self._note_links(found)
         if id in self._movable:
             self.inspected[id] = found
-        self._index.summaries.changed()
+        self._index.summaries.changed(container)
 
     def _note_links(self, inspected: Mapping[str, Any]) -> None:
         for link in list_of(dict_of(inspected.get("HostConfig")).get("Links")):
@@ -233,6 +234,7 @@ class Containers:
         elif action in _SUMMARY_EVENTS or action.startswith("health_status"):
             if (container := self.all.get(id)) is not None:
                 container.state = _STATES.get(action, container.state)
+                self._index.summaries.changed(container)
                 if action == "rename":
                     self._index.containers.rename(container, [name])
                     self._stale |= self._linked

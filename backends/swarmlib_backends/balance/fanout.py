@@ -136,7 +136,7 @@ async def gather(
 
 async def settle(members: Sequence[Member], *kinds: str) -> None:
     """Bring the index up to date for these members and kinds; see `Member.settle`."""
-    waiting = [member for member in members if member.up and member.mirror.unsettled(kinds)]
+    waiting = [member for member in members if member.due and member.up and member.mirror.unsettled(kinds)]
     if not waiting:
         return
     limit = trio.CapacityLimiter(_SETTLING)

@@ -290,7 +290,7 @@ class Member(Node):
         was_down, self.failure = self.failure, None
         self.up = True
         self._came_up.set()
-        self._index.summaries.changed()
+        self._index.summaries.changed(*self.mirror.containers.values())
         self._kept.clear()
         self.known.set()
         if was_down is not None:
@@ -361,7 +361,7 @@ class Member(Node):
             self._down_since = trio.current_time()
             _log.warning("%s is down: %s", self.name, failure.message)
         self.known.set()
-        self._index.summaries.changed()
+        self._index.summaries.changed(*self.mirror.containers.values())
         self._kept.clear()
         self._heard.unpark_all()
         await self.calls.cut(self._lost())

@@ -18,6 +18,7 @@ from swarmlib.errors import ungrouped
 
 from ..dockerapi.nullable import dict_of, list_of
 from .containers import Ask, Containers, check_bound
+from .due import Due
 from .index import Index
 from .labels import RESCHEDULE, group_of
 from .node import Claim, Node
@@ -47,7 +48,7 @@ class Mirror:
         self._image_names = index.join(node, self.containers)
         self._execs = OrderedDict[str, Item]()
         self._others: dict[str, dict[str, Item]] = {kind: {} for kind in _KINDS}
-        self._stale_kinds: set[str] = set()
+        self._stale_kinds = Due(node)
         self._asking = trio.Lock()
 
     @property
@@ -109,6 +110,7 @@ class Mirror:
             finally:
                 if not settled:
                     self._stale_kinds |= kinds
+                self._node.due = bool(self._stale_kinds) or not self._own.inspected_all
 
     async def _list(self, kind: str) -> Any:
         """Return the engine's list; None if it does not support the kind (processes have no networks)."""

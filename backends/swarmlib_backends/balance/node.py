@@ -66,15 +66,17 @@ class Load:
 class Node:
     """One engine: its name (the `Node` of its objects), its description, whether it is up, and its load."""
 
-    __slots__ = (  # which a placement reads of a thousand nodes; a member has too many attributes for shared keys
-        *("_about", "attributes", "closed", "cpus", "driver", "failure", "labelled", "labels", "load", "memory"),
-        *("name", "placing", "ports", "skew", "up"),
+    __slots__ = (  # which are read of a thousand nodes at a time; a member has too many attributes for shared keys
+        *("_about", "attributes", "closed", "cpus", "driver", "due", "failure", "labelled", "labels", "load"),
+        *("memory", "name", "placing", "ports", "skew", "up"),
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.up = False
         """Whether it answers, as far as is known."""
+        self.due = False
+        """Whether it is to be asked for something before the index can be shown: see `due.Due`."""
         self.failure: SwarmError | None = None
         """Why it is down; None unless it is known to be down."""
         self.about = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
@@ -42,7 +43,7 @@ class Container(Item):
 
     __slots__ = (
         *("_base", "_finished", "_started", "_status", "_text", "_until"),
-        *("body", "claim", "created", "dated", "image", "image_id", "labels", "state"),
+        *("block", "body", "came", "claim", "created", "dated", "image", "image_id", "labels", "state"),
     )
 
     def __init__(self, node: Node, id: str, names: Iterable[str] = ()) -> None:
@@ -58,6 +59,10 @@ class Container(Item):
         self.claim = NOTHING
         self.labels = frozenset[str]()
         """As `NAME=VALUE`, set by the index, which finds the container by them."""
+        self.came = 0
+        """A number that grows with each container that comes, set by the index."""
+        self.block: Block | None = None
+        """Where it was put in the list of all, set by the index; None if it was in none yet."""
         self._text = ""
         self._started = self._finished = 0.0
         self._base = 0.0
@@ -79,8 +84,8 @@ class Container(Item):
             self.body = _body(summary, self.node.name)
         if not self.dated:
             self.created = summary.get("Created") or 0
-        self.state = summary.get("State") or ""
-        self.image, self.image_id = summary.get("Image") or "", summary.get("ImageID") or ""
+        self.state = sys.intern(summary.get("State") or "")  # many containers tell the same
+        self.image, self.image_id = sys.intern(summary.get("Image") or ""), sys.intern(summary.get("ImageID") or "")
         self._text = summary.get("Status") or ""
         self._date()
 
@@ -110,6 +115,31 @@ class Container(Item):
     def summary(self) -> dict[str, Any]:
         """Its summary, without the status; {} until it is known."""
         return cast("dict[str, Any]", orjson.loads(self.body + b"}")) if self.body else {}
+
+
+class Piece(NamedTuple):
+    """Summaries as they follow each other in a list, and until when their ages are true, by this host's clock."""
+
+    json: bytes | memoryview
+    until: float
+
+
+class Block:
+    """Containers that follow each other in the list of all, and their pieces of the lists that were made last."""
+
+    __slots__ = ("containers", "pieces")
+
+    def __init__(self) -> None:
+        self.containers: list[Container] = []
+        self.pieces: dict[bool, Piece] = {}
+        """By whether the list is of running containers only, until a container changes."""
+
+    def add(self, containers: Collection[Container]) -> None:
+        """Add containers at the end."""
+        for each in containers:
+            each.block = self
+        self.containers += containers
+        self.pieces.clear()
 
 
 def _body(summary: Mapping[str, Any], node: str) -> bytes:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Final
 
-from .objects import RUNNING, Container
+from .blocks import Blocks, as_list, place, rendered
+from .objects import Container
 
 _MOST: Final = 128
 """The most lists by labels that are kept, as clients decide how many there are; all are discarded if there are more."""
 _LONGEST: Final = 64 * 1024
 """The most bytes of such a list and its labels."""
-_FOREVER: Final = float("inf")
 
 
 class Summaries:
@@ -25,23 +26,23 @@ class Summaries:
     def __init__(self) -> None:
         self._labelled: dict[str, dict[Container, None]] = {}
         """The containers by each of their labels, `NAME=VALUE`, in the order in which they came."""
-        self._order: list[Container] = []
-        """Nearly in the order of the list, so that sorting is cheap."""
+        self._numbers = count()
+        self._blocks = Blocks()
         self._whole: dict[bool, tuple[bytes, float]] = {}
         """The lists of all, by whether they are of running containers only, each with when its ages become untrue."""
         self._by_labels: dict[tuple[bool, tuple[str, ...]], tuple[bytes, float]] = {}
 
     def add(self, container: Container) -> None:
-        """Add a container."""
-        self._order.append(container)
-        self.changed()
+        """Add a container, which is listed once its summary is known."""
+        container.came = next(self._numbers)
+        self.changed(container)
 
     def remove(self, containers: set[Container]) -> None:
         """Remove containers."""
         for container in containers:
             self.label(container, {})
-        self._order = [each for each in self._order if each not in containers]
-        self.changed()
+        self._blocks.remove(containers)
+        self._discard()
 
     def label(self, container: Container, labels: Mapping[str, str]) -> None:
         """Set the labels by which a container is listed. A filter can't mean a name that holds `=`."""
@@ -54,8 +55,12 @@ class Summaries:
             self._labelled.setdefault(sys.intern(each), {})[container] = None
         container.labels = told
 
-    def changed(self) -> None:
-        """Discard the lists: a container's summary or its labels changed, or the set of engines that are up."""
+    def changed(self, *containers: Container) -> None:
+        """Note that the summaries of containers changed, their states or labels, or whether their engine is up."""
+        self._blocks.changed(containers)
+        self._discard()
+
+    def _discard(self) -> None:
         self._whole.clear()
         self._by_labels.clear()
 
@@ -68,8 +73,7 @@ class Summaries:
         """Return the JSON list of the containers of engines that are up, newest first; `now` is this host's clock."""
         made = self._whole.get(running)
         if made is None or now >= made[1]:
-            self._order.sort(key=_created, reverse=True)
-            made = self._whole[running] = _joined(self._order, running, now)
+            made = self._whole[running] = self._blocks.listed(running=running, now=now)
         return made[0]
 
     def listed_with(self, labels: Sequence[str], *, running: bool, now: float) -> bytes:
@@ -91,22 +95,5 @@ def listed(containers: Iterable[Container], *, running: bool, now: float) -> byt
 
 
 def _sorted(containers: Iterable[Container], running: bool, now: float) -> tuple[bytes, float]:
-    return _joined(sorted(containers, key=_created, reverse=True), running, now)
-
-
-def _created(container: Container) -> float:
-    return container.created
-
-
-def _joined(containers: Iterable[Container], running: bool, now: float) -> tuple[bytes, float]:
-    """Return a list of containers in this order, and until when its ages are true."""
-    pieces: list[bytes] = []
-    lasts = _FOREVER
-    for each in containers:
-        if (running and each.state not in RUNNING) or not each.body or not each.node.up:
-            continue
-        skew = each.node.skew
-        body, status, until = each.parts(now + skew)
-        pieces += (b",", body, status)
-        lasts = min(lasts, until - skew)
-    return b"[" + b"".join(pieces[1:]) + b"]\n", lasts
+    piece = rendered(sorted(containers, key=place), running=running, now=now)
+    return as_list([piece]), piece.until

@@ -1,16 +1,20 @@
 """What balance asks of an engine's containers: a list when it comes up, and inspections as far as they are needed."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmlib import Chain, Client, Json, Unavailable, Verb
 from swarmlib import connect as open_chain
 from swarmlib_backends import control
 from swarmlib_backends.balance import Balance
-from swarmlib_backends.balance.labels import RESCHEDULE
+from swarmlib_backends.balance.labels import LABEL, RESCHEDULE
+from swarmlib_backends.balance.mirror import Mirror
 from tests.support.simulated import Engine
 
 
@@ -119,6 +123,84 @@ async def test_a_limited_list_of_two_engines_is_in_order_even_within_a_second() 
         assert await listed(swarm, limit="3") == ["B-19", "B-18", "B-17"]
         assert await listed(swarm, limit="21") == [*(f"B-{each}" for each in reversed(range(20))), "A-19"]
         assert len(await listed(swarm)) == 40  # those that were inspected for their moments are shown, too
+
+
+async def test_a_list_looks_only_at_engines_of_which_something_is_to_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = [full(label, 3) for label in "ABCDE"]
+    unsettled, looked_at = Mirror.unsettled, list[Mirror]()
+
+    def noted(mirror: Mirror, kinds: tuple[str, ...]) -> bool:
+        looked_at.append(mirror)
+        return unsettled(mirror, kinds)
+
+    async with open_chain(over(*engines)) as swarm:
+        await listed(swarm)
+        monkeypatch.setattr(Mirror, "unsettled", noted)
+        await listed(swarm)
+        assert looked_at == []
+        engines[2].add("new")
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(await listed(swarm)) == 16
+        assert len(set(looked_at)) == 1
+        looked_at.clear()
+        await listed(swarm)
+        assert looked_at == []
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["create", "remove", "rename", "start", "stop", "list"]),
+            st.integers(0, 1),
+            st.integers(0, 99),
+        ),
+        max_size=30,
+    )
+)
+async def test_a_list_is_what_engines_have_whatever_happened_on_them(happened: list[tuple[str, int, int]]) -> None:
+    engines = full("A", 3), full("B", 3)
+    async with open_chain(over(*engines)) as swarm:
+        for second, (what, which, box) in enumerate([*happened, ("list", 0, 0)]):
+            happen(engines[which], what, box, second)
+            await trio.testing.wait_all_tasks_blocked()
+            if what == "list":
+                for all in ("0", "1"):
+                    answer = await swarm.call(Verb.LS, ("containers",), params={"all": all})
+                    assert [without_status(each) for each in answer.value] == told(engines, running=all == "0")
+
+
+def happen(engine: Engine, what: str, number: int, second: int) -> None:
+    """Something happens to one of an engine's containers, behind the back of balance."""
+    boxes = list(engine.boxes.values())
+    if what == "create":
+        made = engine.add(f"{engine.label}-new{second}", running=False)
+        made.created = engine.boxes[made.id].created + second
+    if not boxes or what in ("create", "list"):
+        return
+    box = boxes[number % len(boxes)]
+    if what == "remove":
+        engine.remove(box)
+    elif what == "rename":
+        box.name = f"{engine.label}-other{second}"
+        engine.tell("rename", box)
+    else:
+        box.state = "running" if what == "start" else "exited"
+        engine.tell("start" if what == "start" else "die", box)
+
+
+def without_status(summary: dict[str, object]) -> dict[str, object]:
+    """A summary without its age, which may change while it is compared."""
+    return {name: value for name, value in summary.items() if name != "Status"}
+
+
+def told(engines: Sequence[Engine], *, running: bool) -> list[dict[str, object]]:
+    """The engines' containers as they are to be listed."""
+    boxes = [(box, engine.label) for engine in engines for box in engine.boxes.values()]
+    return [
+        without_status({**box.summary(), "Labels": {LABEL: label}, "Node": label})
+        for box, label in sorted(boxes, key=lambda each: each[0].created, reverse=True)
+        if not running or box.state == "running"
+    ]
 
 
 async def test_a_failed_inspection_is_made_again(autojump_clock: trio.testing.MockClock) -> None:

@@ -115,6 +115,7 @@ def test_a_list_is_kept_and_changes_with_time_and_with_what_happens() -> None:
     summary: dict[str, Any] = {"Id": box.id, "State": "running", "Status": "Up 3 seconds (healthy)", "Labels": None}
     box.tell(summary)
     box.date({"State": {"StartedAt": "1970-01-01T00:01:40Z"}})
+    index.summaries.changed(box)
     first = index.listed((), None, running=True, now=103)
     assert index.listed((), None, running=True, now=103.5) is first
     listed = orjson.loads(index.listed((), None, running=True, now=160))
@@ -123,7 +124,7 @@ def test_a_list_is_kept_and_changes_with_time_and_with_what_happens() -> None:
     ]
     box.date({})
     box.tell({**summary, "State": "exited", "Status": "Exited (0) 1 second ago"})
-    index.summaries.changed()
+    index.summaries.changed(box)
     assert orjson.loads(index.listed((), None, running=True, now=160)) == []
     assert orjson.loads(index.listed((), None, running=False, now=160))[0]["Status"] == "Exited (0) 1 second ago"
 
@@ -147,10 +148,11 @@ def test_what_is_told_after_a_list_was_made_stands_in_its_place_in_the_next() ->
     old, new = (Container(cast("Member", Up()), digit * 64, [digit]) for digit in "12")
     index.add(old)
     old.tell({"Id": old.id, "State": "exited", "Status": "Created", "Created": 100})
+    index.summaries.changed(old)
     index.add(new)  # its event has come; what it is, is not known yet
     assert len(orjson.loads(index.listed((), None, running=False, now=0))) == 1
     new.tell({"Id": new.id, "State": "exited", "Status": "Created", "Created": 200})
-    index.summaries.changed()
+    index.summaries.changed(new)
     assert [each["Created"] for each in orjson.loads(index.listed((), None, running=False, now=0))] == [200, 100]
 
 
@@ -175,6 +177,7 @@ def test_containers_are_listed_by_their_labels() -> None:
         index.add(container)
         container.tell({"Id": str(number), "Labels": labels, "State": "running"})
         index.summaries.label(container, labels)
+        index.summaries.changed(container)
 
     def listed(*labels: str, nodes: tuple[Member, ...] | None = None) -> list[str]:
         return [each["Id"] for each in orjson.loads(index.listed(labels, nodes, running=True, now=0.0))]
@@ -195,6 +198,7 @@ def test_a_list_by_labels_is_kept_until_something_changes_unless_there_are_many_
         index.add(container)
         container.tell({"Id": id, "Labels": {"a": "1"}, "State": "running", **summary})
         index.summaries.label(container, {"a": "1"})
+        index.summaries.changed(container)
 
     def listed(*labels: str) -> bytes:
         return index.listed(labels, None, running=True, now=0.0)
