@@ -37,7 +37,10 @@ class Answer:
     @property
     def holder(self) -> Set | Ack:
         """The reply that has the object: the last `set`, else the `ack`."""
-        return next((reply for reply in reversed(self.before) if isinstance(reply, Set)), self.ack)
+        for reply in reversed(self.before):
+            if isinstance(reply, Set):
+                return reply
+        return self.ack
 
 
 async def dispatch(sender: Sender, request: Request) -> None:

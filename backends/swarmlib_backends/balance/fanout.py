@@ -240,6 +240,11 @@ async def first_answer(members: Sequence[Member], request: Request) -> Answer:
     raise failure or Unavailable("balance has no members at the moment")
 
 
+async def reply_first(members: Sequence[Member], request: Request) -> None:
+    """Answer with what the first member says that gives an answer; raise as `first_answer`."""
+    await forward_answer(await first_answer(members, request), request)
+
+
 async def forward_answer(answer: Answer, request: Request) -> None:
     """Reply to a request with the answer that one member gave."""
     for reply in [*answer.before, answer.ack]:

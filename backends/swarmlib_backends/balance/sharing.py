@@ -55,7 +55,7 @@ class Sharing:
         key = _key(request, members, id)
         answer = self._kept.known(key)
         if answer is None:
-            topics = [topic for member in members for topic in rule.topics(member, id)]
+            topics = (topic for member in members for topic in rule.topics(member, id))
             answer = await self._kept.answer(key, topics, partial(self._found, request, rule, members, ask, id))
         age = answer.age
         for reply in answer.replies():
@@ -76,7 +76,7 @@ class Sharing:
             return Found(made.replies, 0.0)
         if certain and told:
             return Found(made.replies, rule.longest)  # it is asked for so seldom that comparing is not worth its memory
-        return Found(made.replies, self._max_age, exact=False, made=made, told=told)
+        return Found(made.replies, self._max_age, exact=not self._max_age, made=made, told=told)
 
 
 def _is_of(answer: Replies, id: str) -> bool:
