@@ -76,13 +76,13 @@ async def collect(sender: Sender, request: Request, deadline: float) -> tuple[Se
     """Send a copy of a request, and return the replies before the final one, and that one. It is handled in this task,
     which waits for the end of the call, unless it has a stream.
 
-    deadline: the one that is in force here, on trio's clock.
+    deadline: the one that is in force here, on trio's clock. It is the request's too, unless that has an earlier one.
     """
     scope = trio.CancelScope()  # a stage that closes cancels this part of the task, and not its caller
     replies = Collector(request, SendersTask(trio.lowlevel.current_task(), scope, deadline))
     with scope:
         try:
-            await dispatch(sender, request.replace(reply=replies))
+            await dispatch(sender, request.replace(reply=replies, deadline=min(deadline, request.deadline)))
             await replies.until_final()
         except BaseException:
             await replies.drop()
@@ -93,15 +93,14 @@ async def collect(sender: Sender, request: Request, deadline: float) -> tuple[Se
 
 
 async def call(sender: Sender, request: Request) -> Answer:
-    """Send a request with the deadline that is in force here, and return its answer.
+    """Send a request with the deadline that is in force here, and return its answer; see `collect`.
 
     Raises:
         SwarmError: the error of an `error` reply.
         BadAnswer: the replies before the final one are over MAX_ANSWER bytes.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
-    deadline = trio.current_effective_deadline()
-    before, final = await collect(sender, request.replace(deadline=deadline), deadline)
+    before, final = await collect(sender, request, trio.current_effective_deadline())
     if isinstance(final, Error):
         raise final.error.with_traceback(None)  # a fresh one: several callers may share the error (a fan-out)
     return Answer(final, before)

@@ -177,7 +177,7 @@ class Kept:
         return known
 
     async def _ask(self, answer: Answer, ask: Ask) -> Answer:
-        settled, answer.asked = self._is_settled(answer.topics), trio.current_time()
+        settled, answer.asked = self._is_settled(answer.topics), self._clock.current_time()
         for topic in answer.topics:
             self._depending.setdefault(topic, {})[answer] = None
         last = self._answers[answer.key].found if answer.key in self._answers else None
@@ -187,7 +187,7 @@ class Kept:
             except SwarmError as exc:
                 answer.settle(exc, keep=False)
         finally:
-            if answer.until > trio.current_time() or (answer.found is not None and answer.found.is_comparable):
+            if answer.until > self._clock.current_time() or (answer.found is not None and answer.found.is_comparable):
                 self._keep(answer)
             else:
                 self._unlink(answer)
@@ -195,7 +195,7 @@ class Kept:
 
     def _is_settled(self, topics: Sequence[Topic]) -> bool:
         latest = max([self._cleared, *(self._dropped[topic] for topic in topics if topic in self._dropped)])
-        return trio.current_time() - latest > _SETTLING
+        return self._clock.current_time() - latest > _SETTLING
 
     def _keep(self, answer: Answer) -> None:
         if (old := self._answers.get(answer.key)) is not None:
@@ -217,7 +217,7 @@ class Kept:
 
     def drop(self, *topics: Topic) -> None:
         """Drop the answers that depend on any of these topics."""
-        now = trio.current_time()
+        now = self._clock.current_time()
         for topic in topics:
             self._dropped[topic] = now
             self._dropped.move_to_end(topic)
@@ -229,5 +229,5 @@ class Kept:
 
     def clear(self) -> None:
         """Drop all answers."""
-        self._cleared = trio.current_time()
+        self._cleared = self._clock.current_time()
         self.drop(*self._depending)
