@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,10 @@ class Answer:
     @property
     def holder(self) -> Set | Ack:
         """The reply that has the object: the last `set`, else the `ack`."""
-        return next((reply for reply in reversed(self.before) if isinstance(reply, Set)), self.ack)
+        for reply in reversed(self.before):
+            if isinstance(reply, Set):
+                return reply
+        return self.ack
 
 
 async def dispatch(sender: Sender, request: Request) -> None:
@@ -73,32 +77,43 @@ async def collect(sender: Sender, request: Request, deadline: float) -> tuple[Se
     """Send a copy of a request, and return the replies before the final one, and that one. It is handled in this task,
     which waits for the end of the call, unless it has a stream.
 
-    deadline: the one that is in force here, on trio's clock.
+    deadline: when the call is given up, on trio's clock, unless the request's comes before.
+
+    Raises:
+        trio.TooSlowError: that has passed.
     """
-    scope = trio.CancelScope()  # a stage that closes cancels this part of the task, and not its caller
+    deadline = min(deadline, request.deadline)
+    scope = trio.CancelScope(deadline=deadline)  # a stage that closes cancels this part of the task, and not its caller
     replies = Collector(request, SendersTask(trio.lowlevel.current_task(), scope, deadline))
     with scope:
         try:
-            await dispatch(sender, request.replace(reply=replies))
+            await dispatch(sender, request.replace(reply=replies, deadline=deadline))
             await replies.until_final()
         except BaseException:
             await replies.drop()
             raise
         finally:
             replies.leave()
-    return replies.collected
+    if (final := replies.final) is None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # what waits for this call may have the same deadline
+        raise trio.TooSlowError
+    return replies.before, final
 
 
-async def call(sender: Sender, request: Request) -> Answer:
-    """Send a request with the deadline that is in force here, and return its answer.
+async def call(sender: Sender, request: Request, deadline: float = math.inf) -> Answer:
+    """Send a request, and return its answer.
+
+    deadline: when to give it up, on trio's clock; by default the one that is in force here.
 
     Raises:
         SwarmError: the error of an `error` reply.
         BadAnswer: the replies before the final one are over MAX_ANSWER bytes.
+        trio.TooSlowError: the deadline has passed.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
-    deadline = trio.current_effective_deadline()
-    before, final = await collect(sender, request.replace(deadline=deadline), deadline)
+    if deadline == math.inf:
+        deadline = trio.current_effective_deadline()
+    before, final = await collect(sender, request, deadline)
     if isinstance(final, Error):
         raise final.error.with_traceback(None)  # a fresh one: several callers may share the error (a fan-out)
     return Answer(final, before)

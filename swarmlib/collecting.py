@@ -49,7 +49,8 @@ class Collector(ReplySender):
         self._sender = sender
         self._in_task = request.upload is None and request.verb not in _STREAMS
         self._before = Before()
-        self._final: Ack | Error | None = None
+        self.final: Ack | Error | None = None
+        """The final reply; None if it has not come."""
         self._came: trio.Event | None = None
 
     @property
@@ -58,21 +59,21 @@ class Collector(ReplySender):
         return self._sender if self._in_task else None
 
     @property
-    def collected(self) -> tuple[Sequence[Set | Log], Ack | Error]:
-        """The replies before the final one, and that one."""
-        assert self._final is not None
-        return self._before.replies, self._final
+    def before(self) -> Sequence[Set | Log]:
+        """The replies before the final one."""
+        return self._before.replies
 
     async def until_final(self) -> None:
         """Wait for the final reply, which may come from another task."""
-        if self._final is None:
+        if self.final is None:
             self._came = trio.Event()
             await self._came.wait()
 
     async def drop(self) -> None:
-        """Close the stream of an answer that came when the caller was cancelled."""
-        if self._final is not None:
-            await discard(self._final)
+        """Close the stream of an answer that came when the caller was cancelled, who has no answer then."""
+        if isinstance(self.final, Ack) and self.final.stream is not None:
+            await discard(self.final)
+            self.final = None
 
     async def _deliver(self, reply: Reply) -> None:
         if self.gone:
@@ -97,6 +98,6 @@ class Collector(ReplySender):
         self._sender.cancel()
 
     def _end(self, final: Ack | Error) -> None:
-        self._final = final
+        self.final = final
         if self._came is not None:
             self._came.set()

@@ -1,5 +1,6 @@
 """A call that only waits for its answer: who handles it, in which task, and how it ends."""
 
+import math
 from dataclasses import dataclass, field
 
 import pytest
@@ -48,6 +49,25 @@ async def test_so_it_is_with_a_deadline() -> None:
         with trio.fail_after(100):
             await asking.call(sender, Request(Verb.GET))
     assert noting.tasks == [trio.lowlevel.current_task()]
+
+
+async def test_it_is_given_up_at_its_deadline_or_at_the_requests_if_that_is_earlier(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with Chain(Noting()).open() as sender:
+        for deadline in (10.0, math.inf):
+            began = trio.current_time()
+            with pytest.raises(trio.TooSlowError):
+                request = Request(Verb.STOP, ("box",), deadline=began + deadline)
+                await asking.call(sender, request, began + 20)
+            assert trio.current_time() - began == pytest.approx(min(deadline, 20))
+
+
+async def test_whoever_has_the_same_deadline_is_cancelled(autojump_clock: trio.testing.MockClock) -> None:
+    async with Chain(Noting()).open() as sender:
+        with trio.move_on_after(10) as scope:
+            await asking.call(sender, Request(Verb.STOP, ("box",)), scope.deadline)
+    assert scope.cancelled_caught
 
 
 async def test_a_conversation_ends_with_its_first_answer() -> None:

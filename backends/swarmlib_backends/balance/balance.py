@@ -25,7 +25,7 @@ from ..observe import engines
 from ..watched_file import WatchedFile
 from . import colocation, contexts, events, holders, labels, merge, owners, response_hooks, swarm_mode
 from .engines_desk import EnginesDesk
-from .fanout import ask_all, broadcast, first_answer, forward_answer, missing, refuse_partial, reply_merged
+from .fanout import ask_all, broadcast, forward_answer, missing, refuse_partial, reply_first, reply_merged
 from .images import Images
 from .member_source import MemberSource, source_of
 from .members import Members
@@ -147,13 +147,13 @@ class Balance(Server):
 
     # Reading.
 
-    async def ls(self, request: Request) -> Any:
+    def ls(self, request: Request) -> Awaitable[Any]:
         """List the objects of all members, merged."""
-        return await self._reading.ls(request)
+        return self._reading.ls(request)
 
-    async def get(self, request: Request) -> Any:
+    def get(self, request: Request) -> Awaitable[Any]:
         """Return a summary of all members, or the state of one object from its owner."""
-        return await self._reading.get(request)
+        return self._reading.get(request)
 
     async def watch(self, request: Request) -> Any:
         """Follow the events of all members, or the changes of one object from its owner."""
@@ -181,7 +181,7 @@ class Balance(Server):
             case _:
                 pass
         if len(request.path) < 2:  # it names no object, so that every member says the same
-            return await forward_answer(await first_answer(self._members.all, request), request)
+            return await reply_first(self._members.all, request)
         return await self._router.to_owner(request, response_hooks.touches)
 
     async def _rename(self, request: Request) -> None:

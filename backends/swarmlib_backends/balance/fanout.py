@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -84,30 +83,20 @@ def representative(failures: Sequence[SwarmError]) -> SwarmError:
     return [*wrong, *failed, *failures, Unavailable("balance has no members at the moment")][0]
 
 
-async def ask_all(
-    members: Sequence[Member], request: Request, deadline: float | None = None, known: Mapping[Node, bytes] = NONE
-) -> Outcome:
+def ask_all(members: Sequence[Member], request: Request, known: Mapping[Node, bytes] = NONE) -> Awaitable[Outcome]:
     """Ask every member the same at once; see `gather`.
 
-    deadline: seconds that each may take; None for what suits the operation. known: the bytes of members' answers to the
-    same request, which need not be checked again.
+    known: the bytes of members' answers to the same request, which need not be checked again.
     """
-    if deadline is None:
-        deadline = max((member.patience(request) for member in members), default=0.0)
-    return await gather(members, request, lambda member: member.answer(request, known.get(member, b"")), deadline)
+    return gather(members, request, lambda member: member.ask(request, known=known.get(member, b"")))
 
 
-async def gather(
-    members: Sequence[Member],
-    request: Request,
-    ask: Callable[[Member], Awaitable[Answer]],
-    deadline: float = math.inf,
-) -> Outcome:
-    """Ask every member at once; one that is down or hangs delays the others no longer than it may take.
+async def gather(members: Sequence[Member], request: Request, ask: Callable[[Member], Awaitable[Answer]]) -> Outcome:
+    """Ask every member at once; one that is down or hangs delays the others no longer than `ask` lets it.
 
     A member's failure, of whatever kind, never affects the answers of the others.
 
-    request: the request, for the errors. deadline: seconds that each may take, unless `ask` limits that.
+    request: the request, for the errors.
     """
     found: dict[Member, Answer | SwarmError] = {}
 
@@ -119,14 +108,13 @@ async def gather(
             found[member] = as_error(exc, member.name, request)
 
     async with trio.open_nursery() as nursery:
-        nursery.cancel_scope.deadline = trio.current_time() + deadline
         for member in members[1:]:
             nursery.start_soon(ask_one, member)
         if members:
             await ask_one(members[0])  # in this task, which would only wait
     outcome = Outcome()
     for member in members:
-        answer = found.get(member) or member.overdue(deadline)
+        answer = found[member]
         if isinstance(answer, SwarmError):
             outcome.failures.append((member, answer))
         else:
@@ -238,6 +226,11 @@ async def first_answer(members: Sequence[Member], request: Request) -> Answer:
         except SwarmError as exc:
             failure = failure or exc
     raise failure or Unavailable("balance has no members at the moment")
+
+
+async def reply_first(members: Sequence[Member], request: Request) -> None:
+    """Answer with what the first member says that gives an answer; raise as `first_answer`."""
+    await forward_answer(await first_answer(members, request), request)
 
 
 async def forward_answer(answer: Answer, request: Request) -> None:

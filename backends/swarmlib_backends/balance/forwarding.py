@@ -50,11 +50,8 @@ class Forwarded(Tap):
         under_way.add(self)
         inner.on_gone(self.leave)
 
-    @property
-    def gone(self) -> bool:
-        """Whether the member's work is cancelled, which it is too when another answers the caller."""
-        return super(Tap, self).gone
-
+    gone = ReplySender.gone
+    """Whether the member's work is cancelled, which it is too when another answers the caller."""
     on_gone = ReplySender.on_gone
 
     def leave(self) -> None:

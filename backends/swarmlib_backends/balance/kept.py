@@ -8,7 +8,7 @@ are not kept. So no answer outlives a change that was told, whatever overtakes w
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -68,9 +68,9 @@ class Answer:
 
     __slots__ = ("_error", "asked", "found", "key", "size", "topics", "true", "until")
 
-    def __init__(self, key: bytes, topics: Sequence[Topic]) -> None:
+    def __init__(self, key: bytes, topics: Iterable[Topic]) -> None:
         self.key = key
-        self.topics = topics
+        self.topics = tuple(topics)
         self.asked = 0.0
         """When it was asked for."""
         self.until = 0.0
@@ -113,19 +113,11 @@ class _Round:
     """One question to the members, and the callers whom its answer serves."""
 
     def __init__(self) -> None:
+        self.is_open = True
+        """Whether the question has not been asked yet, so that callers may still join."""
         self.over = trio.Event()
         self.answer: Answer | None = None
         """None at the end if the caller that asked was cancelled: then the others ask again."""
-
-
-class _Question:
-    """What callers ask at the same time, in one round after another."""
-
-    def __init__(self) -> None:
-        self.last: _Round | None = None
-        self.open: _Round | None = None
-        """The last round as long as it has not been asked, so that callers may still join it."""
-        self.callers = 0
 
 
 class Kept:
@@ -139,44 +131,41 @@ class Kept:
         self._dropped = OrderedDict[Topic, float]()
         """When topics were dropped lately."""
         self._cleared = float("-inf")
-        self._questions: dict[bytes, _Question] = {}
+        self._rounds: dict[bytes, _Round] = {}
+        """The latest round of each question: it waits for the one before, or is under way."""
 
-    async def answer(self, key: bytes, topics: Sequence[Topic], ask: Ask) -> Answer:
+    async def answer(self, key: bytes, topics: Iterable[Topic], ask: Ask) -> Answer:
         """Return the answer of this key: one that is kept, or one for which the question was sent after this call.
 
         Callers of the same key share questions, one of which is under way at a time. An error is shared too, and is
         raised by the answer; it is not kept.
+
+        topics: what it depends on; only the topics of the caller that asks are looked at.
         """
         if (known := self.known(key)) is not None:
             return known
-        question = self._questions.setdefault(key, _Question())
-        question.callers += 1
-        try:
-            while (joined := question.open) is not None:
-                await joined.over.wait()
-                if joined.answer is not None:
-                    return joined.answer
-            return await self._next_round(question, Answer(key, topics), ask)
-        finally:
-            question.callers -= 1
-            if not question.callers:
-                del self._questions[key]
+        while (latest := self._rounds.get(key)) is not None and latest.is_open:
+            await latest.over.wait()
+            if latest.answer is not None:
+                return latest.answer
+        return await self._next_round(latest, Answer(key, topics), ask)
 
-    async def _next_round(self, question: _Question, answer: Answer, ask: Ask) -> Answer:
+    async def _next_round(self, before: _Round | None, answer: Answer, ask: Ask) -> Answer:
         """Ask when the round before is over, for the callers that join until then. All of a round go on at once."""
-        before, own = question.last, _Round()
-        question.last = question.open = own
+        own = self._rounds[answer.key] = _Round()
         try:
             if before is not None:
                 await before.over.wait()
             for _ in range(_PASSES):
                 await trio.lowlevel.checkpoint()
-            question.open = None
+            own.is_open = False
             own.answer = self.known(answer.key) or await self._ask(answer, ask)
             return own.answer
         finally:
-            if question.open is own:  # it was cancelled before it asked
-                question.last, question.open = before, None
+            if self._rounds[answer.key] is own:
+                del self._rounds[answer.key]
+                if before is not None and not before.over.is_set():  # this one was cancelled: the next waits for it too
+                    self._rounds[answer.key] = before
             own.over.set()
 
     def known(self, key: bytes) -> Answer | None:
@@ -188,7 +177,7 @@ class Kept:
         return known
 
     async def _ask(self, answer: Answer, ask: Ask) -> Answer:
-        settled, answer.asked = self._is_settled(answer.topics), trio.current_time()
+        settled, answer.asked = self._is_settled(answer.topics), self._clock.current_time()
         for topic in answer.topics:
             self._depending.setdefault(topic, {})[answer] = None
         last = self._answers[answer.key].found if answer.key in self._answers else None
@@ -198,7 +187,7 @@ class Kept:
             except SwarmError as exc:
                 answer.settle(exc, keep=False)
         finally:
-            if answer.until > trio.current_time() or (answer.found is not None and answer.found.is_comparable):
+            if answer.until > self._clock.current_time() or (answer.found is not None and answer.found.is_comparable):
                 self._keep(answer)
             else:
                 self._unlink(answer)
@@ -206,7 +195,7 @@ class Kept:
 
     def _is_settled(self, topics: Sequence[Topic]) -> bool:
         latest = max([self._cleared, *(self._dropped[topic] for topic in topics if topic in self._dropped)])
-        return trio.current_time() - latest > _SETTLING
+        return self._clock.current_time() - latest > _SETTLING
 
     def _keep(self, answer: Answer) -> None:
         if (old := self._answers.get(answer.key)) is not None:
@@ -228,7 +217,7 @@ class Kept:
 
     def drop(self, *topics: Topic) -> None:
         """Drop the answers that depend on any of these topics."""
-        now = trio.current_time()
+        now = self._clock.current_time()
         for topic in topics:
             self._dropped[topic] = now
             self._dropped.move_to_end(topic)
@@ -240,5 +229,5 @@ class Kept:
 
     def clear(self) -> None:
         """Drop all answers."""
-        self._cleared = trio.current_time()
+        self._cleared = self._clock.current_time()
         self.drop(*self._depending)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Final
@@ -37,7 +37,7 @@ class Listing:
         self._strict = strict
         self._may_be_empty = may_be_empty
 
-    async def answer(self, request: Request) -> None:
+    def answer(self, request: Request) -> Awaitable[None]:
         """Answer the request with the merged list.
 
         Raises:
@@ -47,9 +47,8 @@ class Listing:
         selection = Selection.of(request)
         chosen = selection.chosen(self._members.all)
         if request.path == _CONTAINERS and selection.plain and all(map(_WATCHABLE, chosen)):
-            await self._answer_from_index(request, selection, chosen)
-        else:
-            await self._sharing.reply(request, chosen, partial(self._asked, request, selection, chosen))
+            return self._answer_from_index(request, selection, chosen)
+        return self._sharing.reply(request, chosen, partial(self._asked, request, selection, chosen))
 
     async def _asked(self, request: Request, selection: Selection, chosen: list[Member], last: Made | None) -> Made:
         outcome = await self._ask(request, selection, chosen, NONE if last is None else last.known)

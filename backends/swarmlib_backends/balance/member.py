@@ -7,7 +7,6 @@ at once, calls in progress are cut, and it is tried again with growing pauses un
 from __future__ import annotations
 
 import logging
-import math
 import random
 import time
 from collections.abc import Mapping
@@ -150,7 +149,7 @@ class Member(Node):
     async def ask(self, request: Request, deadline: float | None = None, known: bytes = b"") -> Answer:
         """Send the same request to this member; by default within the time that suits the operation.
 
-        known: see `answer`.
+        known: the bytes of an answer to the same request, which need not be checked again.
 
         Raises:
             SwarmError: the member answers with an error.
@@ -159,11 +158,16 @@ class Member(Node):
             Unavailable: the member is down, or goes down meanwhile.
         """
         limit = self.patience(request) if deadline is None else deadline
-        if limit == math.inf:
-            return await self.answer(request, known)
-        with trio.move_on_after(limit):
-            return await self.answer(request, known)
-        raise self.overdue(limit)
+        try:
+            answer = await call(self.calls, request, trio.current_time() + limit)
+        except trio.TooSlowError:
+            raise self.overdue(limit) from None
+        except Unavailable as exc:
+            if exc.details.get(UNSENT):
+                self.suspect()
+            raise
+        self._heard_at = trio.current_time()
+        return answer if known and answer.raw == known else answers.checked(answer, request, self.name)
 
     def patience(self, request: Request) -> float:
         """Return the seconds that this member may take to answer a request."""
@@ -173,20 +177,6 @@ class Member(Node):
         """Return the error for an answer that is not there after `limit` seconds, and check if the member is up."""
         self.suspect()
         return TimedOut(f"{self.name} did not answer within {limit:g} s", backend=self.name)
-
-    async def answer(self, request: Request, known: bytes = b"") -> Answer:
-        """Send a request to this member, without a limit of time. Raise as `ask`.
-
-        known: the bytes of an answer to the same request, which need not be checked again.
-        """
-        try:
-            answer = await call(self.calls, request)
-            self._heard_at = trio.current_time()
-            return answer if known and answer.raw == known else answers.checked(answer, request, self.name)
-        except Unavailable as exc:
-            if exc.details.get(UNSENT):
-                self.suspect()
-            raise
 
     def knows_claims(self) -> bool:
         """Return whether it is known what its containers take of it; if not, that is asked for at the next check."""

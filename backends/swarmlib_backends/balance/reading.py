@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from swarmlib.asking import Answer
 
 from ..dockerapi.nullable import list_of
 from . import merge, owners, response_hooks
-from .fanout import NONE, ask_all, first_answer, forward_answer, merged, refuse_partial
+from .fanout import NONE, ask_all, first_answer, merged, refuse_partial, reply_first
 from .lists import Listing
 from .made import Made, parts_of
 from .members import Members
@@ -43,26 +44,24 @@ class Reading:
         self._strict = strict
         self._listing = Listing(members, sharing, strict=strict, may_be_empty=provisioner is not None)
 
-    async def ls(self, request: Request) -> Any:
+    def ls(self, request: Request) -> Awaitable[Any]:
         """List the objects of all members, merged."""
-        if request.path not in merge.LISTS:
-            return await self._router.to_owner(request)
-        return await self._listing.answer(request)
+        return self._listing.answer(request) if request.path in merge.LISTS else self._router.to_owner(request)
 
-    async def get(self, request: Request) -> Any:
+    def get(self, request: Request) -> Awaitable[Any]:
         """Return a summary of all members, or the state of one object from its owner."""
         path = request.path
         if self._provisioner is not None and not any(member.up for member in self._members.all):
-            return await self._provisioner.when_empty(request)
+            return self._provisioner.when_empty(request)
         if len(path) == 2 and path[0] in _SHARED:
-            return await self._inspect(request)
+            return self._inspect(request)
         if path in merge.SUMMARIES:
-            return await self._sharing.reply(request, self._members.all, partial(self._summary, request))
+            return self._sharing.reply(request, self._members.all, partial(self._summary, request))
         if path[:1] == ("ping",):
-            return await self._sharing.reply(request, self._members.all, partial(self._ping, request))
+            return self._sharing.reply(request, self._members.all, partial(self._ping, request))
         if len(path) < 2 or path[0] in _ANYWHERE:  # it names no object, so that every member says the same
-            return await forward_answer(await first_answer(self._members.all, request), request)
-        return await self._router.to_owner(request)
+            return reply_first(self._members.all, request)
+        return self._router.to_owner(request)
 
     async def _summary(self, request: Request, last: Made | None) -> Made:
         outcome = await ask_all(self._members.all, request)

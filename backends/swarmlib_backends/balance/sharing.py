@@ -55,7 +55,7 @@ class Sharing:
         key = _key(request, members, id)
         answer = self._kept.known(key)
         if answer is None:
-            topics = [topic for member in members for topic in rule.topics(member, id)]
+            topics = (topic for member in members for topic in rule.topics(member, id))
             answer = await self._kept.answer(key, topics, partial(self._found, request, rule, members, ask, id))
         age = answer.age
         for reply in answer.replies():
@@ -72,11 +72,12 @@ class Sharing:
         else:
             told = _is_of(made.answer, id) and rule.told(request, made.answer)
             made = made.encoded()
-        if any("warnings" in reply.details for reply in made.replies):  # an engine is missing, which may be back soon
-            return Found(made.replies, 0.0)
+        replies = made.replies
+        if any("warnings" in reply.details for reply in replies):  # an engine is missing, which may be back soon
+            return Found(replies, 0.0)
         if certain and told:
-            return Found(made.replies, rule.longest)  # it is asked for so seldom that comparing is not worth its memory
-        return Found(made.replies, self._max_age, exact=False, made=made, told=told)
+            return Found(replies, rule.longest)  # it is asked for so seldom that comparing is not worth its memory
+        return Found(replies, self._max_age, exact=not self._max_age, made=made, told=told)
 
 
 def _is_of(answer: Replies, id: str) -> bool:

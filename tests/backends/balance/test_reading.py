@@ -324,6 +324,11 @@ async def test_an_answer_that_may_be_old_says_its_age(autojump_clock: trio.testi
         assert await asked(engine, lambda: swarm.get("df")) == 3
 
 
+async def test_an_answer_that_is_asked_for_each_time_has_no_age() -> None:
+    async with over(docker()) as swarm:
+        assert "age" not in (await swarm.call(Verb.GET, ("df",))).before[0].details
+
+
 @dataclass
 class Metered(Docker):
     """An engine whose containers' samples a test sends, to all who watch them."""
