@@ -206,6 +206,7 @@ class _Copier(_Mover):
         self._pieces: Sequence[Buffer] = ()
 
     def _receive(self) -> bool:
+        os.sched_yield()  # a sender that writes in parts may wait for this processor: one read brings all that it has
         count = os.readv(self._source, [self._view])
         if not count:
             return False

@@ -250,6 +250,25 @@ async def test_a_stretch_ends_once_the_stream_is_silent() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_the_sender_of_a_body_has_a_turn_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    reads: list[bytes] = []
+
+    def cut(came: memoryview) -> tuple[list[memoryview], bool]:
+        reads.append(bytes(came))
+        return [came], False
+
+    async with source, feeder, sink, end:
+        monkeypatch.setattr(os, "sched_yield", lambda: os.write(feeder.socket.fileno(), b"the rest"))
+        await feeder.send_all(b"a part, ")
+        with Memory() as memory:
+            moved = sink.stretch(memory)
+            assert moved is not None
+            moved.cut = cut
+            await source.move(moved)
+    assert reads == [b"a part, the rest"]
+
+
 @pytest.mark.usefixtures("long")
 @pytest.mark.parametrize("ended_by", ["cancellation", "closing"])
 async def test_a_stretch_ends_with_its_relay_and_leaves_no_descriptor(ended_by: str, splices: list[int]) -> None:
