@@ -23,9 +23,9 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 PIECE: Final = 256 * 1024
 """Bytes of a large read. Larger ones are hardly ever filled: a unix socket holds about as many."""
-STRETCH_SECONDS: Final = 0.05
-"""How long a thread moves bytes, at most. It may take as long until a cancellation, or the closing of one of the
-sockets, has its effect."""
+LOOK_SECONDS: Final = 0.05
+"""How often it is looked whether a stream is busy. While a thread moves its bytes, it may take as long until a
+cancellation, or the closing of one of the sockets, has its effect."""
 _MOST_PIECES: Final = 1024
 """Pieces of one write, at most (IOV_MAX of Linux)."""
 _SMALL_PIECE: Final = 2048
@@ -191,7 +191,7 @@ async def relay(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream) -> No
 
 
 class Pace:
-    """How much a stream brings in the time of a stretch."""
+    """How much a stream brings from one look to the next."""
 
     def __init__(self) -> None:
         self._since = -math.inf
@@ -205,7 +205,7 @@ class Pace:
     def note(self, count: int) -> None:
         """Take note of what was received."""
         now = trio.current_time()
-        if now - self._since > STRETCH_SECONDS:
+        if now - self._since > LOOK_SECONDS:
             self._since, self._came = now, 0
         self._came += count
 

@@ -16,14 +16,17 @@ import select
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
 
-from .pieces import STRETCH_SECONDS, Buffer, Stretch, unsent, write
+from .pieces import LOOK_SECONDS, PIECE, Buffer, Stretch, unsent, write
 
+STRETCH_SECONDS: Final = 1.0
+"""How long a thread moves bytes, at most: so long nobody learns how many there were. To begin a stretch takes as much
+processor time as a hundred pieces."""
 MOST_THREADS: Final = 2
 """Streams that have a thread at the same time, at most; the others are relayed by the loop meanwhile. Each system call
 needs Python's lock for a moment, so that more threads would only wait for each other."""
@@ -33,12 +36,15 @@ _PIPE_BYTES: Final = 1024 * 1024
 _limiter: Final[trio.lowlevel.RunVar[trio.CapacityLimiter]] = trio.lowlevel.RunVar("stretches")
 
 
-async def run(stretch: Stretch, source: int) -> None:
+async def run(stretch: Stretch, source: Callable[[], int]) -> None:
     """Move what comes on a socket into the sink's, both in non-blocking mode, for STRETCH_SECONDS at most, or until the
     source, or the body that is read from it, has ended. Return at once if no thread or no descriptors can be spared.
 
-    A stretch is not cancelled once it has begun, so that it is known what was moved. If the sink breaks, this returns
-    what could not be sent as held; the next send to the sink will fail again.
+    Each LOOK_SECONDS the thread looks whether to go on: not if the stream is no longer busy, a socket was closed, or
+    this was cancelled. So it is always known what was moved. If the sink breaks, this returns what could not be sent as
+    held; the next send to the sink will fail again.
+
+    source: gives the descriptor of the socket; below 0 if it is closed.
 
     Raises:
         OSError: nothing can be received any more. What came before has been sent or is held.
@@ -61,20 +67,24 @@ def _threads() -> trio.CapacityLimiter:
 
 
 @contextmanager
-def _borrowed(stretch: Stretch, source: int) -> Generator[_Mover | None]:
+def _borrowed(stretch: Stretch, source: Callable[[], int]) -> Generator[_Mover | None]:
     """Give what moves the bytes, with duplicates of the descriptors; None if there are too few to spare."""
+
+    def still_open() -> bool:
+        return min(source(), stretch.sink()) >= 0
+
     made: list[int] = []
     mover: _Mover | None = None
     try:
         with suppress(OSError):
-            made.append(os.dup(source))
+            made.append(os.dup(source()))
             made.append(os.dup(stretch.sink()))
             if stretch.cut is None and stretch.frame is None:
                 made += os.pipe()
                 _widen(made[-1])
-                mover = _Splicer(stretch, *made)
+                mover = _Splicer(stretch, still_open, *made)
             else:
-                mover = _Copier(stretch, *made)
+                mover = _Copier(stretch, still_open, *made)
         yield mover
     finally:
         for descriptor in made:
@@ -92,30 +102,45 @@ def _widen(pipe: int) -> None:
 class _Mover(ABC):
     """Moves bytes from one socket to another in a thread."""
 
-    def __init__(self, stretch: Stretch, source: int, sink: int) -> None:
-        self._stretch, self._source, self._sink = stretch, source, sink
+    def __init__(self, stretch: Stretch, still_open: Callable[[], bool], source: int, sink: int) -> None:
+        self._stretch = stretch
+        self._still_open = still_open
+        self._source, self._sink = source, sink
         self._comes, self._fits = select.poll(), select.poll()
         self._comes.register(source, select.POLLIN)
         self._fits.register(sink, select.POLLOUT)
-        self._end = time.monotonic() + STRETCH_SECONDS
+        self._unsent = 0
+        """Bytes that came, with their framing, and are not sent."""
+        self._seen = 0
+        """Bytes that had come at the last look."""
+        now = time.monotonic()
+        self._look, self._end = now + LOOK_SECONDS, now + STRETCH_SECONDS
 
     def run(self) -> None:
-        """Move bytes until the end of the stretch. Raises OSError as the module's `run`, and what `cut` raises."""
-        more = True
-        while more and self._until(self._comes):
-            try:
-                more = self._receive()
-            except BlockingIOError:
-                continue  # woken in vain, which the kernel allows itself
-            if not self._sent():
+        """Move bytes until the end of the stretch.
+
+        Raises:
+            OSError: as the module's `run`; so does what `cut` raises.
+            trio.Cancelled: the task that waits for the stretch was cancelled.
+        """
+        try:
+            more = True
+            while more and self._until(self._comes):
+                try:
+                    more = self._receive()
+                except BlockingIOError:
+                    continue  # woken in vain, which the kernel allows itself
+                if not self._sent():
+                    return
+        finally:
+            if self._unsent:
                 self._stretch.held = self._held()
-                return
 
     def _sent(self) -> bool:
         """Send all that came; return False if the stretch ends before, or the sink breaks."""
         while self._unsent:
             try:
-                self._send()
+                self._unsent -= self._send()
             except BlockingIOError:
                 if not self._until(self._fits):
                     return False
@@ -125,21 +150,26 @@ class _Mover(ABC):
 
     def _until(self, ready: select.poll) -> bool:
         """Wait until a socket is ready; return False if the stretch ends before."""
-        left = self._end - time.monotonic()
-        return left > 0 and bool(ready.poll(left * 1000))
+        while (left := self._look - time.monotonic()) <= 0 or not ready.poll(left * 1000):
+            if not self._goes_on():
+                return False
+        return True
+
+    def _goes_on(self) -> bool:
+        """Look whether the stream is still busy, and both sockets are still open."""
+        trio.from_thread.check_cancelled()
+        now = time.monotonic()
+        came, self._seen = self._stretch.received - self._seen, self._stretch.received
+        self._look = now + LOOK_SECONDS
+        return came >= PIECE and now < self._end and self._still_open()
 
     @abstractmethod
     def _receive(self) -> bool:
         """Receive what there is; return False at the end."""
 
-    @property
     @abstractmethod
-    def _unsent(self) -> bool:
-        """Whether something came that is not sent."""
-
-    @abstractmethod
-    def _send(self) -> None:
-        """Send what the sink takes at once."""
+    def _send(self) -> int:
+        """Send what the sink takes at once; return how many bytes that is."""
 
     @abstractmethod
     def _held(self) -> Sequence[Buffer]:
@@ -149,52 +179,49 @@ class _Mover(ABC):
 class _Splicer(_Mover):
     """Moves what is sent as it came: into a pipe, and out of it."""
 
-    def __init__(self, stretch: Stretch, source: int, sink: int, exit: int, entrance: int) -> None:
-        super().__init__(stretch, source, sink)
+    def __init__(
+        self, stretch: Stretch, still_open: Callable[[], bool], source: int, sink: int, exit: int, entrance: int
+    ) -> None:
+        super().__init__(stretch, still_open, source, sink)
         self._exit, self._entrance = exit, entrance
-        self._inside = 0
-        """Bytes in the pipe."""
 
     def _receive(self) -> bool:
-        self._inside = os.splice(self._source, self._entrance, _PIPE_BYTES, flags=os.SPLICE_F_NONBLOCK)
-        self._stretch.received += self._inside
-        return self._unsent
+        self._unsent = os.splice(self._source, self._entrance, _PIPE_BYTES, flags=os.SPLICE_F_NONBLOCK)
+        self._stretch.received += self._unsent
+        return self._unsent > 0
 
-    @property
-    def _unsent(self) -> bool:
-        return self._inside > 0
-
-    def _send(self) -> None:
-        self._inside -= os.splice(self._exit, self._sink, _PIPE_BYTES, flags=os.SPLICE_F_NONBLOCK)
+    def _send(self) -> int:
+        return os.splice(self._exit, self._sink, _PIPE_BYTES, flags=os.SPLICE_F_NONBLOCK)
 
     def _held(self) -> Sequence[Buffer]:
-        return [os.read(self._exit, self._inside)]
+        return [os.read(self._exit, self._unsent)]
 
 
 class _Copier(_Mover):
     """Moves what is framed, in memory that is used again."""
 
-    def __init__(self, stretch: Stretch, source: int, sink: int) -> None:
-        super().__init__(stretch, source, sink)
+    def __init__(self, stretch: Stretch, still_open: Callable[[], bool], source: int, sink: int) -> None:
+        super().__init__(stretch, still_open, source, sink)
         self._view = stretch.memory.take()
         self._pieces: Sequence[Buffer] = ()
 
     def _receive(self) -> bool:
+        os.sched_yield()  # a sender that writes in parts may wait for this processor: one read brings all that it has
         count = os.readv(self._source, [self._view])
         if not count:
             return False
         stretch, came = self._stretch, self._view[:count]
         pieces, more = stretch.cut(came) if stretch.cut is not None else ([came], True)
-        stretch.received += sum(map(len, pieces))
-        self._pieces = stretch.frame(pieces) if stretch.frame is not None and pieces else pieces
+        if pieces:
+            stretch.received += sum(map(len, pieces))
+            self._pieces = stretch.frame(pieces) if stretch.frame is not None else pieces
+            self._unsent = sum(map(len, self._pieces))
         return more
 
-    @property
-    def _unsent(self) -> bool:
-        return bool(self._pieces)
-
-    def _send(self) -> None:
-        self._pieces = unsent(self._pieces, write(self._sink, self._pieces))
+    def _send(self) -> int:
+        sent = write(self._sink, self._pieces)
+        self._pieces = unsent(self._pieces, sent)
+        return sent
 
     def _held(self) -> Sequence[Buffer]:
         return self._pieces

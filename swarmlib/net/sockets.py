@@ -98,8 +98,9 @@ class Socket(PieceReceiver, PieceSender, trio.abc.HalfCloseableStream):
 
     async def move(self, stretch: Stretch) -> None:
         """See `PieceReceiver`."""
+        self._open()
         try:
-            await run(stretch, self._open())
+            await run(stretch, self._descriptor)
         except OSError as exc:
             raise _broken(exc) from exc
 

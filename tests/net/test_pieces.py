@@ -7,15 +7,16 @@ import socket
 import struct
 import weakref
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
+from swarmlib import stretches
 from swarmlib.net.sockets import Socket
-from swarmlib.pieces import PIECE, STRETCH_SECONDS, Memory, relay, send_pieces
+from swarmlib.pieces import LOOK_SECONDS, PIECE, Memory, relay, send_pieces
 from swarmlib.stretches import MOST_THREADS
 from swarmlib_backends.stream_wrappers import CountingWrapper, Resumed, StreamWrapper
 from tests.support.desk import python
@@ -183,11 +184,18 @@ async def test_a_reset_while_it_is_spliced_is_not_taken_for_the_end(splices: lis
                 await relay(source, sink)
 
 
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches that a look must end, or the test takes too long."""
+    monkeypatch.setattr(stretches, "STRETCH_SECONDS", 10)
+
+
+@pytest.mark.usefixtures("long")
 async def test_a_full_sink_ends_the_stretch_and_nothing_is_lost() -> None:
     (source, feeder), (sink, end) = pair(), pair()
     async with source, feeder, sink, end, trio.open_nursery() as nursery:
         nursery.start_soon(feeder.send_all, DATA)
-        with Memory() as memory:
+        with trio.fail_after(5), Memory() as memory:
             moved = sink.stretch(memory)
             assert moved is not None
             await source.move(moved)
@@ -200,10 +208,73 @@ async def test_a_full_sink_ends_the_stretch_and_nothing_is_lost() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_stretch_goes_on_while_the_stream_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    looks = begun = 0
+    real_look, real_pipe = trio.from_thread.check_cancelled, os.pipe
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        real_look()
+
+    def pipe() -> tuple[int, int]:
+        nonlocal begun
+        begun += 1
+        return real_pipe()
+
+    monkeypatch.setattr(trio.from_thread, "check_cancelled", look)
+    monkeypatch.setattr(os, "pipe", pipe)
+    monkeypatch.setattr(stretches, "PIECE", 1)
+    async with source, feeder, sink, end, trio.open_nursery() as nursery:
+        nursery.start_soon(drain, end)
+        nursery.start_soon(relay, source, sink)
+        with trio.fail_after(5):
+            while looks <= begun:
+                await feeder.send_all(DATA)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.usefixtures("long")
+async def test_a_stretch_ends_once_the_stream_is_silent() -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    async with source, feeder, sink, end, trio.open_nursery() as nursery:
+        nursery.start_soon(drain, end)
+        nursery.start_soon(feeder.send_all, DATA)
+        with trio.fail_after(5), Memory() as memory:
+            moved = sink.stretch(memory)
+            assert moved is not None
+            while moved.received < len(DATA):
+                await source.move(moved)
+        assert not moved.held
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_sender_of_a_body_has_a_turn_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    (source, feeder), (sink, end) = pair(), pair()
+    reads: list[bytes] = []
+
+    def cut(came: memoryview) -> tuple[list[memoryview], bool]:
+        reads.append(bytes(came))
+        return [came], False
+
+    async with source, feeder, sink, end:
+        monkeypatch.setattr(os, "sched_yield", lambda: os.write(feeder.socket.fileno(), b"the rest"))
+        await feeder.send_all(b"a part, ")
+        with Memory() as memory:
+            moved = sink.stretch(memory)
+            assert moved is not None
+            moved.cut = cut
+            await source.move(moved)
+    assert reads == [b"a part, the rest"]
+
+
+@pytest.mark.usefixtures("long")
 @pytest.mark.parametrize("ended_by", ["cancellation", "closing"])
 async def test_a_stretch_ends_with_its_relay_and_leaves_no_descriptor(ended_by: str, splices: list[int]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     (source, feeder), (sink, end) = pair(), pair()
+    relayed = trio.CancelScope()
 
     async def feed() -> None:
         with suppress(trio.BrokenResourceError):
@@ -216,15 +287,16 @@ async def test_a_stretch_ends_with_its_relay_and_leaves_no_descriptor(ended_by: 
         if ended_by == "closing":
             await source.aclose()
         else:
-            nursery.cancel_scope.cancel()
+            relayed.cancel()
         await drain(end)
 
     async with source, feeder, sink, end, trio.open_nursery() as nursery:
         nursery.start_soon(feed)
         nursery.start_soon(stop_once_spliced)
-        with pytest.raises(trio.ClosedResourceError) if ended_by == "closing" else nullcontext():
+        began = trio.current_time()
+        with pytest.raises(trio.ClosedResourceError) if ended_by == "closing" else relayed:
             await relay(source, sink)
-            await trio.lowlevel.checkpoint()
+        assert trio.current_time() - began < 5
         nursery.cancel_scope.cancel()
     assert len(os.listdir("/proc/self/fd")) <= before
 
@@ -238,7 +310,7 @@ async def test_a_stream_that_is_not_busy_takes_no_thread(
         async with feeder:
             for _ in range(10):
                 await feeder.send_all(bytes(PIECE // 4))
-                await trio.sleep(STRETCH_SECONDS)
+                await trio.sleep(LOOK_SECONDS)
 
     async with source, end, trio.open_nursery() as nursery:
         nursery.start_soon(feed)
