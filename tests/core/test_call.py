@@ -57,8 +57,8 @@ async def test_it_is_given_up_at_its_deadline_or_at_the_requests_if_that_is_earl
     async with Chain(Noting()).open() as sender:
         for deadline in (10.0, math.inf):
             began = trio.current_time()
+            request = Request(Verb.STOP, ("box",), deadline=began + deadline)
             with pytest.raises(trio.TooSlowError):
-                request = Request(Verb.STOP, ("box",), deadline=began + deadline)
                 await asking.call(sender, request, began + 20)
             assert trio.current_time() - began == pytest.approx(min(deadline, 20))
 
