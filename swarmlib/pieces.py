@@ -24,8 +24,8 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 PIECE: Final = 256 * 1024
 """Bytes of a large read. Larger ones are hardly ever filled: a unix socket holds about as many."""
 LOOK_SECONDS: Final = 0.05
-"""How often it is looked whether a stream is busy. While a thread moves its bytes, it may take as long until a
-cancellation, or the closing of one of the sockets, has its effect."""
+"""The time between two looks whether a stream is busy. While a thread moves its bytes, a cancellation, or the closing
+of one of the sockets, takes effect at the next look."""
 _MOST_PIECES: Final = 1024
 """Pieces of one write, at most (IOV_MAX of Linux)."""
 _SMALL_PIECE: Final = 2048

@@ -1,4 +1,4 @@
-"""Stretches: a thread moves the bytes of a busy stream from one socket to another, for a short while at a time.
+"""Stretches: a thread moves the bytes of a busy stream from one socket to another, for a while at a time.
 
 An engine writes 32 KiB at a time, and a relay is woken for each. A round of trio's loop takes more processor time than
 the system calls that it is made for. So a thread waits and moves the bytes instead. What is sent as it came is spliced
@@ -25,8 +25,8 @@ import trio
 from .pieces import LOOK_SECONDS, PIECE, Buffer, Stretch, unsent, write
 
 STRETCH_SECONDS: Final = 1.0
-"""How long a thread moves bytes, at most: so long nobody learns how many there were. To begin a stretch takes as much
-processor time as a hundred pieces."""
+"""How long a thread moves bytes, at most: stages that count them learn only then how many there were. To begin a
+stretch takes as much processor time as dozens of pieces."""
 MOST_THREADS: Final = 2
 """Streams that have a thread at the same time, at most; the others are relayed by the loop meanwhile. Each system call
 needs Python's lock for a moment, so that more threads would only wait for each other."""
@@ -40,9 +40,9 @@ async def run(stretch: Stretch, source: Callable[[], int]) -> None:
     """Move what comes on a socket into the sink's, both in non-blocking mode, for STRETCH_SECONDS at most, or until the
     source, or the body that is read from it, has ended. Return at once if no thread or no descriptors can be spared.
 
-    Each LOOK_SECONDS the thread looks whether to go on: not if the stream is no longer busy, a socket was closed, or
-    this was cancelled. So it is always known what was moved. If the sink breaks, this returns what could not be sent as
-    held; the next send to the sink will fail again.
+    Every LOOK_SECONDS the thread looks whether to go on. It ends if the stream is no longer busy, a socket was closed,
+    or this was cancelled; a cancellation has no effect before, so that it is always known what was moved. If the sink
+    breaks, this returns what could not be sent as held; the next send to the sink will fail again.
 
     source: gives the descriptor of the socket; below 0 if it is closed.
 
