@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from swarmlib import UNSENT, Invalid, Unavailable
 from swarmlib.net import callers
 from swarmlib.net.address import Address, DialAddress, ListenAddress
-from swarmlib.net.dialling import dial, open_unix
+from swarmlib.net.dialling import CONNECT_SECONDS, dial, open_unix, reaching
 from tests.support.engines import free_port
 
 
@@ -106,3 +107,11 @@ def loopback_pair() -> tuple[socket.socket, socket.socket]:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         near = socket.create_connection(server.getsockname())
         return near, server.accept()[0]
+
+
+async def test_an_attempt_to_connect_ends_after_a_set_time(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    with pytest.raises(Unavailable, match=r"^can't connect to far: timed out after 10 s$") as caught, reaching("far"):
+        await trio.sleep_forever()
+    assert trio.current_time() - began == CONNECT_SECONDS
+    assert caught.value.details == {UNSENT: True}
