@@ -10,7 +10,7 @@ import trio.testing
 
 from swarmlib import Chain, Internal, Invalid, SwarmError, TimedOut, Unavailable, connect
 from swarmlib_backends.balance import Balance
-from swarmlib_backends.balance.history import History, time_of
+from swarmlib_backends.balance.history import History, Position, time_of
 from tests.support.simulated import Engine
 
 
@@ -204,3 +204,18 @@ async def test_what_is_no_event_ends_nobody_s_watch(autojump_clock: trio.testing
         await trio.sleep(10)
         a.add("later")
         assert (await anext(events))["Node"] == "A"
+
+
+def test_a_position_knows_what_it_is_behind() -> None:
+    def event(after: float, id: str) -> dict[str, Any]:
+        return {"Type": "container", "Action": "start", "Actor": {"ID": id}, "timeNano": 10**18 + int(after * 10**9)}
+
+    position = Position(10**18)
+    assert position.take(event(60, "a"))
+    assert not position.take(event(60, "a"))
+    assert position.has(event(60, "a"))
+    assert position.has(event(1, "b"))  # it is too old to come any more
+    assert not position.has(event(59.95, "c"))  # an engine may still send it
+    for number in range(2000):
+        position.take(event(61, str(number)))
+    assert position.take(event(60, "a"))  # only the last ones are remembered
