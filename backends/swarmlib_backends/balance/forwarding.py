@@ -50,8 +50,11 @@ class Forwarded(Tap):
         under_way.add(self)
         inner.on_gone(self.leave)
 
-    gone = ReplySender.gone
-    """Whether the member's work is cancelled, which it is too when another answers the caller."""
+    @property
+    def gone(self) -> bool:
+        """Whether the member's work is cancelled, which it is too when another answers the caller."""
+        return super(Tap, self).gone
+
     on_gone = ReplySender.on_gone
 
     def leave(self) -> None:
@@ -70,7 +73,7 @@ class Forwarded(Tap):
         if isinstance(reply, Error) and await self._gave_back(reply.error):
             return
         try:
-            await super()._deliver(reply)
+            await self._caller.send(self.instead(reply))
         except BadAnswer as exc:
             await self._end(exc)
 
@@ -85,7 +88,7 @@ class Forwarded(Tap):
         self._under_way.discard(self)
         self._tell_changed()
         if not self._given_back:
-            await super()._finish()
+            await self._caller.aclose()
 
     def instead(self, reply: Reply) -> Reply:
         """See `Tap.instead`."""
