@@ -14,7 +14,7 @@ from ..net.sockets import lean
 from ..supervision import supervised
 from .endpoint import Endpoint, Step
 from .errors import WireError
-from .events import Agreed, Data, Ended, GoingAway, Over, Received, Reset, Room
+from .events import Agreed, Closed, Data, Ended, GoingAway, Over, Received, Reset, Room
 from .limits import Limits
 from .reader import Reader
 from .session import Session
@@ -69,6 +69,7 @@ class Driver:
             Data: self._on_data,
             Ended: self._on_ended,
             Reset: self._on_reset,
+            Closed: lambda event: self.forget(event.channel),
             Room: self._on_room,
             Agreed: lambda _: self.agreed.set(),
             GoingAway: lambda _: self._on_room(Room(SERVICE)),
@@ -163,7 +164,7 @@ class Driver:
     def _on_drained(self, id: int) -> None:
         self._on_room(Room(id))
         if not self.channels.is_open(id):
-            self.forget(id)
+            self.reader.handle_behind(Closed(id))
 
     def taken(self, event: Received) -> None:
         """Note that a message that came has been taken by its receiver."""

@@ -47,6 +47,12 @@ class Reset(NamedTuple):
         return cls(channel, payload.decode("utf-8", "replace")[:REASON])
 
 
+class Closed(NamedTuple):
+    """This side has sent the last of a stream whose other direction has ended. Its driver says so, behind what came."""
+
+    channel: int
+
+
 class Data(NamedTuple):
     """Bytes on a stream. Once its reader has them, `Session.read` is told."""
 
@@ -70,4 +76,4 @@ class Over(NamedTuple):
     why: SwarmError
 
 
-Event: TypeAlias = Agreed | Received | Ended | Reset | Data | Room | GoingAway | Over
+Event: TypeAlias = Agreed | Received | Ended | Reset | Closed | Data | Room | GoingAway | Over

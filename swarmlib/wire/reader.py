@@ -84,6 +84,13 @@ class Reader:
         self._call = call
         return self._turn
 
+    def handle_behind(self, event: Event) -> None:
+        """Handle an event of this side's behind what has come: now, if nothing waits. Its handler never waits."""
+        if self._events:
+            self._events.append(event)
+        else:
+            self._handlers[type(event)](event)
+
     async def run(self) -> None:
         """Read and handle what comes, until another task has taken over or nothing more will come."""
         with trio.CancelScope() as turn:

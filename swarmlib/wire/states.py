@@ -20,8 +20,8 @@ What the two sides do at the same time makes these races, and only these:
    and dropped. But a late reply may give a stream or a value, which is open for the peer from then on: each is RESET.
 2. Both send RESET: each comes to a channel that is CLOSED already, late.
 3. I send the END that closes the second direction, and forget the channel, while the peer sends RESET or CREDIT: late.
-4. The peer says END, then RESET (it closes a stream that it has written to): what came before the END stands. Where
-   there was no END, a RESET breaks off what was not yet read.
+4. The peer says END, then RESET (it closes a stream that it has written to): what came before the END is all. Where
+   there was no END, what came before the RESET can be read too, and then its reader is told that the rest is missing.
 5. I say GOAWAY while the peer's new request is under way: it is answered `unavailable`, with the detail that it was
    not begun, so that the peer may send it elsewhere.
 

@@ -817,6 +817,38 @@ async def test_credit_goes_while_what_came_together_is_still_handled() -> None:
         assert peer.channels.credit(SERVICE) == DEFAULT.credit
 
 
+async def test_what_came_is_read_though_the_other_direction_ends_before_it_is_handled() -> None:
+    inner, outer = memory_stream_pair()
+
+    class Talks(Filter):
+        async def send(self, request: Request) -> None:
+            if request.verb is Verb.SET:
+                await trio.lowlevel.checkpoint()  # what is behind it is handled after others have sent
+                return
+            await request.reply.ack(stream=inner)
+            await request.reply.aclose()
+
+    async with Talks().open(Unhandled()) as inlet, spoken_to(inlet) as (peer, near, _):
+        reply, _ = open_reply()
+        peer.channels.send(SERVICE, Request(Verb.CONNECT, ("x",), reply=reply), 0.0)
+        near.send(peer.take())
+        await outer.send_all(bytes(DEFAULT.window + 1))
+        await outer.send_eof()
+        await wait_all_tasks_blocked()
+        (ack,) = [event for event in peer.receive(near.recv(1 << 20), 0.0) if isinstance(event, Received)]
+        assert ack.refs[1] is not None
+        stream = ack.refs[1].id
+        peer.channels.read(stream, DEFAULT.window, 0.0)
+        peer.channels.send(SERVICE, Request(Verb.SET, body=Json(b"{}")), 0.0)
+        peer.channels.write(stream, b"last words")
+        peer.channels.end(stream)
+        near.send(peer.take())
+        await wait_all_tasks_blocked()
+        with trio.fail_after(1):
+            assert await outer.receive_some() == b"last words"
+            assert await outer.receive_some() == b""
+
+
 async def test_a_call_that_was_answered_at_once_has_no_hold_on_the_task_that_reads(
     autojump_clock: trio.abc.Clock,
 ) -> None:
