@@ -115,7 +115,10 @@ async def call(sender: Sender, request: Request, deadline: float = math.inf) -> 
         deadline = trio.current_effective_deadline()
     before, final = await collect(sender, request, deadline)
     if isinstance(final, Error):
-        raise final.error.with_traceback(None)  # a fresh one: several callers may share the error (a fan-out)
+        try:
+            raise final.error.with_traceback(None)  # a fresh one: several callers may share the error (a fan-out)
+        finally:
+            del final  # or the error would refer to itself by its traceback, and keep what the call held in memory
     return Answer(final, before)
 
 
@@ -128,8 +131,10 @@ async def next_reply(replies: ReplyReceiver) -> Ack | Set | Log:
     """
     reply = await replies.receive()
     if isinstance(reply, Error):
-        # A fresh traceback each time: the error object may be shared by several callers (a fan-out).
-        raise reply.error.with_traceback(None)
+        try:
+            raise reply.error.with_traceback(None)  # as in `call`
+        finally:
+            del reply
     return reply
 
 

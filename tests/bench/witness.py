@@ -134,7 +134,9 @@ _TRUTH = {"true": "1", "True": "1", "false": "", "False": "", "0": ""}
 def _as_text(value: Any) -> str:
     if isinstance(value, list):
         return _as_text(value[0]) if value else ""  # Go takes the first of a repeated parameter
-    return json.dumps(value) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value).encode(errors="surrogateescape").decode(errors="replace")  # as a call's query is decoded
 
 
 class JudgeWitness:

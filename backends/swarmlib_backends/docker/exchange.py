@@ -247,7 +247,7 @@ class EngineExchange:
     def _last_body(self, closed: trio.Event) -> BodyStream:
         async def close(_: BodyStream) -> None:
             closed.set()
-            await trio.aclose_forcefully(self._stream)
+            await self._connection.close()
 
         return BodyStream(self._responses, on_close=close)
 

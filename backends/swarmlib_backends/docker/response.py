@@ -198,8 +198,8 @@ class Responses:
         self._left = framing.length or 0
         self._ended = framing.length == 0
         self._plain = PlainChunks() if framing.chunked else None
-        self._cut: Callable[[Buffer], Sequence[Buffer]] = (
-            self._by_chunks if framing.chunked else self._by_length if head.framed else self._by_end
+        self._cutting = (
+            Responses._by_chunks if framing.chunked else Responses._by_length if head.framed else Responses._by_end
         )
 
     async def next_chunk(self) -> bytes:
@@ -262,6 +262,10 @@ class Responses:
             raise self.wrong(f"the body of its answer is longer than {limit} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def _cut(self, data: Buffer) -> Sequence[Buffer]:
+        """Return the pieces of the body in what came."""
+        return self._cutting(self, data)
+
     def _by_length(self, data: Buffer) -> Sequence[Buffer]:
         if len(data) > self._left:
             data, self._rest = data[: self._left], bytes(data[self._left :])
@@ -314,7 +318,16 @@ class Responses:
         if self._unparsed > MAX_HEAD:
             raise self.wrong(f"its answer has more than {MAX_HEAD} bytes of chunk extensions or trailers")
 
+    def close(self) -> None:
+        """Forget what is left of a response on a connection that has ended. The parser and this refer to each other, so
+        that what the engine has sent would else stay in memory until cyclic garbage is searched for.
+        """
+        self._parser = None
+        self._rest = b""
+        self._pieces.clear()
+
     def take_over(self) -> bytes:
         """Return what was read after the head of a 101: the beginning of the other protocol."""
-        rest, self._rest = self._rest, b""
+        rest = self._rest
+        self.close()
         return rest

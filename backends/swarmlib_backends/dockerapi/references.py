@@ -45,6 +45,8 @@ def normal(text: str, *, status: int = 400) -> str:
             name = name.removeprefix(prefix)
             break
     if found["digest"]:
+        if not is_digest(found["digest"]):
+            raise refusal(status, "invalid checksum digest length")
         return f"{name}@{found['digest']}"
     return f"{name}:{found['tag'] or 'latest'}"
 

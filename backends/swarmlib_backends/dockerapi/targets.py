@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
@@ -93,7 +92,6 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=64)
 def _version(text: str) -> str:
     """Return the API version in its usual form: engines take 01.41, 1.41. and 1.41.0 for 1.41, and 1 for 1.0.
 

@@ -24,6 +24,8 @@ OWN_HEADERS: Final[FixedHeaders] = (
 )
 """The headers of a response for which the answering stage gives none."""
 
+MAX_HEADERS: Final = 64 * 1024
+"""Bytes of the headers of a reply, at most, as of an engine's answer; some of them are remembered."""
 _PAIRS: Final = (tuple, list)
 _DIGITS: Final = re.compile(rb"[0-9]{1,19}")
 _UNPRINTABLE: Final = bytes(byte if 32 <= byte < 127 else 32 for byte in range(256))
@@ -51,8 +53,8 @@ def headers_in(details: Mapping[str, Any], usual: FixedHeaders, *, length: bool 
     length: keep Content-Length, as in the response to a HEAD request, which has no body.
 
     Raises:
-        BadAnswer: a name is not an HTTP token, a value holds CR, LF or NUL, a header is not a pair of bytes, or the age
-            is not a number.
+        BadAnswer: a name is not an HTTP token, a value holds CR, LF or NUL, a header is not a pair of bytes, they are
+            longer than MAX_HEADERS, or the age is not a number.
     """
     given = details.get("headers")
     found = usual if given is None else _headers(given, length=length)
@@ -125,8 +127,12 @@ def _headers(given: object, *, length: bool = False) -> FixedHeaders:
 
 def _read_headers(given: object, length: bool) -> FixedHeaders:
     found: Headers = []
+    size = 0
     for header in _sequence(given, "headers"):
         name, value = _pair(header)
+        size += len(name) + len(value)
+        if size > MAX_HEADERS:
+            raise BadAnswer(f"the headers of a reply are longer than {MAX_HEADERS} bytes")
         lower = _lower_token(name)
         if b"\r" in value or b"\n" in value or b"\0" in value:  # three searches are faster than a regular expression
             raise BadAnswer(f"the value of a reply's header {name.decode()} holds CR, LF or NUL")

@@ -20,6 +20,8 @@ from .head import Head
 _LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site", b"expect"})
 _AIODOCKERS: Final = b"http://localhost"
 """The Origin that aiodocker sends with every websocket. Only a page of the user's own machine could have it."""
+_LONGEST_ADDRESS: Final = 64
+"""The most characters of an IP address; longer texts are none, and are not remembered."""
 _FOREIGN: Final = (b"cross-site", b"same-site")
 
 
@@ -59,7 +61,7 @@ def _host(values: list[bytes], head: Head) -> bytes | None:
 
 def _check_host(host: bytes, hosts: Collection[str]) -> None:
     name = _without_port(host.decode("latin-1").strip().lower())
-    if name == "localhost" or name in hosts or _is_address(name):
+    if name == "localhost" or name in hosts or (len(name) <= _LONGEST_ADDRESS and _is_address(name)):
         return
     right = ", ".join(["an IP address", "localhost", *sorted(hosts)])
     raise Denied(f"this server is not {ascii(name)[1:-1]!r}: Host must be {right}, or a name given by --allow-host")

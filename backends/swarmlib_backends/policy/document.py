@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import islice
 from typing import Final, Self, cast
 
 from swarmlib import Request, Sender, SwarmError
@@ -15,7 +16,7 @@ from .. import clients
 from ..clients import Client, Facts
 from ..dockerapi.rows import ROWS, WHOLE, Row
 from ..globs import globs
-from ..redact_text import without_credentials
+from ..redact_text import MAX_ERROR, shortened, without_credentials
 from ..toml_tables import Table
 from . import answers, folders, grants, hiding, image_ids, operations, readings, requirements, signatures
 from .changes import Changes, differences
@@ -99,7 +100,8 @@ class Rule:
         """Yield what a request demands and this rule does not grant: in words, and the line that would grant it."""
         for demand in demands:
             if not self._grants((demand,)):
-                kind, value = BY_ID.get(demand.kind, demand.kind), without_credentials(demand.value)
+                kind = BY_ID.get(demand.kind, demand.kind)
+                value = without_credentials(shortened(demand.value, MAX_ERROR))  # the search of a long one takes long
                 yield (
                     f"{demand.place:.100} asks for {value!r:.200}, which {kind} of the rule does not list",
                     _line(kind, value),
@@ -244,10 +246,10 @@ class Document:
             return Verdict(rule.warn, rule, f"rule {rule.name!r}: {exc.message}")
         if judged is not request:
             demands = tuple(readings.demands(row, judged))
-        refusals = list(rule.refusals(row, judged, demands))
+        refusals = list(islice(rule.refusals(row, judged, demands), _MOST_REASONS))
         if not refusals:
             return Verdict(True, rule, demands=demands, changed=None if judged is request else judged)
-        reasons = "; ".join(what for what, _ in refusals[:_MOST_REASONS])
+        reasons = "; ".join(what for what, _ in refusals)
         return Verdict(rule.warn, rule, f"rule {rule.name!r}: {reasons}", refusals[0][1])
 
 

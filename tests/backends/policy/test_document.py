@@ -212,3 +212,16 @@ def test_the_guide_has_each_kind_with_an_example_that_reads() -> None:
     assert found.keys() == KINDS.keys()
     text = "".join(f"{kind} = {example}\n" for kind, example in found.items())
     assert verdict(f"{RULE}[rule.container]\n{text}", LIST).allowed
+
+
+def test_a_refusal_is_worded_of_little_of_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = list[int]()
+
+    def count(text: str) -> str:
+        searched.append(len(text))
+        return text
+
+    monkeypatch.setattr(document, "without_credentials", count)
+    binds = [f"/{number}{'a' * 10_000}:/x" for number in range(100)]
+    assert not verdict('[[rule]]\nallow = ["ContainerCreate"]\n', create(Binds=binds)).allowed
+    assert 0 < sum(searched) < 50_000
