@@ -252,14 +252,14 @@ def test_an_error_is_the_same_again_after_http(kind: type[SwarmError]) -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [(404, BadAnswer), (409, BadAnswer), (502, Unavailable)])
 def test_the_page_of_a_web_server_says_nothing_of_an_engines_objects(status: int, kind: type[SwarmError]) -> None:
-    found = error_of(status, [(b"Content-Type", b"text/html;charset=utf-8")], b"<html>Not found</html>", "docker a")
+    found = error_of(status, ((b"Content-Type", b"text/html;charset=utf-8"),), b"<html>Not found</html>", "docker a")
     assert type(found) is kind
     assert found.message == f"docker a: a web server answered with the status {status} and a page, not an engine"
     assert status_of(found) == status_of(kind(""))
 
 
 def test_a_text_of_something_else_is_passed_on() -> None:
-    found = error_of(404, [(b"Content-Type", b"text/plain; charset=utf-8")], b"404 page not found\n", "docker a")
+    found = error_of(404, ((b"Content-Type", b"text/plain; charset=utf-8"),), b"404 page not found\n", "docker a")
     assert (type(found), found.message) == (NotFound, "docker a: 404 page not found")
 
 
