@@ -238,10 +238,14 @@ async def _bind_private(sock: trio.socket.SocketType, path: str) -> None:
 
 
 async def _remove_stale(path: str) -> None:
-    """Remove a socket that a server which is gone left behind; one that still answers makes bind fail, as it should."""
+    """Remove a socket that a server which is gone left behind; one that still answers makes bind fail, as it should.
+
+    Raises:
+        OSError: what is there is no socket.
+    """
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return
+            raise OSError(errno.EADDRINUSE, "a file or folder that is not a socket is there")
         (await trio.open_unix_socket(path)).socket.close()
     except FileNotFoundError:
         return

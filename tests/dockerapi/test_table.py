@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarmlib import ERRORS, Invalid, NotFound, SwarmError, Unsupported, Verb
+from swarmlib import ERRORS, BadAnswer, Invalid, NotFound, SwarmError, Unavailable, Unsupported, Verb
 from swarmlib_backends.dockerapi import table
 from swarmlib_backends.dockerapi.rows import ROWS, Row
 from swarmlib_backends.dockerapi.status import code_headers, error_body, error_of, status_of
@@ -248,6 +248,19 @@ def test_an_error_is_the_same_again_after_http(kind: type[SwarmError]) -> None:
     error = kind("it failed")
     found = error_of(status_of(error), code_headers(error), error_body(error), "docker")
     assert (type(found), found.message) == (kind, "it failed")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, BadAnswer), (409, BadAnswer), (502, Unavailable)])
+def test_the_page_of_a_web_server_says_nothing_of_an_engines_objects(status: int, kind: type[SwarmError]) -> None:
+    found = error_of(status, ((b"Content-Type", b"text/html;charset=utf-8"),), b"<html>Not found</html>", "docker a")
+    assert type(found) is kind
+    assert found.message == f"docker a: a web server answered with the status {status} and a page, not an engine"
+    assert status_of(found) == status_of(kind(""))
+
+
+def test_a_text_of_something_else_is_passed_on() -> None:
+    found = error_of(404, ((b"Content-Type", b"text/plain; charset=utf-8"),), b"404 page not found\n", "docker a")
+    assert (type(found), found.message) == (NotFound, "docker a: 404 page not found")
 
 
 NEW_ROW = """

@@ -7,6 +7,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 import aiodocker
 import pytest
 
-from tests.support.engines import Engine, Swarmd, docker, swarmd
+from tests.support.engines import Engine, Swarmd, docker, read_until, swarmd
 
 pytestmark = pytest.mark.engine
 
@@ -127,3 +128,17 @@ def test_buildkit_builds_through_its_own_sessions(plain: Swarmd, gateway: Swarmd
         assert "exporting to image" in run(*build, DOCKER_BUILDKIT="1")  # Debian's CLI has it built in
         assert docker(plain.host, "run", "--rm", "kit", check=True).stdout.decode().split()[0] == wanted
         docker(plain.host, "rmi", "kit", check=True)
+
+
+def test_a_build_of_buildkit_ends_when_it_is_interrupted(gateway: Swarmd, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo be''gun; sleep 100\n")
+    build = ["/usr/bin/docker", "-H", gateway.host, "build", "--no-cache", "--progress=plain", str(tmp_path)]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    with subprocess.Popen(build, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as building:
+        try:
+            assert building.stderr is not None
+            read_until(building.stderr.fileno(), b" begun")
+            building.send_signal(signal.SIGINT)
+            assert building.wait(20) == 1
+        finally:
+            building.kill()

@@ -45,7 +45,8 @@ from .stats import Stats
 _CONTAINERS: Final[Path] = ("containers",)
 _IMAGES: Final[Path] = ("images",)
 _UNLOCK: Final[Path] = ("swarm", "unlock")
-_BUILDKIT: Final = ("/session", "/grpc")
+_BUILDKIT: Final = ("/session", "/grpc", "/build/cancel")
+"""What a BuildKit client calls beside its build, which the official documents of the Engine API partly leave out."""
 
 
 @dataclass
@@ -204,7 +205,7 @@ class Balance(Server):
         return await self._router.to_owner(request)
 
     async def connect(self, request: Request) -> Any:
-        """Forward the connection to the owner; BuildKit's sessions go to the builder, as do questions about options."""
+        """Forward the connection to the owner; BuildKit's go to the builder, as do questions about options."""
         if request.path == WHOLE.path("") and _is_for_any_member(request):
             return await self._router.to(owners.first_up(self._members.all), request)  # a build's connections must meet
         return await self._router.to_owner(request)
@@ -290,4 +291,5 @@ class Balance(Server):
 
 def _is_for_any_member(whole: Request) -> bool:
     """Return whether a request without a row may go to any member that is up: BuildKit's, or one for options."""
-    return whole.params["method"] == "OPTIONS" or str(whole.params["target"]).endswith(_BUILDKIT)
+    target = str(whole.params["target"]).partition("?")[0]
+    return whole.params["method"] == "OPTIONS" or target.endswith(_BUILDKIT)

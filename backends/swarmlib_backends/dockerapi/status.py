@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -58,6 +58,8 @@ _CLASS: Final[dict[int, type[SwarmError]]] = {
     503: Unavailable,
     504: TimedOut,
 }
+_NOT_REACHED: Final = frozenset({502, 503, 504})
+"""The statuses of a proxy whose engine does not answer."""
 MAX_MESSAGE: Final = 64 * 1024
 """The most characters of an engine's error message that are kept; the body is forwarded to the client in full."""
 RAW_STREAM: Final = b"application/vnd.docker.raw-stream"
@@ -120,19 +122,29 @@ def error_of(status: int, headers: FixedHeaders, body: bytes, backend: str) -> S
     code = next((value.decode("latin-1") for name, value in headers if name.lower() == _CODE.lower()), "")
     kind = ERRORS.get(code) or _class(status)
     message = _message_in(body)
-    if message is not None or _is_engines(headers):
+    named = {name.lower(): value for name, value in headers}
+    if message is not None or _is_engines(named):
         details = {"status": status, "headers": headers, "body": body}
         return kind(message or _text(status, body), backend=backend, details=details)
     # Something else responded (a proxy, a TLS port).
+    if named.get(b"content-type", b"").startswith(b"text/html"):
+        return _web_page(status, backend)
     return kind(f"{backend}: {_text(status, body)}", backend=backend, details={"status": status})
 
 
-def _is_engines(headers: FixedHeaders) -> bool:
+def _is_engines(headers: Mapping[bytes, bytes]) -> bool:
     """Return whether an error that is not JSON is an engine's: a client that is too old gets plain text, a HEAD request
     no body, and an attach the media type of the stream.
     """
-    found = {name.lower(): value for name, value in headers}
-    return b"api-version" in found or found.get(b"content-type") == RAW_STREAM
+    return b"api-version" in headers or headers.get(b"content-type") == RAW_STREAM
+
+
+def _web_page(status: int, backend: str) -> SwarmError:
+    """Return the error of a web server, or of a proxy whose engine is not reached. Its status says nothing of the
+    engine's objects: what a web server doesn't find may be there.
+    """
+    message = f"{backend}: a web server answered with the status {status} and a page, not an engine"
+    return (Unavailable if status in _NOT_REACHED else BadAnswer)(message, backend=backend)
 
 
 def _message_in(body: bytes) -> str | None:
