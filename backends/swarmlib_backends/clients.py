@@ -6,7 +6,9 @@ What a container is called, its labels and its image are facts that only its eng
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -207,3 +209,32 @@ def named(table: Table, known: Mapping[str, Client], key: str = "clients") -> Se
         whom = "everybody" if key == "clients" else "nobody"
         raise table.mistake(key, f"{key} must not be empty: leave it out to mean {whom}")
     return [known[name] for name in names]
+
+
+_asking: Final[ContextVar[str]] = ContextVar("asking", default="")
+"""The stage within which this one is opened, and which asks for all clients at once; "" if there is none."""
+
+
+@contextmanager
+def asked_by(stage: str) -> Generator[None]:
+    """Open stages within one that asks them as no client, and answers all clients by what it learns."""
+    token = _asking.set(stage)
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
+def require_clients(what: str) -> None:
+    """Refuse to treat clients differently where not each request comes from the client that it is for.
+
+    what: treats them differently.
+
+    Raises:
+        Invalid: this is opened within such a stage.
+    """
+    if stage := _asking.get():
+        raise Invalid(
+            f"{what} has rules for clients, but within {stage} it can't tell who asks: {stage} asks once for all "
+            f"clients. Put it before {stage}, or leave out what is for some clients only"
+        )

@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Collection, Iterator, Mapping
-from itertools import zip_longest
+from collections.abc import Iterator, Mapping
+from itertools import chain, zip_longest
 from typing import Any, Final, cast
 
 import orjson
@@ -19,12 +19,16 @@ import orjson
 from swarmlib import Ack, Error, Invalid, Json, Log, Meta, Reply, Request, Set, SwarmError
 
 from .redact_fields import DETAILS, PARAMS, error_body, hidden, is_harmless, name_of, objects
-from .redact_text import HIDDEN, without_quotations
+from .redact_text import HIDDEN, Secrets, without_quotations
 
 _HARMLESS: Final = frozenset({b"OK", b"OK\n"})
 """Values that are not JSON, and shown: an engine's answers to a ping."""
+_WORD: Final = re.compile(r"[^\s\"',:{}\[\]]+")
 _TAINTING: Final = 4
 """The least length of a hidden text that errors are searched for: shorter ones occur everywhere."""
+_MOST: Final = 4096
+"""The most values of a request in which hidden texts are looked for, and the most forms of these that are found: each
+takes some microseconds, for which all other calls wait."""
 
 
 def value(data: Any) -> Any:
@@ -53,7 +57,7 @@ def request(seen: Request) -> Request:
     return seen.replace(params=params(seen.params), body=body, meta=meta(seen.meta))
 
 
-def reply(seen: Reply, secrets: Collection[str] = ()) -> Reply:
+def reply(seen: Reply, secrets: Secrets = ()) -> Reply:
     """Return a reply as it may be kept. Its stream is the same.
 
     secrets: the secrets in its request (`secrets_of`), which an error may repeat.
@@ -67,20 +71,36 @@ def reply(seen: Reply, secrets: Collection[str] = ()) -> Reply:
     return Ack(value, details, seen.stream) if isinstance(seen, Ack) else Set(value, details)
 
 
-def error(exc: SwarmError, secrets: Collection[str] = ()) -> SwarmError:
+def error(exc: SwarmError, secrets: Secrets = ()) -> SwarmError:
     """Return an error as it may be shown: without quotations and without `secrets`."""
     details = {name: DETAILS.get(name, hidden)(each) for name, each in exc.details.items()}
     details |= {name: error_body(exc.details[name], secrets) for name in ("body", "line") if name in exc.details}
     return type(exc)(without_quotations(exc.message, secrets), backend=exc.backend, path=exc.path, details=details)
 
 
-def secrets_of(request: Request) -> Collection[str]:
-    """Return the texts that are hidden in a request, as an error would quote them, the longest first."""
+def secrets_of(request: Request) -> Secrets:
+    """Return the texts that are hidden in a request, as an error would quote them, the longest first; None if it has
+    too many values to look through, or is nested too deeply.
+    """
+    found = set[str]()
     try:
-        found = {each for text in _texts(request) for each in _quoted(text) if len(each) >= _TAINTING}
+        if _values_in(request) > _MOST:
+            return None
+        for number, each in enumerate(chain.from_iterable(map(_quoted, _texts(request)))):
+            if number == _MOST:
+                return None
+            if len(each) >= _TAINTING:
+                found.add(each)
     except RecursionError:
-        return ()
+        return None
     return sorted(found, key=len, reverse=True)
+
+
+def _values_in(request: Request) -> int:
+    """Return how many values the parameters and the body of a request have, at most, by what stands before each."""
+    found = sum(text.count(mark) for text in map(str, request.params.values()) for mark in ",[{")
+    raw = b"" if request.body is None else request.body.raw
+    return found + sum(raw.count(mark) for mark in (b",", b"[", b"{"))
 
 
 def _texts(request: Request) -> Iterator[str]:
@@ -92,7 +112,8 @@ def _texts(request: Request) -> Iterator[str]:
         try:
             yield from _differing(request.body.data, value(request.body.data))
         except Invalid:
-            yield from re.findall(r"[^\s\"',:{}\[\]]+", request.body.raw.decode("utf-8", "replace"))
+            for word in _WORD.finditer(request.body.raw.decode("utf-8", "replace")):
+                yield word[0]
 
 
 def _differing(data: Any, left: Any) -> Iterator[str]:

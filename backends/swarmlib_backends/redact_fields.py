@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 import orjson
 
 from . import shown
 from .dockerapi.rows import METHODS
-from .redact_text import HIDDEN, without_credentials, without_quotations, without_user
+from .redact_text import HIDDEN, Secrets, without_credentials, without_quotations, without_user
 
 _NAME: Final = re.compile(r"[\w/:][\w./:+-]{0,127}", re.ASCII)
 """What may be shown as the name of a field: no URL with a password in it, no assignment, no running text."""
@@ -249,7 +249,7 @@ def is_harmless(header: object) -> bool:
     return name.lower() in shown.HEADERS
 
 
-def error_body(given: Any, secrets: Collection[str]) -> Any:
+def error_body(given: Any, secrets: Secrets) -> Any:
     """Show the bytes of an error's object, or of a line of progress, without `secrets`."""
     try:
         data = orjson.loads(given)
@@ -258,7 +258,7 @@ def error_body(given: Any, secrets: Collection[str]) -> Any:
     return orjson.dumps(_without(objects(data), secrets))
 
 
-def _without(given: Any, secrets: Collection[str]) -> Any:
+def _without(given: Any, secrets: Secrets) -> Any:
     if isinstance(given, str):
         return without_quotations(given, secrets)
     return _inside(given, lambda each: _without(each, secrets)) if isinstance(given, list | dict) else given

@@ -7,12 +7,15 @@ or may hold one (`without_quotations`, for the texts of engines, which quote com
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Collection
+from typing import Final, TypeAlias
 
 HIDDEN: Final = "***"
 MAX_ERROR: Final = 4096
 """Characters of an error's text that are searched and shown, at most."""
+
+Secrets: TypeAlias = Collection[str] | None
+"""The texts that are hidden in a request, and which an error may repeat; None: any text may be one."""
 
 _TELLING: Final = (
     r"(?:pass|pwd|secret|token|credential|api[-_]?key|access[-_]?key|private[-_]?key|signing[-_]?ca[-_]?key"
@@ -54,11 +57,13 @@ def without_user(text: str) -> str:
     return without_credentials(text) if "@" in text else text
 
 
-def without_quotations(text: str, secrets: Iterable[str] = ()) -> str:
+def without_quotations(text: str, secrets: Secrets = ()) -> str:
     """Remove what an engine's error may quote: JSON, values of options, commands of several words.
 
     secrets: texts that are hidden everywhere, since the request that the error answers holds them.
     """
+    if secrets is None:
+        return HIDDEN
     text = shortened(text, MAX_ERROR)
     for secret in secrets:
         text = text.replace(secret, HIDDEN)

@@ -6,6 +6,7 @@ asked in its errors.
 """
 
 import base64
+import functools
 import json
 import os
 import re
@@ -505,6 +506,30 @@ def test_an_error_that_repeats_a_secret_in_another_form_is_cleaned() -> None:
     left = redact.error(error, redact.secrets_of(asked))
     assert left.message == "no user ***, x ***"
     assert left.details == {"status": 404, "body": b'{"message":"a=***"}'}
+
+
+DEEP: Any = functools.reduce(lambda inner, _: [inner], range(2000), "abcd")
+MANY = json.dumps(["abcd"] * 5000)
+MANY_ENCODED = base64.b64encode(MANY.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Request(Verb.SPAWN, body=Json.from_data({"Env": [f"A={number}" for number in range(5000)]})),
+        Request(Verb.SPAWN, body=Json(b"no JSON " * 5000)),
+        Request(Verb.SPAWN, params={"x": DEEP}),
+        Request(Verb.SPAWN, params={"filters": MANY}),
+        Request(Verb.SPAWN, body=Json.from_data({"Data": MANY_ENCODED})),
+        Request(Verb.SPAWN, meta=Meta(headers=(("x-registry-config", MANY_ENCODED),))),
+    ],
+    ids=["values", "words", "depth", "parameter", "encoded", "header"],
+)
+def test_of_what_answers_a_request_with_more_values_than_are_looked_through_nothing_is_shown(asked: Request) -> None:
+    error = NotFound("no user S3KR3T", details={"status": 404, "body": b'{"message":"no S3KR3T"}'})
+    left = redact.error(error, redact.secrets_of(asked))
+    assert left.message == "***"
+    assert left.details == {"status": 404, "body": b'{"message":"***"}'}
 
 
 NAMES = st.sampled_from(["Env", "Labels", "Cmd", "LogConfig", "filters", "headers", "target", "x"])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
-from ..redact_text import shortened, without_quotations, without_user
+from ..redact_text import Secrets, shortened, without_quotations, without_user
 
 MAX_TEXT: Final = 1024
 """The most characters of a text that a client chose."""
@@ -18,6 +17,6 @@ def text(given: str) -> str:
     return shortened(without_user(given[: 2 * MAX_TEXT]), MAX_TEXT)
 
 
-def message(given: str, secrets: Collection[str]) -> str:
+def message(given: str, secrets: Secrets) -> str:
     """Return a message as a line shows it, which may quote secrets of a request."""
     return shortened(without_quotations(given, secrets), MAX_TEXT)

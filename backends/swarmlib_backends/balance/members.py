@@ -15,6 +15,7 @@ from swarmlib.errors import sole
 from swarmlib.supervision import supervised
 
 from ..calls import distinct
+from ..clients import asked_by
 from ..pauses import pauses
 from .index import Index
 from .kept import Kept
@@ -111,12 +112,13 @@ class Members:
         """Open a member's chain, and hold it open until the member leaves. Raise what ends it before it is open."""
         opened = False
         try:
-            async with Chain(chain, label=member.name).open(observer=self._observer) as sender:
-                member.sender.connect(sender)
-                opened = True
-                if task_status is not None:
-                    task_status.started()
-                await member.keep()
+            with asked_by("balance"):
+                async with Chain(chain, label=member.name).open(observer=self._observer) as sender:
+                    member.sender.connect(sender)
+                    opened = True
+                    if task_status is not None:
+                        task_status.started()
+                    await member.keep()
         except Exception as exc:
             if not opened:
                 raise

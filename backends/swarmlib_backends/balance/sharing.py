@@ -10,6 +10,8 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
+import orjson
+
 from swarmlib import Ack, Json, Log, Request, Set
 from swarmlib.asking import Answer as Replies
 
@@ -86,8 +88,8 @@ def _is_of(answer: Replies, id: str) -> bool:
 
 
 def _key(request: Request, members: Sequence[Member], id: str) -> bytes:
-    about = "\0".join((request.meta.caller, id, *map(_NAME, members)))  # who calls matters to stages within members
-    key = about.encode() + b"\0" + key_of(request)
+    about = orjson.dumps((request.meta.caller, id, *map(_NAME, members)))  # who calls matters to stages within members
+    key = about + b"\0" + key_of(request)
     plain = len(key) <= _LONGEST_KEY and not request.meta.headers  # clients choose its length; headers may be secret
     return key if plain else blake2b(key).digest()
 

@@ -187,6 +187,8 @@ class Document:
     """Whether what no rule is about passes, with a warning."""
     protection: Protection | None
     """The objects that are protected."""
+    for_clients: bool
+    """Whether it treats clients differently."""
     by_facts: frozenset[str]
     """The operations whose rules depend on what is known about a container that calls."""
     about: Callable[[str, str, Facts | None], tuple[Rule | None, Sequence[Rule]]]
@@ -206,7 +208,8 @@ class Document:
         asking = {each for each in known if any(one.by_facts for rule in index[each] for one in rule.clients)}
         if protection is not None and any(one.by_facts for one in protection.override):
             asking |= GUARDED
-        return cls(name, index, warn, protection, frozenset(asking), about)
+        for_clients = any(rule.clients for rule in rules) or (protection is not None and bool(protection.override))
+        return cls(name, index, warn, protection, for_clients, frozenset(asking), about)
 
     @property
     def summary(self) -> str:

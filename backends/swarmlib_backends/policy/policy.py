@@ -16,7 +16,7 @@ from swarmlib import Denied, Handler, Invalid, Request, Server, SwarmError, argu
 from swarmlib.suggestions import nearest
 
 from .. import notes
-from ..clients import Facts, container_in
+from ..clients import Facts, container_in, require_clients
 from ..control import offering
 from ..dockerapi import table
 from ..dockerapi.canonical import canonical
@@ -83,7 +83,10 @@ class Policy(Server):
 
     async def _read(self) -> None:
         name = str(self.file) if self.file else self.preset
-        self._document = document.parse(await self._file.read(), name)
+        found = document.parse(await self._file.read(), name)
+        if found.for_clients:
+            require_clients(name)
+        self._document = found
 
     async def _follow(self) -> None:
         while True:

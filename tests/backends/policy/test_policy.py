@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -281,13 +282,16 @@ async def test_a_folder_is_judged_where_its_links_lead(tmp_path: Path) -> None:
             await bound(f"{tmp_path}/nosuch:/data")
 
 
+async def logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Wait until the log has these words."""
+    while words not in caplog.text:  # noqa: ASYNC110 - the log tells nobody
+        await trio.sleep(1)
+
+
 async def test_rules_are_read_again_and_a_bad_file_changes_nothing(
     tmp_path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def said(words: str) -> None:
-        while words not in caplog.text:  # noqa: ASYNC110 - the log tells nobody
-            await trio.sleep(1)
-
+    said = partial(logged, caplog)
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nallow = ["ContainerList"]\n')
     async with connect(Policy(rules), Simulator()) as swarm:
@@ -351,3 +355,32 @@ async def test_a_preset_serves_what_it_is_for() -> None:
         await swarm.ls("networks")
         with pytest.raises(Denied, match="denied by prometheus"):
             await swarm.ls("images")
+
+
+FOR_CLIENTS = """
+[clients.it]
+users = ["7"]
+[[rule]]
+allow = ["ContainerList", "SystemInfo", "SystemVersion", "SystemPing", "SystemEvents"]
+[[rule]]
+clients = ["it"]
+deny = ["ContainerList"]
+"""
+
+
+async def test_rules_for_clients_are_refused_where_one_question_serves_all_of_them(tmp_path: Path) -> None:
+    (rules := tmp_path / "rules.toml").write_text(FOR_CLIENTS)
+    with pytest.raises(Invalid, match=r"rules\.toml has rules for clients, .* Put it before balance"):
+        async with connect(f"balance (policy {rules} | simulator)"):
+            pass
+    async with connect(f"policy {rules} | balance (simulator)") as swarm:
+        assert await swarm.ls() == []
+
+
+async def test_rules_for_clients_that_are_written_later_are_refused_there_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    (rules := tmp_path / "rules.toml").write_text('[[rule]]\nallow = ["*"]\n')
+    async with connect(f"balance (policy {rules} | simulator)"):
+        rules.write_text(FOR_CLIENTS)
+        await logged(caplog, f"the rules are unchanged: {rules} has rules for clients")
