@@ -80,7 +80,7 @@ def error(exc: SwarmError, secrets: Secrets = ()) -> SwarmError:
 
 def secrets_of(request: Request) -> Secrets:
     """Return the texts that are hidden in a request, as an error would quote them, the longest first; None if it has
-    too many values to look through, or is nested too deeply.
+    too many values to look through, is nested too deeply, or holds what has no JSON form.
     """
     found = set[str]()
     try:
@@ -91,7 +91,7 @@ def secrets_of(request: Request) -> Secrets:
                 return None
             if len(each) >= _TAINTING:
                 found.add(each)
-    except RecursionError:
+    except (RecursionError, Invalid):
         return None
     return sorted(found, key=len, reverse=True)
 

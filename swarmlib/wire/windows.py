@@ -38,9 +38,9 @@ _MEASURED: Final = 2
 reads it faster than the sender sends: that alone does not say that the window is too small. What waits in a window that
 is too large is what a call waits behind.
 """
-_BESIDE: Final = MIB
+_BESIDE: Final = MIB // 2
 """Bytes of a stream that the sender may have under way, on a near way, while messages come beside it. A stream that has
-the way to itself runs faster with twice as many, and nobody waits behind it.
+the way to itself runs faster with four times as many, and nobody waits behind it.
 """
 _RECENTLY: Final = 0.1
 """Seconds for which a message that came says that others are likely to follow."""

@@ -518,12 +518,13 @@ MANY_ENCODED = base64.b64encode(MANY.encode()).decode()
     [
         Request(Verb.SPAWN, body=Json.from_data({"Env": [f"A={number}" for number in range(5000)]})),
         Request(Verb.SPAWN, body=Json(b"no JSON " * 5000)),
+        Request(Verb.SPAWN, body=Json.from_data({"Env": 2**70})),
         Request(Verb.SPAWN, params={"x": DEEP}),
         Request(Verb.SPAWN, params={"filters": MANY}),
         Request(Verb.SPAWN, body=Json.from_data({"Data": MANY_ENCODED})),
         Request(Verb.SPAWN, meta=Meta(headers=(("x-registry-config", MANY_ENCODED),))),
     ],
-    ids=["values", "words", "depth", "parameter", "encoded", "header"],
+    ids=["values", "words", "number", "depth", "parameter", "encoded", "header"],
 )
 def test_of_what_answers_a_request_with_more_values_than_are_looked_through_nothing_is_shown(asked: Request) -> None:
     error = NotFound("no user S3KR3T", details={"status": 404, "body": b'{"message":"no S3KR3T"}'})
