@@ -2,6 +2,7 @@
 Kubernetes cluster, and a reader of answers in Go.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _is_worker(config: pytest.Config) -> bool:
     """Whether this is one of the processes that xdist has started for a run."""
     return hasattr(config, "workerinput")
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Nothing is freed by the search for cycles, and what other tests still hold is not among `gc.get_objects()`."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import gc
 import logging
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,13 +150,6 @@ class Oblivion(trio.abc.SendChannel[Request]):
     async def send(self, value: Request) -> None: ...
 
     async def aclose(self) -> None: ...
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.usefixtures("no_collector")

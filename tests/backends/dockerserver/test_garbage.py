@@ -3,7 +3,6 @@
 import gc
 import socket
 import weakref
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,14 +20,7 @@ LONG = b"a" * 100_000
 HOST = b" HTTP/1.1\r\nHost: x\r\n"
 
 
-@pytest.fixture
-def never_collected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(
     "sent",
     [
@@ -42,7 +34,7 @@ def never_collected() -> Iterator[None]:
     ],
     ids=["refused name", "answered", "bad line", "cut head", "cut body", "bad chunk", "upgrade"],
 )
-async def test_nothing_stays_of_a_connection_that_has_ended(sent: bytes, tmp_path: Path, never_collected: None) -> None:
+async def test_nothing_stays_of_a_connection_that_has_ended(sent: bytes, tmp_path: Path) -> None:
     address = tmp_path / "s"
     async with Chain(DockerServer([f"unix://{address}"]), Waits()).open():
         async with await trio.open_unix_socket(str(address)) as stream:
@@ -61,6 +53,7 @@ async def test_nothing_stays_of_a_connection_that_has_ended(sent: bytes, tmp_pat
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -73,9 +66,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     ],
     ids=["closed", "cut body", "more than the answer", "bad chunk", "bad line", "cut head"],
 )
-async def test_nothing_stays_of_an_engines_connection_that_has_ended(
-    answer: bytes, tmp_path: Path, never_collected: None
-) -> None:
+async def test_nothing_stays_of_an_engines_connection_that_has_ended(answer: bytes, tmp_path: Path) -> None:
     address = tmp_path / "engine"
     known = list[weakref.ref[Responses]]()
 
