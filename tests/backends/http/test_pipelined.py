@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from swarmlib_backends.http.incoming import Incoming
 from swarmlib_backends.http.whole_body import whole_body
+from tests.support.streams import Given
 
 LINES = b"%s HTTP/1.1\r\nHost: x\r\n"
 BODY = b'{"Container": "web"}'
@@ -25,22 +26,9 @@ REQUESTS = (
 )
 
 
-class Reads(trio.abc.ReceiveStream):
-    """A stream whose reads are given."""
-
-    def __init__(self, reads: Sequence[bytes]) -> None:
-        self._reads = iter(reads)
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return next(self._reads, b"")
-
-    async def aclose(self) -> None:
-        pass
-
-
 async def read(reads: Sequence[bytes]) -> list[tuple[str, str, bytes]]:
     """The requests that a server which refuses upgrades reads."""
-    incoming, found = Incoming(Reads(reads)), list[tuple[str, str, bytes]]()
+    incoming, found = Incoming(Given(reads)), list[tuple[str, str, bytes]]()
     while (head := await incoming.next_head()) is not None:
         incoming.stay()
         found.append((head.method, head.target, await whole_body(incoming, 100_000)))

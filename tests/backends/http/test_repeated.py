@@ -13,6 +13,7 @@ from swarmlib_backends.http.head import Head
 from swarmlib_backends.http.incoming import Incoming
 from swarmlib_backends.http.repeated import LONGEST, MOST, RepeatedHeads, is_plain
 from swarmlib_backends.http.whole_body import whole_body
+from tests.support.streams import Given
 
 PING = b"GET /_ping HTTP/1.1\r\nHost: x\r\nUser-Agent: poller\r\n\r\n"
 LAST = PING.replace(b"User-Agent: poller", b"Connection: close")
@@ -45,19 +46,6 @@ RESPONSES = (
     *(OK + b"\r\n", OK + b"Connection: close\r\nContent-Length: 0\r\n\r\n", OK + b"Content-Length: 0\r\n\r\n", OK),
     *(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"HTTP/1.1 404 X\r\nContent-Length: 2\r\n\r\n{}", b"\r\n\r\n"),
 )
-
-
-class Given(trio.abc.ReceiveStream):
-    """A stream whose reads are given."""
-
-    def __init__(self, reads: Sequence[bytes]) -> None:
-        self._reads = iter(reads)
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        return next(self._reads, b"")
-
-    async def aclose(self) -> None:
-        pass
 
 
 def plainly(head: Head) -> tuple[Any, ...]:
