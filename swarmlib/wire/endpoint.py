@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ Step: TypeAlias = Coroutine[Any, Any, None] | None
 """What there is still to do about an event."""
 
 
-class Endpoint:
+class Endpoint(ABC):
     """This side's end of a channel or stream: what it does about what comes. Nothing comes after `reset`.
 
     A subclass overrides what may come there; the session lets nothing else through.
@@ -32,9 +33,9 @@ class Endpoint:
         """Take the word that nothing more will come."""
         raise AssertionError
 
+    @abstractmethod
     def reset(self, error: SwarmError) -> Step:
         """Take the word that the peer neither sends nor reads any more, or that the session has ended."""
-        raise NotImplementedError
 
-    def room(self) -> None:
+    def room(self) -> None:  # noqa: B027 - most have nothing to do then
         """Note that more may be sent."""
